@@ -1,0 +1,90 @@
+"""The backward walk: from the newest node to the oldest, each visited once, memory freed on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import threading
+
+from autograd.function import Function
+from autograd.tensor import Tensor
+from kernels.device import Array, xp_of
+
+_state = threading.local()
+
+
+def grad_enabled() -> bool:
+    """Whether ops record the graph in this thread."""
+    return getattr(_state, "enabled", True)
+
+
+class no_grad(contextlib.ContextDecorator):
+    """Within this context (or a function decorated with it) ops compute values only and keep nothing."""
+
+    def __enter__(self) -> None:
+        self.before = grad_enabled()
+        _state.enabled = False
+
+    def __exit__(self, *exc: object) -> None:
+        _state.enabled = self.before
+
+
+def backward(tensor: Tensor, grad: Array | None = None) -> None:
+    """Walk the graph behind `tensor` and add gradients to its leaves. See Tensor.backward.
+
+    A node is always younger than the nodes that made its inputs, so taking the youngest first visits every node after
+    all of its consumers. No recursion: the depth of a network is not limited by Python's stack.
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("backward: this tensor does not depend on anything that requires a gradient")
+    if grad is None:
+        if tensor.size != 1:
+            raise ValueError(f"backward: a tensor of shape {tensor.shape} needs an upstream gradient of that shape")
+        grad = xp_of(tensor.data).ones_like(tensor.data)
+    grad = tensor.device.asarray(grad, dtype=tensor.dtype)
+    if grad.shape != tensor.shape:
+        raise ValueError(f"backward: upstream gradient {grad.shape} does not fit the tensor {tensor.shape}")
+
+    ready: list[tuple[int, Function]] = []  # a heap, youngest first
+    pending: dict[Function, Array] = {}  # gradients of node outputs so far
+
+    def give(receiver: Tensor, g: Array) -> None:
+        node = receiver.creator
+        if node is None:
+            receiver.grad = g if receiver.grad is None else receiver.grad + g
+        elif node in pending:
+            pending[node] = pending[node] + g  # never in place: somebody else may hold the first array
+        else:
+            pending[node] = g
+            heapq.heappush(ready, (-node.serial, node))
+
+    give(tensor, grad)
+    while ready:
+        _, node = heapq.heappop(ready)
+        dy = pending.pop(node)
+        node.check_fresh()
+        output = node.output()
+        if output is not None and output.retains_grad:
+            output.grad = dy if output.grad is None else output.grad + dy
+        grads = node.backward(dy)
+        assert node.inputs is not None
+        for receiver, shape, g in zip(
+            node.inputs, node.shapes, grads if isinstance(grads, tuple) else (grads,), strict=True
+        ):
+            if receiver is not None and receiver.requires_grad and shape is not None:
+                give(receiver, unbroadcast(node.name, g, shape))
+        node.release()
+
+
+def unbroadcast(op: str, grad: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting, the one place where this is done: sum `grad` over the axes along which `shape` was repeated."""
+    if grad is None or grad.shape == shape:
+        if grad is None:
+            raise RuntimeError(f"{op}: backward gave no gradient for an input that requires one")
+        return grad
+    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
+    repeated = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
+    grad = grad.sum(axis=repeated, keepdims=True)
+    if grad.shape != shape:
+        raise RuntimeError(f"{op}: backward gave a gradient of shape {grad.shape} for an input of shape {shape}")
+    return grad

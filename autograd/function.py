@@ -1,0 +1,99 @@
+"""Function: one node of the graph. An op is a subclass with `forward` and `backward` on plain arrays."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from types import ModuleType
+from typing import Any
+
+from autograd.tensor import Tensor
+from kernels.device import Array, Device
+from kernels.dispatch import implementation
+
+_serial = itertools.count()
+
+
+class Function:
+    """One application of an op: its settings, its inputs, and what its backward needs.
+
+    A subclass names its kernel folder in `op`, and defines
+        forward(*arrays) -> array            and keeps what the backward needs with `self.save(...)`
+        backward(dy) -> array or tuple       one gradient per input, None where `self.need[i]` is False
+    It never holds its own output, so a graph is freed by reference counting as soon as nobody wants it.
+    """
+
+    op: str | None = None
+    inputs: tuple[Tensor | None, ...] | None
+    saved: tuple[Any, ...]
+    shapes: tuple[Any, ...]
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.saved = ()
+
+    @property
+    def name(self) -> str:
+        return self.op or type(self).__name__.lower()
+
+    @property
+    def kernel(self) -> ModuleType:
+        """The implementation of this op for the inputs' device."""
+        assert self.op is not None
+        return implementation(self.op, self.device)
+
+    def save(self, *arrays: Any) -> None:
+        """Keep arrays (or other values) for the backward, as `self.saved`."""
+        self.saved = arrays
+
+    def __call__(self, *inputs: Tensor | None) -> Tensor:
+        """Run the op and, if any input requires a gradient, hang this node behind the result."""
+        from autograd.engine import grad_enabled
+
+        self.device = common_device(self.name, inputs)
+        self.need = tuple(t is not None and t.requires_grad for t in inputs)
+        output = Tensor(self.forward(*(None if t is None else t.data for t in inputs)), device=self.device)
+        if grad_enabled() and any(self.need):
+            self.serial = next(_serial)
+            self.inputs = inputs
+            self.shapes = tuple(None if t is None else t.shape for t in inputs)
+            # Only inputs whose values were saved can go stale.
+            self.versions = [(t, t.version) for t in inputs if t is not None and any(t.data is s for s in self.saved)]
+            self.output = weakref.ref(output)
+            output.creator, output.requires_grad = self, True
+        else:
+            self.saved = ()
+        return output
+
+    def forward(self, *arrays: Any) -> Array:
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Any:
+        raise NotImplementedError
+
+    def check_fresh(self) -> None:
+        """RuntimeError if this node was used up, or if a value it saved has since been changed in place."""
+        if self.inputs is None:
+            raise RuntimeError(
+                f"{self.name}: backward was already run through this graph, which freed it; run the forward again"
+            )
+        for tensor, version in self.versions:
+            if tensor.version != version:
+                raise RuntimeError(
+                    f"{self.name}: a {tensor.shape} tensor saved for the backward was changed in place after the "
+                    f"forward (version {version}, now {tensor.version}); run backward before the update, or the "
+                    "forward again after it"
+                )
+
+    def release(self) -> None:
+        """Let go of everything the node holds."""
+        self.inputs, self.saved, self.versions = None, (), []
+
+
+def common_device(op: str, inputs: tuple[Tensor | None, ...]) -> Device:
+    """The device shared by all inputs, or an error that names the op and the devices."""
+    devices = {t.device for t in inputs if t is not None}
+    if len(devices) != 1:
+        names = ", ".join(sorted(d.name for d in devices))
+        raise ValueError(f"{op}: inputs live on different devices ({names}); make them with Tensor(x, device=...)")
+    return devices.pop()

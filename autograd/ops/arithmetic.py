@@ -1,0 +1,143 @@
+"""Elementwise arithmetic and reshaping, straight on arrays: there is no kernel to choose.
+
+Operands broadcast as in NumPy; the backwards return gradients of the broadcast shape and the engine sums them back.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from autograd.function import Function
+from autograd.tensor import Tensor
+from kernels.device import Array, xp_of
+
+
+class Add(Function):
+    def forward(self, x: Array, y: Array) -> Array:
+        return x + y
+
+    def backward(self, dz: Array) -> tuple[Array, Array]:
+        return dz, dz
+
+
+class Sub(Function):
+    def forward(self, x: Array, y: Array) -> Array:
+        return x - y
+
+    def backward(self, dz: Array) -> tuple[Array, Array]:
+        return dz, -dz
+
+
+class Mul(Function):
+    def forward(self, x: Array, y: Array) -> Array:
+        self.save(x, y)
+        return x * y
+
+    def backward(self, dz: Array) -> tuple[Array, Array]:
+        x, y = self.saved
+        return dz * y, dz * x
+
+
+class Div(Function):
+    def forward(self, x: Array, y: Array) -> Array:
+        self.save(x, y)
+        return x / y
+
+    def backward(self, dz: Array) -> tuple[Array, Array]:
+        x, y = self.saved
+        return dz / y, -dz * x / (y * y)
+
+
+class Pow(Function):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x ** self.settings["exponent"]
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved
+        exponent = self.settings["exponent"]
+        return dy * exponent * x ** (exponent - 1)
+
+
+class Sum(Function):
+    def forward(self, x: Array) -> Array:
+        return xp_of(x).asarray(x.sum(**self.settings))
+
+    def backward(self, dy: Array) -> Array:
+        (shape,) = self.shapes
+        axis = self.settings["axis"]
+        if axis is not None and not self.settings["keepdims"]:
+            axes = (axis,) if isinstance(axis, int) else axis
+            dy = xp_of(dy).expand_dims(dy, tuple(a % len(shape) for a in axes))
+        return xp_of(dy).broadcast_to(dy, shape)
+
+
+class Reshape(Function):
+    def forward(self, x: Array) -> Array:
+        return x.reshape(self.settings["shape"])
+
+    def backward(self, dy: Array) -> Array:
+        return dy.reshape(self.shapes[0])
+
+
+class GetItem(Function):
+    def forward(self, x: Array) -> Array:
+        return x[self.settings["index"]]
+
+    def backward(self, dy: Array) -> Array:
+        dx = xp_of(dy).zeros(self.shapes[0], dy.dtype)
+        dx[self.settings["index"]] = dy
+        return dx
+
+
+def add(x: Any, y: Any) -> Tensor:
+    """x + y"""
+    return Add()(*_pair(x, y))
+
+
+def sub(x: Any, y: Any) -> Tensor:
+    """x - y"""
+    return Sub()(*_pair(x, y))
+
+
+def mul(x: Any, y: Any) -> Tensor:
+    """x * y"""
+    return Mul()(*_pair(x, y))
+
+
+def div(x: Any, y: Any) -> Tensor:
+    """x / y"""
+    return Div()(*_pair(x, y))
+
+
+def pow(x: Tensor, exponent: float) -> Tensor:
+    """x ** exponent, for a number as exponent"""
+    return Pow(exponent=exponent)(x)
+
+
+def sum(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    """Sum over `axis` (all axes: one number)."""
+    return Sum(axis=axis, keepdims=keepdims)(x)
+
+
+def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The same values in another shape."""
+    return Reshape(shape=shape)(x)
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """x[index] for numbers and slices (no index arrays: a repeated index would need a scatter-add)."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if not builtins.all(p is None or p is Ellipsis or isinstance(p, int | slice) for p in parts):
+        raise TypeError(f"getitem: index {index!r} is not made of numbers and slices")
+    return GetItem(index=index)(x)
+
+
+def _pair(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Both operands as tensors; a number takes the type and device of the other."""
+    like = x if isinstance(x, Tensor) else y
+    return (
+        x if isinstance(x, Tensor) else Tensor(like.device.asarray(x, dtype=like.dtype), device=like.device),
+        y if isinstance(y, Tensor) else Tensor(like.device.asarray(y, dtype=like.dtype), device=like.device),
+    )

@@ -1,0 +1,15 @@
+"""Log loss on logits in the graph; see kernels/bce_with_logits."""
+
+from __future__ import annotations
+
+from autograd.ops.label_loss import LabelLoss
+from autograd.tensor import Tensor
+
+
+class BceWithLogits(LabelLoss):
+    op = "bce_with_logits"
+
+
+def bce_with_logits(x: Tensor, target: float) -> Tensor:
+    """mean log loss of logits x against a constant label: 1 real, 0 fake."""
+    return BceWithLogits(target=target)(x)

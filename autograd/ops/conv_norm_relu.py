@@ -1,0 +1,41 @@
+"""The fused block convolution + instance norm + activation + skip in the graph; see kernels/conv_norm_relu."""
+
+from __future__ import annotations
+
+from autograd.function import Function
+from autograd.tensor import Tensor
+from kernels.device import Array
+
+
+class ConvNormRelu(Function):
+    op = "conv_norm_relu"
+
+    def forward(self, x: Array, w: Array, skip: Array | None) -> Array:
+        out, z, mean, rstd = self.kernel.forward(x, w, skip, **self.settings)
+        self.save(x, w, z, mean, rstd)
+        return out
+
+    def backward(self, dout: Array) -> tuple[Array | None, ...]:
+        dx, dw = self.kernel.backward(dout, *self.saved, **self.settings, need=self.need[:2])
+        return dx, dw, dout
+
+
+def conv_norm_relu(
+    x: Tensor,
+    w: Tensor,
+    skip: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    padding_mode: str = "zeros",
+    activation: str = "relu",
+    slope: float = 0.2,
+    eps: float = 1e-5,
+) -> Tensor:
+    """act(instance_norm(conv2d(x, w))) + skip: x [N,H,W,C], w [R,S,C,K], skip [N,P,Q,K] or None -> [N,P,Q,K].
+
+    `activation` is "none", "relu" or "leaky_relu" (with `slope`). Raises ValueError where shapes do not fit.
+    """
+    return ConvNormRelu(
+        stride=stride, padding=padding, padding_mode=padding_mode, activation=activation, slope=slope, eps=eps
+    )(x, w, skip)

@@ -1,0 +1,15 @@
+"""Hinge loss in the graph; see kernels/hinge_loss."""
+
+from __future__ import annotations
+
+from autograd.ops.label_loss import LabelLoss
+from autograd.tensor import Tensor
+
+
+class HingeLoss(LabelLoss):
+    op = "hinge_loss"
+
+
+def hinge_loss(x: Tensor, target: float) -> Tensor:
+    """mean(max(0, 1 - target * x)), for a constant label: +1 real, -1 fake."""
+    return HingeLoss(target=target)(x)

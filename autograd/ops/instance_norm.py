@@ -1,0 +1,30 @@
+"""Instance normalisation in the graph; see kernels/instance_norm."""
+
+from __future__ import annotations
+
+from autograd.function import Function
+from autograd.tensor import Tensor
+from kernels.device import Array
+
+
+class InstanceNorm(Function):
+    op = "instance_norm"
+
+    def forward(self, x: Array, skip: Array | None) -> Array:
+        y, mean, rstd = self.kernel.forward(x, skip, **self.settings)
+        self.save(x, mean, rstd)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, Array | None]:
+        dx = self.kernel.backward(dy, *self.saved, **self.settings) if self.need[0] else None
+        return dx, dy
+
+
+def instance_norm(
+    x: Tensor, skip: Tensor | None = None, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
+) -> Tensor:
+    """act((x - mean) / sqrt(variance + eps)) + skip, per image and channel of x [N,H,W,C].
+
+    `activation` is "none", "relu" or "leaky_relu" (with `slope`); skip has x's shape.
+    """
+    return InstanceNorm(activation=activation, slope=slope, eps=eps)(x, skip)

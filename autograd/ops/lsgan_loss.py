@@ -1,0 +1,15 @@
+"""Least-squares GAN loss in the graph; see kernels/lsgan_loss."""
+
+from __future__ import annotations
+
+from autograd.ops.label_loss import LabelLoss
+from autograd.tensor import Tensor
+
+
+class LsganLoss(LabelLoss):
+    op = "lsgan_loss"
+
+
+def lsgan_loss(x: Tensor, target: float) -> Tensor:
+    """mean((x - target)^2) over all elements of x, for a constant label: 1 real, 0 fake."""
+    return LsganLoss(target=target)(x)

@@ -1,0 +1,22 @@
+"""Reflection padding in the graph; see kernels/reflection_pad."""
+
+from __future__ import annotations
+
+from autograd.function import Function
+from autograd.tensor import Tensor
+from kernels.device import Array
+
+
+class ReflectionPad(Function):
+    op = "reflection_pad"
+
+    def forward(self, x: Array) -> Array:
+        return self.kernel.forward(x, **self.settings)
+
+    def backward(self, dy: Array) -> Array:
+        return self.kernel.backward(dy, **self.settings)
+
+
+def reflection_pad(x: Tensor, pad: int) -> Tensor:
+    """x [N,H,W,C] mirrored at its edges by `pad` pixels -> [N,H+2*pad,W+2*pad,C]. ValueError unless pad < H, W."""
+    return ReflectionPad(pad=pad)(x)

@@ -1,0 +1,156 @@
+"""Tensor: an array, where it lives, and how it was made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kernels.device import Array, Device, get_device, to_host, xp_of
+
+if TYPE_CHECKING:
+    from autograd.function import Function
+
+
+class Tensor:
+    """An n-dimensional float array that remembers the op that made it.
+
+    data           array, list or number; floats keep their precision, anything else becomes float32
+    requires_grad  whether `backward` should leave a gradient here
+    device         a device name or Device; by default the one the array lives on ("cpu" for NumPy)
+
+    `.data` and `.grad` are arrays on the tensor's device. A tensor made by an op has that op as its `creator`;
+    one made by hand is a leaf.
+    """
+
+    __array_priority__ = 100  # numpy_array + tensor asks the tensor first
+
+    def __init__(self, data: Any, requires_grad: bool = False, device: str | Device | None = None) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError("Tensor(...) takes an array, not a Tensor; use .detach() for one without its history")
+        if device is None:
+            device = "cuda" if hasattr(data, "get") and hasattr(data, "device") else "cpu"
+        self.device = get_device(device) if isinstance(device, str) else device
+        array = self.device.asarray(data)
+        self.data: Array = array if array.dtype.kind == "f" else self.device.asarray(array, dtype=np.float32)
+        self.requires_grad = requires_grad
+        self.grad: Array | None = None
+        self.creator: Function | None = None
+        self.version = 0  # counts in-place changes of `data`
+        self.retains_grad = False
+
+    # -- what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the data in host memory."""
+        return np.array(to_host(self.data))
+
+    def item(self) -> float:
+        """The value of a one-element tensor."""
+        return float(self.data.item())
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        made_by = f", made by {self.creator.name}" if self.creator else ""
+        wanted = ", requires_grad" if self.requires_grad and not self.creator else ""
+        return (
+            f"Tensor({np.array2string(to_host(self.data), threshold=20)}, {self.dtype}, {self.device}{made_by}{wanted})"
+        )
+
+    # -- gradients
+
+    def backward(self, grad: Array | None = None) -> None:
+        """Add d(self)/d(leaf), weighted by `grad`, to `.grad` of every leaf that requires it.
+
+        grad: array of this tensor's shape; may be left out where the tensor holds one number.
+        The graph is freed on the way: a second call raises RuntimeError.
+        """
+        from autograd.engine import backward
+
+        backward(self, grad)
+
+    def retain_grad(self) -> Tensor:
+        """Ask `backward` to leave a gradient here too, though this is not a leaf."""
+        self.retains_grad = True
+        return self
+
+    def detach(self) -> Tensor:
+        """The same data without its history."""
+        return Tensor(self.data, device=self.device)
+
+    def changed(self) -> None:
+        """Tell the engine that `data` was changed in place; graphs that saved the old values now refuse to run."""
+        self.version += 1
+
+    # -- arithmetic (autograd/ops/arithmetic.py), broadcasting as NumPy does
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops().add(self, other)
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops().mul(self, other)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Tensor:
+        return ops().mul(self, -1.0)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops().sub(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops().sub(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops().div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops().div(other, self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return ops().pow(self, exponent)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        return ops().sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        total = self.sum(axis=axis, keepdims=keepdims)
+        return total * (total.size / self.size)
+
+    def reshape(self, *shape: int) -> Tensor:
+        return ops().reshape(self, shape)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops().getitem(self, index)
+
+
+def ops() -> Any:
+    """The op library, loaded late because it is built on Tensor."""
+    import autograd.ops
+
+    return autograd.ops
+
+
+def zeros_like(tensor: Tensor) -> Array:
+    """An array of zeros of the tensor's shape, type and device."""
+    return xp_of(tensor.data).zeros_like(tensor.data)

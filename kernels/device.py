@@ -1,0 +1,80 @@
+"""Where arrays live and which array library computes on them.
+
+`cpu`        NumPy arrays; BLAS and plain array code.
+`cuda`       CuPy arrays; Triton kernels.
+`interpret`  NumPy arrays; the same Triton kernels, run by Triton's interpreter. Slow; proves the GPU code anywhere.
+
+CuPy is imported on first use, so that a machine without CUDA can import everything.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""A NumPy or a CuPy array."""
+
+NAMES = ("cpu", "cuda", "interpret")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place to compute: its name and its array library `xp`."""
+
+    name: str
+
+    @property
+    def xp(self) -> ModuleType:
+        """NumPy, or CuPy on `cuda`."""
+        return importlib.import_module("cupy") if self.name == "cuda" else np
+
+    def asarray(self, data: Any, dtype: Any = None) -> Array:
+        """`data` as an array of this device, copied only where it must be."""
+        return self.xp.asarray(data, dtype=dtype)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@functools.cache
+def get_device(name: str = "auto") -> Device:
+    """The device of that name; `auto` is `cuda` where there is a usable GPU and CuPy, else `cpu`.
+
+    Raises ValueError for an unknown name and RuntimeError for `cuda` without CuPy or a GPU.
+    """
+    if name == "auto":
+        return Device("cuda" if _why_no_cuda() is None else "cpu")
+    if name not in NAMES:
+        raise ValueError(f"unknown device {name!r}; wanted auto, {', '.join(NAMES)}")
+    if name == "cuda" and (reason := _why_no_cuda()):
+        raise RuntimeError(f"device 'cuda' cannot be used: {reason}; use --device cpu, or mend that")
+    return Device(name)
+
+
+def _why_no_cuda() -> str | None:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError:
+        return 'CuPy is not installed (pip install -e ".[cuda13]" or ".[cuda12]")'
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"CUDA reports {error}"
+    return None if count else "no GPU was found"
+
+
+def xp_of(array: Array) -> ModuleType:
+    """The array library that `array` belongs to."""
+    return np if isinstance(array, np.ndarray | np.generic) else sys.modules["cupy"]
+
+
+def to_host(array: Array) -> np.ndarray:
+    """A NumPy copy of `array` (the array itself if it is NumPy's)."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get() if hasattr(array, "get") else array)

@@ -1,0 +1,26 @@
+"""The one place that picks an implementation: by op name and device.
+
+Every op has `reference.py`. `cpu.py` and `gpu.py` are there where they pay; without them the reference serves, slower
+and just as correct.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from types import ModuleType
+
+from kernels.device import Device
+
+PREFERENCE = {"cpu": ("cpu", "reference"), "cuda": ("gpu", "reference"), "interpret": ("gpu", "reference")}
+
+
+@functools.cache
+def implementation(op: str, device: Device) -> ModuleType:
+    """The module that computes `op` on `device`: `kernels.<op>.cpu`, `.gpu` or `.reference`."""
+    for kind in PREFERENCE[device.name]:
+        module = f"kernels.{op}.{kind}"
+        if importlib.util.find_spec(module):
+            return importlib.import_module(module)
+    raise NotImplementedError(f"op {op!r} has no reference.py")

@@ -1,0 +1,122 @@
+"""Layers: what holds weights, and the few that hold none.
+
+Weights are made as zeros here; `nn.init.initialise` draws them for a whole network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autograd import Tensor
+from autograd import ops as F
+from nn.module import Module, Parameter
+
+
+class Conv2d(Module):
+    """Convolution with weight [R,S,C,K] and bias [K]; see autograd.ops.conv2d.
+
+    `padding_mode` is "zeros" or "reflect".
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
+    ) -> None:  # fmt: skip
+        self.geometry: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode)
+        self.weight = conv_weight(in_channels, out_channels, kernel)
+        self.bias = Parameter(np.zeros(out_channels, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, **self.geometry)
+
+    def macs(self, x: Tensor, y: Tensor) -> int:
+        """Multiply-accumulates of one forward."""
+        return y.size * (self.weight.size // y.shape[3])
+
+
+class ConvNormRelu(Module):
+    """Convolution, instance norm, activation and optional skip as one op; see autograd.ops.conv_norm_relu.
+
+    The bias is kept for exchange with other code, which stores one here. Instance norm subtracts whatever it adds, so
+    it is neither used nor trained.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0,
+        padding_mode: str = "zeros", activation: str = "relu",
+    ) -> None:  # fmt: skip
+        self.settings: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode, activation=activation)
+        self.weight = conv_weight(in_channels, out_channels, kernel)
+        self.bias = Parameter(np.zeros(out_channels, np.float32), trained=False)
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return F.conv_norm_relu(x, self.weight, skip, **self.settings)
+
+    macs = Conv2d.macs
+
+
+class ConvTranspose2d(Module):
+    """Transposed convolution with weight [R,S,C,K] and bias [K]; see autograd.ops.conv_transpose2d."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, output_padding: int = 0) -> None:
+        self.geometry: dict[str, Any] = dict(stride=2, padding=1, output_padding=output_padding)
+        self.weight = Parameter(np.zeros((kernel, kernel, in_channels, out_channels), np.float32), (2, 3, 0, 1))
+        self.bias = Parameter(np.zeros(out_channels, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight, self.bias, **self.geometry)
+
+    def macs(self, x: Tensor, y: Tensor) -> int:
+        """Multiply-accumulates of one forward."""
+        return x.size * (self.weight.size // x.shape[3])
+
+
+class ConvTransposeNormRelu(ConvTranspose2d):
+    """Transposed convolution, instance norm and activation. Its bias is kept for exchange only, as in ConvNormRelu."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, output_padding: int = 0, activation: str = "relu"
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, output_padding)
+        self.bias = Parameter(np.zeros(out_channels, np.float32), trained=False)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.instance_norm(F.conv_transpose2d(x, self.weight, **self.geometry), activation=self.activation)
+
+
+class ResizeConvNormRelu(ConvNormRelu):
+    """Resize to twice the size, then a reflected 3x3 convolution, instance norm and ReLU.
+
+    The alternative to a transposed convolution that leaves no checkerboard.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, mode: str) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
+        self.mode = mode
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return super().forward(F.resize(x, (2 * x.shape[1], 2 * x.shape[2]), self.mode), skip)
+
+
+class LeakyReLU(Module):
+    """x where positive, else slope * x."""
+
+    def __init__(self, slope: float = 0.2) -> None:
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.slope)
+
+
+class Tanh(Module):
+    """Hyperbolic tangent: the generators' last layer, which keeps pictures in [-1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.tanh(x)
+
+
+def conv_weight(in_channels: int, out_channels: int, kernel: int) -> Parameter:
+    """Zeros [R,S,C,K], exchanged as PyTorch's [K,C,R,S]."""
+    return Parameter(np.zeros((kernel, kernel, in_channels, out_channels), np.float32), (3, 2, 0, 1))

@@ -1,0 +1,59 @@
+"""Network: a module that stands on its own, with a device, initial weights and a summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autograd import Tensor, no_grad
+from kernels.device import Device, get_device
+from nn.init import initialise
+from nn.module import Module, observed
+
+
+class Network(Module):
+    """Base of the generators and discriminators. Sub-classes build their layers and then call `finish`."""
+
+    in_channels: int
+    device: Device
+
+    def finish(self, device: str | Device, seed: int, init_type: str, init_gain: float) -> None:
+        """Draw the weights and move them to `device` (a name or a Device)."""
+        self.device = get_device(device) if isinstance(device, str) else device
+        initialise(self, seed, init_type, init_gain)
+        self.to(self.device)
+
+    def __call__(self, x: Any) -> Tensor:
+        if x.ndim != 4 or x.shape[3] != self.in_channels:
+            raise ValueError(
+                f"{type(self).__name__}: input has shape {tuple(x.shape)}, wanted [N,H,W,{self.in_channels}] "
+                "(images first, channels last)"
+            )
+        return super().__call__(x)
+
+    def summary(self, height: int = 256, width: int = 256) -> str:
+        """A table of layers with output shape, parameters and multiply-accumulates for one HxW picture."""
+        names = {id(module): name for name, module in self.named_modules()}
+        rows: list[tuple[str, str, str, int, int]] = []
+
+        def note(module: Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            if any(True for _ in module.children()):
+                return
+            count = sum(p.size for _, p in module.named_parameters())
+            macs = module.macs(inputs[0], output) if hasattr(module, "macs") else 0
+            shape = "x".join(map(str, output.shape[1:]))
+            rows.append((names[id(module)], type(module).__name__, shape, count, macs))
+
+        dtype = next(p.dtype for _, p in self.named_parameters())
+        with no_grad(), observed(note):
+            self(Tensor(np.zeros((1, height, width, self.in_channels), dtype), device=self.device))
+        wide = max(len(r[0]) for r in rows)
+        line = f"{{:{wide}}}  {{:22}} {{:>13}} {{:>12}} {{:>9}}"
+        table = [f"{type(self).__name__} on a {height}x{width} picture", ""]
+        table.append(line.format("layer", "kind", "output HxWxC", "parameters", "MMAC"))
+        table += [line.format(n, kind, shape, f"{p:,}", f"{m / 1e6:,.1f}") for n, kind, shape, p, m in rows]
+        table.append(
+            line.format("total", "", "", f"{sum(r[3] for r in rows):,}", f"{sum(r[4] for r in rows) / 1e6:,.1f}")
+        )
+        return "\n".join(table)

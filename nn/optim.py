@@ -1,0 +1,106 @@
+"""Optimisers: how parameters follow their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from autograd.tensor import zeros_like
+from kernels.device import to_host
+from kernels.dispatch import implementation
+from nn.module import Parameter
+
+
+class Optimizer:
+    """Holds the parameters of one player. `step` moves them against `.grad`; those without a gradient stay."""
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
+        self.parameters = list(parameters)
+        self.lr = lr
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__}: no parameters to train")
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self.parameters:
+            p.grad = None
+
+    def moved(self) -> list[int]:
+        """Indices of the parameters that have a gradient."""
+        return [i for i, p in enumerate(self.parameters) if p.grad is not None]
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+
+class Adam(Optimizer):
+    """Adam, one moment pair per parameter; see kernels/adam. `lr` may be changed between steps."""
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.betas, self.eps = betas, eps
+        self.steps = 0
+        self.m = [zeros_like(p) for p in self.parameters]
+        self.v = [zeros_like(p) for p in self.parameters]
+
+    def step(self) -> None:
+        """One update of every parameter that has a gradient."""
+        self.steps += 1
+        moved = self.moved()
+        if not moved:
+            return
+        params = [self.parameters[i] for i in moved]
+        implementation("adam", params[0].device).update(
+            [p.data for p in params],
+            [p.grad for p in params],
+            [self.m[i] for i in moved],
+            [self.v[i] for i in moved],
+            lr=self.lr,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=self.eps,
+            step=self.steps,
+        )
+        for p in params:
+            p.changed()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Host copies of the moments, the step count and the rate."""
+        copies = {name: [np.array(to_host(a)) for a in getattr(self, name)] for name in ("m", "v")}
+        return {"steps": self.steps, "lr": self.lr, **copies}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; ValueError where its moments do not fit the parameters."""
+        for name in ("m", "v"):
+            own = getattr(self, name)
+            if [a.shape for a in own] != [a.shape for a in state[name]]:
+                raise ValueError(f"Adam: the saved moments {name} do not fit these parameters")
+            for mine, saved in zip(own, state[name], strict=True):
+                mine[...] = self.parameters[0].device.asarray(saved)
+        self.steps, self.lr = int(state["steps"]), float(state["lr"])
+
+
+class SGD(Optimizer):
+    """p = p - lr * u, u = momentum * u + grad."""
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float, momentum: float = 0.0) -> None:
+        super().__init__(parameters, lr)
+        self.momentum = momentum
+        self.velocity = [zeros_like(p) for p in self.parameters]
+
+    def step(self) -> None:
+        """One update of every parameter that has a gradient."""
+        for i in self.moved():
+            p, u = self.parameters[i], self.velocity[i]
+            u *= self.momentum
+            u += p.grad
+            p.data -= self.lr * u
+            p.changed()

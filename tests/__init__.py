@@ -1,0 +1,1 @@
+"""The tests: every part against its definition."""

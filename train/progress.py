@@ -1,0 +1,60 @@
+"""What the terminal shows while a run goes on: a bar, or plain lines where stderr is a file or a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from tqdm import tqdm
+
+CHIEF = ("D_A", "G_A", "cycle_A", "D_B", "G_B", "cycle_B")  # identity losses are in metrics.jsonl and the report
+
+
+class Progress:
+    """Follows a run from step `start` to step `total`; `print_freq` is the number of steps between plain lines."""
+
+    def __init__(self, total: int, start: int, enabled: bool = True, print_freq: int = 100) -> None:
+        self.total, self.step, self.enabled, self.print_freq = total, start, enabled, print_freq
+        self.bar = None
+        if enabled and sys.stderr.isatty():
+            self.bar = tqdm(
+                total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05,
+                bar_format="{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
+            )  # fmt: skip
+        self._mark = (start, time.perf_counter())  # step and time of the last plain line
+
+    def update(self, losses: Mapping[str, float], lr: float) -> None:
+        """One more step is done, with these losses (others than the chief ones are not shown)."""
+        self.step += 1
+        if self.bar is not None:
+            self.bar.set_postfix_str(_losses(losses), refresh=False)
+            self.bar.update()
+        elif self.enabled and (self.step % self.print_freq == 0 or self.step == self.total):
+            before, then = self._mark
+            self._mark = self.step, time.perf_counter()
+            rate = (self.step - before) / max(self._mark[1] - then, 1e-9)
+            left = f", {tqdm.format_interval((self.total - self.step) / rate)} left" if self.step < self.total else ""
+            self.line(f"step {self.step}/{self.total}  {_losses(losses)}  lr {lr:.3g}  {rate:.3g} steps/s{left}")
+
+    def line(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self.bar is not None:
+            self.bar.write(text, file=sys.stderr)
+        elif self.enabled:
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is and begin a new line."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _losses(losses: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {losses[name]:.3g}" for name in CHIEF if name in losses)
