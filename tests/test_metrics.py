@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.ndimage import correlate
@@ -105,7 +107,7 @@ def test_table_names_the_better_way_and_stars_the_best() -> None:
 
 
 @pytest.mark.parametrize("score", [l1, psnr, ssim, retrieval])
-def test_shapes_that_differ_are_refused(score) -> None:  # noqa: ANN001
+def test_shapes_that_differ_are_refused(score: Callable[..., float]) -> None:
     with pytest.raises(ValueError, match=r"\(5, 20, 17, 3\) and \(5, 20, 17, 1\)"):
         score(pictures(), pictures(channels=1))
 

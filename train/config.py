@@ -31,16 +31,38 @@ class Config:
     """The settings of one run. Defaults are the paper's; `PRESETS` holds the named departures from them."""
 
     # run
-    name: str = setting("", "name of the run, a folder under checkpoints_dir (default: after the data)", group="run", resume="free")
+    name: str = setting(
+        "", "name of the run, a folder under checkpoints_dir (default: after the data)", group="run", resume="free"
+    )
     checkpoints_dir: str = setting("checkpoints", "folder that holds all runs", group="run", resume="free")
-    device: str = setting("auto", "where to compute: auto takes CUDA if there is one, else the CPU", group="run", choices=("auto", "cpu", "cuda", "interpret"), resume="free")
+    device: str = setting(
+        "auto",
+        "where to compute: auto takes CUDA if there is one, else the CPU",
+        group="run",
+        choices=("auto", "cpu", "cuda", "interpret"),
+        resume="free",
+    )
     seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run")
-    max_steps: int = setting(0, "stop after this many steps in all (0: when the epochs are done)", group="run", resume="free")
+    max_steps: int = setting(
+        0, "stop after this many steps in all (0: when the epochs are done)", group="run", resume="free"
+    )
 
     # data
-    dataroot: str = setting("", "folder with trainA, trainB and, if you have them, testA, testB (default: built-in scenes)", group="data", resume="free")
-    direction: str = setting("AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA"))
-    preprocess: str = setting("resize_and_crop", "how an image becomes a training image", group="data", choices=("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"))
+    dataroot: str = setting(
+        "",
+        "folder with trainA, trainB and, if you have them, testA, testB (default: built-in scenes)",
+        group="data",
+        resume="free",
+    )
+    direction: str = setting(
+        "AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA")
+    )
+    preprocess: str = setting(
+        "resize_and_crop",
+        "how an image becomes a training image",
+        group="data",
+        choices=("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"),
+    )
     load_size: int = setting(286, "side (or width) to which images are resized, pixels", group="data")
     crop_size: int = setting(256, "side of the random square crop, pixels", group="data")
     no_flip: bool = setting(False, "do not mirror images at random", group="data")
@@ -52,37 +74,71 @@ class Config:
     output_nc: int = setting(3, "channels of domain B: 1 gray, 3 RGB", group="data")
 
     # networks
-    netG: str = setting("resnet", "generator; resnet_6blocks and resnet_9blocks also set n_blocks", group="networks", choices=("resnet", "unet_128", "unet_256"))
-    netD: str = setting("basic", "discriminator: basic is the 70x70 PatchGAN, n_layers takes n_layers_D, pixel is 1x1", group="networks", choices=("basic", "n_layers", "pixel"))
+    netG: str = setting(
+        "resnet",
+        "generator; resnet_6blocks and resnet_9blocks also set n_blocks",
+        group="networks",
+        choices=("resnet", "unet_128", "unet_256"),
+    )
+    netD: str = setting(
+        "basic",
+        "discriminator: basic is the 70x70 PatchGAN, n_layers takes n_layers_D, pixel is 1x1",
+        group="networks",
+        choices=("basic", "n_layers", "pixel"),
+    )
     ngf: int = setting(64, "channels of the generators' first layer", group="networks")
     ndf: int = setting(64, "channels of the discriminators' first layer", group="networks")
-    n_blocks: int = setting(9, "residual blocks of the resnet generator (9 for 256 px and up, 6 for 128 px)", group="networks")
+    n_blocks: int = setting(
+        9, "residual blocks of the resnet generator (9 for 256 px and up, 6 for 128 px)", group="networks"
+    )
     n_layers_D: int = setting(3, "strided layers of the n_layers discriminator", group="networks")
-    upsample: str = setting("deconv", "how the resnet generator grows its picture: transposed conv, or resize then conv", group="networks", choices=("deconv", "nearest", "bilinear"))
-    init_type: str = setting("normal", "how weights start", group="networks", choices=("normal", "xavier", "kaiming", "orthogonal"))
+    upsample: str = setting(
+        "deconv",
+        "how the resnet generator grows its picture: transposed conv, or resize then conv",
+        group="networks",
+        choices=("deconv", "nearest", "bilinear"),
+    )
+    init_type: str = setting(
+        "normal", "how weights start", group="networks", choices=("normal", "xavier", "kaiming", "orthogonal")
+    )
     init_gain: float = setting(0.02, "scale of the initial weights (standard deviation for normal)", group="networks")
 
     # losses
-    gan_mode: str = setting("lsgan", "adversarial loss: least squares, log loss or hinge", group="losses", choices=("lsgan", "vanilla", "hinge"))
+    gan_mode: str = setting(
+        "lsgan",
+        "adversarial loss: least squares, log loss or hinge",
+        group="losses",
+        choices=("lsgan", "vanilla", "hinge"),
+    )
     lambda_A: float = setting(10.0, "weight of the cycle loss A -> B -> A", group="losses")
     lambda_B: float = setting(10.0, "weight of the cycle loss B -> A -> B", group="losses")
-    lambda_identity: float = setting(0.5, "weight of the identity losses, relative to lambda_A and lambda_B (0: none)", group="losses")
-    pool_size: int = setting(50, "generated images remembered to train each discriminator (0: only the newest)", group="losses")
+    lambda_identity: float = setting(
+        0.5, "weight of the identity losses, relative to lambda_A and lambda_B (0: none)", group="losses"
+    )
+    pool_size: int = setting(
+        50, "generated images remembered to train each discriminator (0: only the newest)", group="losses"
+    )
 
     # schedule
     lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule")
     beta1: float = setting(0.5, "Adam's first momentum", group="schedule")
-    n_epochs: int = setting(100, "epochs at the full learning rate", group="schedule")
-    n_epochs_decay: int = setting(100, "further epochs over which the rate falls (linear policy)", group="schedule")
+    n_epochs: int = setting(100, "epochs at the full learning rate", group="schedule", resume="free")
+    n_epochs_decay: int = setting(
+        100, "further epochs over which the rate falls (linear policy)", group="schedule", resume="free"
+    )
     epoch_count: int = setting(1, "number of the first epoch, for the schedule", group="schedule")
-    lr_policy: str = setting("linear", "how the learning rate falls", group="schedule", choices=("linear", "step", "plateau", "cosine"))
+    lr_policy: str = setting(
+        "linear", "how the learning rate falls", group="schedule", choices=("linear", "step", "plateau", "cosine")
+    )
     lr_decay_iters: int = setting(50, "epochs between drops of the step policy", group="schedule")
 
     # output
     print_freq: int = setting(100, "steps between log lines", group="output", resume="free")
     sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", resume="free")
     save_latest_freq: int = setting(1000, "steps between saves of the latest state", group="output", resume="free")
-    save_epoch_freq: int = setting(5, "epochs between kept checkpoints (0: keep only the latest)", group="output", resume="free")
+    save_epoch_freq: int = setting(
+        5, "epochs between kept checkpoints (0: keep only the latest)", group="output", resume="free"
+    )
 
     @property
     def epochs(self) -> int:
@@ -98,3 +154,93 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
     "paper": {},
 }  # fmt: skip
+
+
+def parse(arguments: Sequence[str] | None, program: str, description: str | None) -> tuple[dict[str, Any], bool]:
+    """The settings given on the command line, and whether to continue an earlier run.
+
+    Only options that were typed (or set by `--preset`) are in the dict. Raises UserError for a wrong option or value.
+    """
+    parser = _Parser(prog=f"python -m {program}", description=(description or "").split("\n")[0], allow_abbrev=False)
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), help="named settings: tiny is for a laptop's CPU and the built-in scenes, "
+        "paper is the paper's (default: tiny without --dataroot, else paper); other options go on top"
+    )  # fmt: skip
+    parser.add_argument(
+        "--continue_train", action="store_true", help="go on with the run --name where it stopped, under its settings"
+    )
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    types = typing.get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        meta = field.metadata
+        group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
+        options: dict[str, Any] = {"default": argparse.SUPPRESS}
+        if types[field.name] is bool:
+            options |= {"action": argparse.BooleanOptionalAction, "help": meta["help"]}
+        else:
+            shown = "" if field.default == "" else f" (default: {field.default})"
+            options |= {"type": types[field.name], "help": meta["help"] + shown}
+            options |= (
+                {"choices": meta["choices"]} if meta["choices"] else {"metavar": types[field.name].__name__.upper()}
+            )
+        group.add_argument(f"--{field.name}", **options)
+    given = vars(parser.parse_args(_spelled_out(list(sys.argv[1:] if arguments is None else arguments))))
+    preset, go_on = given.pop("preset"), given.pop("continue_train")
+    if preset is None and not go_on:
+        preset = "paper" if given.get("dataroot") else "tiny"
+    settings = {**(PRESETS[preset] if preset else {}), **given}
+    check(settings)
+    return settings, go_on
+
+
+def check(settings: dict[str, Any]) -> None:
+    """UserError for values that no run can use."""
+    c = Config(**settings)
+    wanted = {
+        "at least 1": ("batch_size", "input_nc", "output_nc", "ngf", "ndf", "load_size", "crop_size", "n_layers_D",
+                       "epoch_count", "lr_decay_iters", "print_freq", "sample_freq", "save_latest_freq"),
+        "at least 0": ("n_blocks", "pool_size", "n_epochs", "n_epochs_decay", "max_steps", "max_dataset_size", "seed",
+                       "num_threads", "save_epoch_freq", "lambda_A", "lambda_B", "lambda_identity", "lr"),
+    }  # fmt: skip
+    for bound, names in wanted.items():
+        for name in names:
+            if not getattr(c, name) >= int(bound[-1]):
+                raise UserError(f"--{name} is {getattr(c, name)}; wanted {bound}")
+    if not 0 <= c.beta1 < 1:
+        raise UserError(f"--beta1 is {c.beta1}; wanted a number from 0 up to, not including, 1")
+    if c.epochs < 1:
+        raise UserError(
+            f"--epoch_count {c.epoch_count} lies beyond the last epoch, {c.n_epochs + c.n_epochs_decay}; "
+            "raise --n_epochs or lower --epoch_count"
+        )
+    if c.preprocess in ("resize_and_crop", "scale_width_and_crop") and c.crop_size > c.load_size:
+        raise UserError(f"--crop_size {c.crop_size} is larger than --load_size {c.load_size}; make it at most as large")
+    if c.lambda_identity > 0 and c.input_nc != c.output_nc:
+        raise UserError(
+            f"the identity loss shows each generator its own target domain, but domain A has {c.input_nc} channels and "
+            f"domain B {c.output_nc}; add --lambda_identity 0"
+        )
+
+
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """`--netG resnet_9blocks`, as the field's users type it, in our two options."""
+    spelled: list[str] = []
+    for word in arguments:
+        if word in ("resnet_6blocks", "resnet_9blocks") and spelled[-1:] == ["--netG"]:
+            spelled += ["resnet", "--n_blocks", word[7]]
+        else:
+            spelled.append(word)
+    return spelled
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises UserError and knows the nearest name of a mistyped option."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [name for action in self._actions for name in action.option_strings]
+        if message.startswith("unrecognized arguments:"):
+            word = message.split()[2].split("=")[0]
+            near = difflib.get_close_matches(word, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            message = f"there is no option {word}{hint} (--help lists all)"
+        raise UserError(message)

@@ -28,7 +28,7 @@ _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says of itself before it is decoded; width and height (pixels) as seen, after EXIF rotation."""
+    """What a file says of its image before it is decoded; width and height (pixels) as seen, after EXIF rotation."""
 
     width: int
     height: int

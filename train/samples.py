@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from train.checkpoint import write_atomically
+from train.images import to_uint8
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)
 CELL, GUTTER, MARGIN = 128, 4, 14  # pixels; a smaller image is enlarged to fill at least a cell
@@ -65,13 +66,12 @@ def save_png(path: str | Path, image: Image.Image) -> None:
 
 
 def _picture(image: NDArray[np.floating]) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image, np.float32), nan=-1.0)  # [H,W,C]; a NaN shows as black
-    pixels = ((np.clip(values, -1, 1) + 1) * 127.5).round().astype(np.uint8)
+    pixels = to_uint8(np.nan_to_num(image, nan=-1.0))  # [H,W,C]; a NaN shows as black
     if pixels.shape[-1] == 1:
         pixels = pixels.repeat(3, axis=-1)
     height, width = pixels.shape[:2]
     factor = max(1, -(-CELL // max(height, width)))  # rounded up
-    return Image.fromarray(pixels, "RGB").resize((width * factor, height * factor), Image.Resampling.NEAREST)
+    return Image.fromarray(pixels).resize((width * factor, height * factor), Image.Resampling.NEAREST)
 
 
 def _fitting(font: ImageFont.FreeTypeFont, text: str, width: int) -> ImageFont.FreeTypeFont:

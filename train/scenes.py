@@ -14,6 +14,7 @@ import numpy as np
 
 Point = tuple[float, float]
 Array = np.ndarray
+STRIPES = 4.2  # to a unit of length: wide enough to be seen, and learned, at 64 pixels
 
 
 def scene(domain: str, seed: int, size: int) -> Array:
@@ -24,7 +25,7 @@ def scene(domain: str, seed: int, size: int) -> Array:
     hills = horizon - 0.07 * _noise(rng, 5, 1, x, x * 0) - 0.02
     streaks = _noise(rng, 30, 12, x, y)
     meadow = _noise(rng, 4, 6, x, y)
-    light = rng.uniform(0.75, 1.08)
+    light = rng.uniform(0.86, 1.06)
     lift = rng.uniform(-0.35, 1.1)  # the neck's angle, radians above horizontal: grazing … alert
 
     paint = _PAINT[domain]
@@ -75,11 +76,11 @@ def _animal(
     dark = np.array((0.17, 0.10, 0.07)) if domain == "A" else black
 
     def coated(u: Array, shade: Array) -> Array:
-        """The coat: plain, or striped across u (local units; six stripes to a unit of length)."""
+        """The coat: plain, or striped across u, in local units."""
         if domain == "A":
             return brown * shade[..., None]
-        slope = 0.35 / max(np.pi * 2 * 5.2 * pixel, 0.2)  # soft edges, about a pixel wide
-        ink = np.clip(0.5 + slope * (np.cos(2 * np.pi * 5.2 * u) + 0.7 * (coat - 0.5)), 0, 1)
+        slope = 0.8 / max(2 * np.pi * STRIPES * pixel, 0.4)  # soft edges, about a pixel wide
+        ink = np.clip(0.5 + slope * (np.cos(2 * np.pi * STRIPES * u) + 0.7 * (coat - 0.5)), 0, 1)
         return _mix(white, black, ink) * (0.35 + 0.65 * shade)[..., None]
 
     def put(distance: Array, colour: Array, opacity: Array | float = 1.0) -> None:

@@ -1,0 +1,229 @@
+"""The curves of the report: what they mean, and how they are drawn, as inline SVG.
+
+matplotlib is loaded only when one is drawn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.config import Config
+
+Series = NDArray[np.float64]
+POINTS = 1000  # at most so many of a curve are drawn, however long the run
+
+# Colours that stand for a variable of the page's style, so that one picture serves light and dark.
+INK, RULE, LINES = "#010101", "#020202", ("#030303", "#040404")
+VARIABLES = {INK: "var(--soft)", RULE: "var(--rule)", LINES[0]: "var(--first)", LINES[1]: "var(--second)"}
+
+
+def cards(history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
+    """One HTML card per chart: its curves, their last values, and what a learner may expect of them."""
+    return [card for quantity in quantities(config) if (card := _card(history, *quantity))]
+
+
+def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], str, float | None]]:
+    """The charts: title, keys of the records, a text for learners, and the value at which the judge cannot tell."""
+    settings = dataclasses.asdict(Config()) | dict(config)
+    even, judge, fooled = {
+        "lsgan": (
+            0.25,
+            "0.25 (dashed): it cannot tell real from fake",
+            "0.25: the judge is undecided. 1: all are caught",
+        ),
+        "vanilla": (
+            0.693,
+            "0.69 (dashed): it cannot tell real from fake",
+            "0.69: the judge is undecided. More: caught",
+        ),
+        "hinge": (
+            1.0,
+            "1 (dashed): it cannot tell real from fake",
+            "Below 0 they pass for real, above 0 they are caught",
+        ),
+    }[settings["gan_mode"]]
+    undecided = 0.0 if settings["gan_mode"] == "hinge" else even
+    la, lb, li = (float(settings[key]) for key in ("lambda_A", "lambda_B", "lambda_identity"))
+    return [
+        (
+            "Discriminators",
+            ("D_A", "D_B"),
+            (
+                "The judges. D_A tells real pictures of B from those that the A → B generator makes, D_B does so for A. "
+                f"0: never mistaken. {judge}. Somewhere between is healthy; a judge that stays at 0 has won, and the "
+                "generator learns little from it."
+            ),
+            even,
+        ),
+        (
+            "Generators against the judges",
+            ("G_A", "G_B"),
+            (
+                f"G_A: how far the A → B generator is from fooling D_A; G_B is the other way. {fooled}. "
+                "It often rises while the pictures improve, because the judge improves too."
+            ),
+            undecided,
+        ),
+        (
+            "Cycle",
+            ("cycle_A", "cycle_B"),
+            (
+                "There and back again. cycle_A: how far A → B → A ends from its start; cycle_B: B → A → B. Should fall. "
+                f"Weighted by {la:g} and {lb:g}: cycle_A = {la / 10:g} is an error of 5 % of the way from black to white."
+            ),
+            None,
+        ),
+        (
+            "Identity",
+            ("idt_A", "idt_B"),
+            (
+                "idt_A: how much the A → B generator changes a picture that is in B already and should be left alone; "
+                f"idt_B: the other way. Keeps colours honest. Should fall. Weighted by {lb * li:g} and {la * li:g}."
+            ),
+            None,
+        ),
+        (
+            "Learning rate",
+            ("lr",),
+            "How far Adam may move each weight in a step. Held, then lowered, so that both players come to rest.",
+            None,
+        ),
+        (
+            "Time per step, seconds",
+            ("seconds", "wait"),
+            (
+                "Of a whole step, and of the part spent waiting for images. If that part is large, raise --num_threads "
+                "or store the images smaller."
+            ),
+            None,
+        ),
+    ]
+
+
+def _card(history: Sequence[Mapping[str, Any]], title: str, keys: Sequence[str], text: str, even: float | None) -> str:
+    series = {key: values for key in keys if np.isfinite(values := column(history, key)).any()}
+    if history and not series:
+        return ""  # this run has no such quantity
+    steps = column(history, "step")
+    exact = keys == ("lr",)  # a setting, not a measurement
+    last = {key: values[-1] if exact else _last(steps, values) for key, values in series.items()}
+    key_line = "".join(f"<span>{key} <b>{value:.3g}</b></span>" for key, value in last.items())
+    notes = ""
+    for key in keys:
+        bad = [record["step"] for record in history if key in record and record[key] is None]
+        if bad:
+            notes += f'<p class="warn">{key} was not a finite number in {len(bad):,} step{"s" * (len(bad) > 1)}, first in step {bad[0]:,}.</p>'
+    picture = draw(title, steps, series, even, exact) if series else '<p class="soft">No steps recorded yet.</p>'
+    return (
+        f'<section class="card chart"><h3>{title}</h3><div class="key">{key_line}</div>{picture}{notes}'
+        f'<p class="soft">{escape(text)}</p></section>'
+    )
+
+
+def _last(steps: np.ndarray, values: np.ndarray) -> float:
+    trend = smooth(steps, values)[1]
+    return float(trend[np.isfinite(trend)][-1])
+
+
+def column(history: Sequence[Mapping[str, Any]], key: str) -> Series:
+    """The values under `key`, NaN where a record has none or null."""
+    return np.array([np.nan if record.get(key) is None else record[key] for record in history], np.float64)
+
+
+def envelope(x: Series, y: Series) -> tuple[Series, Series]:
+    """The raw data in at most POINTS points: of each stretch its lowest and its highest, so that no spike is lost."""
+    stretch = -(-2 * len(x) // POINTS)  # points per pair
+    if stretch <= 2:
+        return x, y
+    pad = -len(x) % stretch
+    rows = np.pad(y, (0, pad), constant_values=np.nan).reshape(-1, stretch)  # [pairs,stretch]
+    none = np.isnan(rows).all(axis=1)
+    low = np.where(none, np.nan, np.where(np.isnan(rows), np.inf, rows).min(axis=1))
+    high = np.where(none, np.nan, np.where(np.isnan(rows), -np.inf, rows).max(axis=1))
+    return np.repeat(x[::stretch], 2), np.stack([low, high], axis=1).ravel()
+
+
+def smooth(x: Series, y: Series) -> tuple[Series, Series]:
+    """The trend in at most POINTS points: the mean under a Gaussian, which does not lag, over the values that exist."""
+    stretch = max(1, -(-len(x) // POINTS))
+    starts = np.arange(0, len(x), stretch)
+    known = np.isfinite(y)
+    total = np.add.reduceat(np.where(known, y, 0.0), starts)
+    count = np.add.reduceat(known.astype(np.float64), starts)
+    sigma = max(len(starts) / 40, min(len(starts) / 10, 4))  # in points
+    reach = min(int(4 * sigma), len(starts) - 1)
+    window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weight = np.convolve(count, window, "same") if reach else count
+    value = np.convolve(total, window, "same") if reach else total
+    return x[starts], np.divide(value, weight, out=np.full(len(starts), np.nan), where=weight > 1e-12)
+
+
+def draw(
+    label: str, steps: Series, series: Mapping[str, Series], even: float | None = None, exact: bool = False
+) -> str:
+    """One or two curves over `steps` `[n]`, n >= 1, as an `<svg>` element named `label` for screen readers.
+
+    A dashed line marks the value `even`. `exact` draws the data alone, without a trend. The top of the picture leaves out the highest 1 % of the raw data.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",  # text stays text, in the page's font
+        "svg.hashsalt": label,
+        "font.size": 11,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "path.simplify_threshold": 0.5,
+    }
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(4.5, 2.5), layout="constrained")  # inches of 72 units
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        high, low = 0.0 if even is None else even, 0.0
+        for colour, values in zip(LINES, series.values(), strict=False):
+            trend = (steps, values) if exact else smooth(steps, values)
+            if not exact:
+                axes.plot(*envelope(steps, values), color=colour, alpha=0.2, linewidth=0.8)
+            axes.plot(*trend, color=colour, linewidth=2, zorder=3, marker="o" if len(steps) < 3 else "")
+            seen = np.concatenate([values[np.isfinite(values)], trend[1][np.isfinite(trend[1])]])
+            if len(seen):
+                high, low = max(high, np.quantile(seen, 0.99), np.nanmax(trend[1])), min(low, np.quantile(seen, 0.01))
+        if even is not None:
+            axes.axhline(even, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_ylim(low * 1.08, high * 1.08 if high > low else low + 1)
+        axes.margins(x=0.01)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xlabel("step")
+        axes.xaxis.label.set_color(INK)
+        axes.grid(axis="y", color=RULE, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        file = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|[xy]tick)_\d+"', "", svg
+    )  # one page, many charts
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg role="img" aria-label="{label}" \1>', svg, count=1)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return re.sub(r"\n\s*", "\n", svg)

@@ -1,0 +1,226 @@
+"""CycleGAN: two generators that undo each other, two discriminators that keep them honest. `step` is the paper.
+
+    gen_ab  G: A -> B        disc_b judges domain B
+    gen_ba  F: B -> A        disc_a judges domain A        F(G(a)) = a and G(F(b)) = b
+
+Losses keep the field's names, where everything about the mapping A -> B ends in _A: G_A is gen_ab's adversarial loss,
+D_A is disc_b's (the discriminator that gen_ab must convince), cycle_A is |F(G(a)) - a|, idt_A is |G(b) - b|.
+
+Run `python -m train.cyclegan --help` for the command.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from autograd import Tensor, no_grad
+from autograd.ops import concat, l1_loss
+from kernels.device import Array, get_device
+from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
+from nn.losses import discriminator_loss, generator_loss
+from nn.network import Network
+from train.config import Config
+from train.image_pool import ImagePool
+
+Losses = dict[str, float]
+
+
+class NonFiniteLoss(FloatingPointError):
+    """A loss became NaN or infinite. Nothing was updated with it."""
+
+
+class CycleGAN:
+    """The four networks, their two optimisers and two pools. `step` makes one full update of both players."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.device = get_device(config.device)
+        self.dtype: Any = np.float32
+        self.gen_ab = generator(config, config.input_nc, config.output_nc, seed=0)
+        self.gen_ba = generator(config, config.output_nc, config.input_nc, seed=1)
+        self.disc_a = discriminator(config, config.input_nc, seed=2)
+        self.disc_b = discriminator(config, config.output_nc, seed=3)
+        self.pool_a = ImagePool(config.pool_size, [config.seed, 4])
+        self.pool_b = ImagePool(config.pool_size, [config.seed, 5])
+        self.make_optimizers()
+
+    def make_optimizers(self) -> None:
+        """One Adam for both generators, one for both discriminators."""
+        c = self.config
+        self.optimizer_g = Adam(self.gen_ab.parameters() + self.gen_ba.parameters(), c.lr, (c.beta1, 0.999))
+        self.optimizer_d = Adam(self.disc_a.parameters() + self.disc_b.parameters(), c.lr, (c.beta1, 0.999))
+
+    def step(self, real_a: Array, real_b: Array) -> Losses:
+        """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
+
+        Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
+        """
+        a, b = self.tensor(real_a), self.tensor(real_b)
+        losses, fake_a, fake_b = self.generator_losses(a, b)
+        self.update(self.optimizer_g, losses)
+        judged = self.discriminator_losses(a, b, self.pool_a, self.pool_b, fake_a, fake_b)
+        self.update(self.optimizer_d, judged)
+        return {name: (losses | judged)[name].item() for name in NAMES}
+
+    def generator_losses(self, a: Tensor, b: Tensor) -> tuple[dict[str, Tensor], Array, Array]:
+        """What the generators minimise, and the fakes they made. The discriminators only judge."""
+        c = self.config
+        for disc in (self.disc_a, self.disc_b):
+            disc.requires_grad_(False)
+
+        same_a = same_b = None
+        if c.lambda_identity > 0:
+            fake_b, same_b = together(self.gen_ab, a, b)  # G(a), and G(b), which should leave b alone
+            fake_a, same_a = together(self.gen_ba, b, a)
+        else:
+            fake_b, fake_a = self.gen_ab(a), self.gen_ba(b)
+        rec_a, rec_b = self.gen_ba(fake_b), self.gen_ab(fake_a)
+
+        losses = {
+            "G_A": generator_loss(self.disc_b(fake_b), c.gan_mode),
+            "G_B": generator_loss(self.disc_a(fake_a), c.gan_mode),
+            "cycle_A": c.lambda_A * l1_loss(rec_a, a),
+            "cycle_B": c.lambda_B * l1_loss(rec_b, b),
+        }
+        if same_a is not None and same_b is not None:
+            losses["idt_A"] = c.lambda_B * c.lambda_identity * l1_loss(same_b, b)
+            losses["idt_B"] = c.lambda_A * c.lambda_identity * l1_loss(same_a, a)
+        else:
+            losses["idt_A"] = losses["idt_B"] = self.tensor(0.0)
+        return losses, fake_a.data, fake_b.data
+
+    def discriminator_losses(
+        self, a: Tensor, b: Tensor, pool_a: ImagePool, pool_b: ImagePool, fake_a: Array, fake_b: Array
+    ) -> dict[str, Tensor]:
+        """What the discriminators minimise: half for calling real pictures real, half for calling fakes fake."""
+        losses = {}
+        for name, disc, real, pool, fake in (
+            ("D_A", self.disc_b, b, pool_b, fake_b),
+            ("D_B", self.disc_a, a, pool_a, fake_a),
+        ):
+            disc.requires_grad_(True)
+            on_real, on_fake = together(disc, real, self.tensor(pool.query(fake)))
+            mode = self.config.gan_mode
+            losses[name] = 0.5 * (discriminator_loss(on_real, True, mode) + discriminator_loss(on_fake, False, mode))
+        return losses
+
+    def update(self, optimizer: Adam, losses: dict[str, Tensor]) -> None:
+        """Move one player's networks down the sum of its losses."""
+        for name, loss in losses.items():
+            if not np.isfinite(loss.item()):
+                raise NonFiniteLoss(f"loss {name} is {loss.item()}")
+        optimizer.zero_grad()
+        total, *others = losses.values()
+        for loss in others:
+            total = total + loss
+        total.backward()
+        optimizer.step()
+
+    # -- pictures
+
+    def tensor(self, data: Any) -> Tensor:
+        """`data` on this model's device, in its precision."""
+        return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
+
+    @no_grad()
+    def pictures(self, real_a: Array, real_b: Array) -> dict[str, np.ndarray]:
+        """Every picture of one step, on the host: real, fake, rec(onstructed) and idt(entity), _a and _b."""
+        a, b = self.tensor(real_a), self.tensor(real_b)
+        fake_b, fake_a = self.gen_ab(a), self.gen_ba(b)
+        made = {"real_a": a, "fake_b": fake_b, "rec_a": self.gen_ba(fake_b)}
+        made |= {"real_b": b, "fake_a": fake_a, "rec_b": self.gen_ab(fake_a)}
+        if self.config.input_nc == self.config.output_nc:
+            made |= {"idt_a": self.gen_ba(a), "idt_b": self.gen_ab(b)}
+        return {name: picture.numpy() for name, picture in made.items()}
+
+    @no_grad()
+    def translate(self, pictures: Array, direction: str = "AtoB") -> np.ndarray:
+        """Pictures [N,H,W,C] of one domain as the other, on the host. `direction` is "AtoB" or "BtoA"."""
+        return (self.gen_ab if direction == "AtoB" else self.gen_ba)(self.tensor(pictures)).numpy()
+
+    # -- state
+
+    def networks(self) -> dict[str, Network]:
+        """The four networks by name."""
+        return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba, "disc_a": self.disc_a, "disc_b": self.disc_b}
+
+    def astype(self, dtype: str) -> CycleGAN:
+        """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
+        self.dtype = np.dtype(dtype)
+        for network in self.networks().values():
+            network.astype(dtype)
+        self.make_optimizers()
+        return self
+
+    def set_lr(self, lr: float) -> None:
+        """The learning rate of both players."""
+        self.optimizer_g.lr = self.optimizer_d.lr = lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as host arrays and plain values."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks().items()},
+            "optimizers": {"g": self.optimizer_g.state_dict(), "d": self.optimizer_d.state_dict()},
+            "pools": {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, exactly."""
+        for name, network in self.networks().items():
+            network.load_state_dict(state["networks"][name])
+        self.optimizer_g.load_state_dict(state["optimizers"]["g"])
+        self.optimizer_d.load_state_dict(state["optimizers"]["d"])
+        self.pool_a.load_state_dict(state["pools"]["a"], self.device)
+        self.pool_b.load_state_dict(state["pools"]["b"], self.device)
+
+
+NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
+
+
+def together(network: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """network(x) and network(y) as one batch where sizes agree. Exact: instance norm keeps pictures apart."""
+    if x.shape[1:] != y.shape[1:]:
+        return network(x), network(y)
+    both = network(concat(x, y, axis=0))
+    return both[: len(x)], both[len(x) :]
+
+
+def generator(config: Config, in_channels: int, out_channels: int, seed: int) -> Network:
+    """The generator that `config` asks for; `seed` tells the four networks of a model apart."""
+    common = dict(
+        in_channels=in_channels, out_channels=out_channels, ngf=config.ngf, device=config.device,
+        seed=network_seed(config, seed), init_type=config.init_type, init_gain=config.init_gain,
+    )  # fmt: skip
+    if config.netG == "resnet":
+        return ResnetGenerator(n_blocks=config.n_blocks, upsample=config.upsample, **common)
+    return UnetGenerator(num_downs={"unet_128": 7, "unet_256": 8}[config.netG], **common)
+
+
+def discriminator(config: Config, in_channels: int, seed: int) -> Network:
+    """The discriminator that `config` asks for."""
+    common = dict(
+        in_channels=in_channels, ndf=config.ndf, device=config.device, seed=network_seed(config, seed),
+        init_type=config.init_type, init_gain=config.init_gain,
+    )  # fmt: skip
+    if config.netD == "pixel":
+        return PixelDiscriminator(**common)
+    return PatchDiscriminator(n_layers=config.n_layers_D if config.netD == "n_layers" else 3, **common)
+
+
+def network_seed(config: Config, number: int) -> int:
+    """A seed of its own for each of the four networks."""
+    return 4 * config.seed + number
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command `python -m train.cyclegan`; returns the exit status."""
+    from train.trainer import run_command
+
+    return run_command(CycleGAN, "train.cyclegan", __doc__, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

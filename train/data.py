@@ -1,0 +1,171 @@
+"""Unpaired data: two sources of images, and an order in which training sees them.
+
+Nothing here remembers anything. Which images meet, how they are cropped and whether they are mirrored is a pure
+function of (seed, epoch, position, domain); so a run resumed in the middle of an epoch, or read by any number of
+threads, sees exactly what an undisturbed one would have seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from train.config import Config
+from train.errors import UserError
+from train.preprocess import final_size, preprocess, resized
+from train.sources import ImageFolder, Scenes, Source
+
+log = logging.getLogger(__name__)
+
+_ORDER_A, _ORDER_B, _AUGMENT_A, _AUGMENT_B = range(4)  # one stream of random numbers each
+_SCENES = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of each domain, float32 [H,W,C] in [-1, 1], and their names. The two need not have one size."""
+
+    a: np.ndarray
+    b: np.ndarray
+    name_a: str
+    name_b: str
+
+
+class UnpairedDataset:
+    """Pairs of unrelated images, max(len(A), len(B)) to an epoch; `config.direction` BtoA swaps the two domains.
+
+    Opening it checks every header of the phase's folders, and of the test folders where there are any: one UserError
+    tells all that is wrong with the data before anything has been trained.
+    """
+
+    def __init__(self, config: Config, phase: str = "train") -> None:
+        self.config = config
+        self.a, self.b = sources = _open(config, phase)
+        if phase == "train" and _has_test(config):
+            sources += _open(config, "test")
+        _check(config, sources)
+        for source in sources:
+            for line in source.conversions():
+                log.warning("%s", line)
+        self._order: tuple[int, list[tuple[int, int]]] = (-1, [])
+
+    def __len__(self) -> int:
+        return max(len(self.a), len(self.b))
+
+    def epoch_order(self, epoch: int) -> list[tuple[int, int]]:
+        """(index in A, index in B) at each position of an epoch.
+
+        A is shuffled, and goes round again where B is longer; B is drawn at random from its own stream. With
+        `serial_batches` both go in order and round.
+        """
+        known, order = self._order
+        if known == epoch:
+            return order
+        n, na, nb, seed = len(self), len(self.a), len(self.b), self.config.seed
+        if self.config.serial_batches:
+            order = [(i % na, i % nb) for i in range(n)]
+        else:
+            a = _stream(seed, epoch, _ORDER_A).permutation(n) % na
+            b = _stream(seed, epoch, _ORDER_B).integers(nb, size=n)
+            order = list(zip(a.tolist(), b.tolist(), strict=True))
+        self._order = (epoch, order)  # one assignment: threads may repeat the work, never see half of it
+        return order
+
+    def sample(self, epoch: int, position: int) -> Sample:
+        """The pair at a position of an epoch, each image cropped and mirrored by its own stream."""
+        i, j = self.epoch_order(epoch)[position]
+        seed = self.config.seed
+        a = preprocess(self.a.load(i), self.config, _stream(seed, epoch, _AUGMENT_A, position))
+        b = preprocess(self.b.load(j), self.config, _stream(seed, epoch, _AUGMENT_B, position))
+        return Sample(a, b, self.a.name(i), self.b.name(j))
+
+
+def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
+    """Test images with their true partners, not augmented; None unless testA and testB hold the same names.
+
+    Names count without extension, and all must match. limit: at most so many (0: all).
+    """
+    if not _has_test(config):
+        return None
+    a, b = _checked(config, "test")
+    where = [{os.path.splitext(source.name(i))[0]: i for i in range(len(source))} for source in (a, b)]
+    if where[0].keys() != where[1].keys() or not len(where[0]) == len(a) == len(b):
+        return None
+    return [_plain(config, a, where[0][stem], b, where[1][stem]) for stem in sorted(where[0])[: limit or None]]
+
+
+def test_samples(config: Config, limit: int) -> list[Sample]:
+    """The first `limit` images of each domain for a sample grid, not augmented: from testA and testB where they
+    exist, else from the training folders. Fewer where a domain holds fewer."""
+    a, b = _checked(config, "test" if _has_test(config) else "train")
+    return [_plain(config, a, i, b, i) for i in range(min(limit, len(a), len(b)))]
+
+
+test_samples.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
+
+
+def mixed_sizes(config: Config) -> UserError:
+    """The error for a batch whose images differ in size."""
+    return UserError(
+        f"--batch_size {config.batch_size} needs images of one size, but --preprocess {config.preprocess} leaves them "
+        "different; use --batch_size 1, or --preprocess resize_and_crop, crop or scale_width_and_crop"
+    )
+
+
+def _open(config: Config, phase: str) -> tuple[Source, ...]:
+    """Domains A and B of a phase, unchecked."""
+    domains = "BA" if config.direction == "BtoA" else "AB"
+    limit = config.max_dataset_size if phase == "train" else 0
+    sources: list[Source] = []
+    for domain, channels in zip(domains, (config.input_nc, config.output_nc), strict=True):
+        if config.dataroot:
+            sources.append(ImageFolder(Path(config.dataroot) / f"{phase}{domain}", channels, limit))
+        else:
+            count, first = _SCENES[f"{phase}{domain}"]
+            sources.append(Scenes(domain, min(count, limit or count), first, config.load_size, channels))
+    return tuple(sources)
+
+
+def _check(config: Config, sources: tuple[Source, ...]) -> None:
+    """Raises one UserError with the first five of all problems."""
+    if any(channels not in (1, 3) for channels in (config.input_nc, config.output_nc)):
+        raise UserError(f"--input_nc {config.input_nc} --output_nc {config.output_nc}: images have 1 or 3 channels")
+    if config.preprocess in ("resize_and_crop", "scale_width_and_crop") and config.load_size < config.crop_size:
+        raise UserError(f"--load_size {config.load_size} must not be smaller than --crop_size {config.crop_size}")
+    problems = [problem for source in sources for problem in source.problems]
+    if config.preprocess == "crop":
+        for path, (w, h) in ((path, size) for source in sources for path, size in source.sizes.items()):
+            if min(resized(w, h, config)) < config.crop_size:
+                problems.append(f"{path}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
+    if problems:
+        more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
+        if config.dataroot and not all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB"):
+            more.append("--dataroot must name a folder that holds the folders trainA and trainB")
+        raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
+    if config.batch_size > 1 and any(
+        len({final_size(*size, config) for size in source.sizes.values()}) > 1 for source in sources[:2]
+    ):
+        raise mixed_sizes(config)
+
+
+def _checked(config: Config, phase: str) -> tuple[Source, ...]:
+    sources = _open(config, phase)
+    _check(config.replace(batch_size=1), sources)  # these images go one at a time
+    return sources
+
+
+def _has_test(config: Config) -> bool:
+    """Whether there are test images: built-in scenes have them, a data root where it holds testA and testB."""
+    return not config.dataroot or all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
+
+
+def _plain(config: Config, a: Source, i: int, b: Source, j: int) -> Sample:
+    return Sample(preprocess(a.load(i), config, None), preprocess(b.load(j), config, None), a.name(i), b.name(j))
+
+
+def _stream(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)

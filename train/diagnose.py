@@ -1,0 +1,44 @@
+"""Where did the NaN come from? Named after the fact, so that a healthy run pays nothing for the question."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from autograd import Tensor
+from kernels.device import Array, xp_of
+from nn.module import Module, observed
+from nn.network import Network
+
+
+class Pictured(Protocol):
+    """A model whose networks can be run for their pictures."""
+
+    def networks(self) -> dict[str, Network]: ...
+    def pictures(self, real_a: Array, real_b: Array) -> dict[str, Any]: ...
+
+
+def nonfinite_origin(model: Pictured, real_a: Array, real_b: Array) -> str:
+    """Names the first thing that is not finite: an image, a weight or the output of a layer."""
+    for name, images in (("A", real_a), ("B", real_b)):
+        if not finite(images):
+            return f"the images of domain {name} themselves"
+    names: dict[int, str] = {}
+    for network_name, network in model.networks().items():
+        for key, parameter in network.named_parameters():
+            if not finite(parameter.data):
+                return f"the weight {network_name}.{key}"
+        names |= {id(module): f"{network_name}.{name}" for name, module in network.named_modules()}
+    found: list[str] = []
+
+    def look(module: Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        if not found and not finite(output.data):
+            found.append(f"the output of {type(module).__name__} {names[id(module)].rstrip('.')}")
+
+    with observed(look):
+        model.pictures(real_a, real_b)
+    return found[0] if found else "a loss or a discriminator"
+
+
+def finite(array: Array) -> bool:
+    """Whether every number in the array is finite."""
+    return bool(xp_of(array).isfinite(array).all())

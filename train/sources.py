@@ -1,0 +1,100 @@
+"""Where images come from: a folder of files, or the built-in scenes. Both have a length, names, and load one by one."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from train.errors import UserError
+from train.images import EXTENSIONS, describe_mode, inspect, load_image
+from train.scenes import scene
+
+
+class ImageFolder:
+    """The images under a folder, sorted by path; file types are known by extension, hidden files are left out.
+
+    Headers are read at once. What is wrong is told in `problems`, not raised, so that one error can speak of every
+    folder. `sizes` holds path -> (width, height) of each usable file, `modes` counts the files of each Pillow mode.
+    """
+
+    def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0) -> None:
+        self.folder, self.channels = Path(folder), channels
+        self.files = sorted(_list_images(self.folder))[: limit or None]
+        self.problems: list[str] = []
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self.modes: Counter[str] = Counter()
+        if not self.folder.is_dir():
+            self.problems.append(f"{self.folder}: there is no such folder")
+        elif not self.files:
+            self.problems.append(f"{self.folder}: holds no images ({' '.join(sorted(e[1:] for e in EXTENSIONS))})")
+        for file in self.files:
+            path = self.folder / file
+            try:
+                header = inspect(path)
+            except UserError as e:
+                self.problems.append(str(e))
+            else:
+                self.sizes[str(path)] = header.width, header.height
+                self.modes[header.mode] += 1
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, i: int) -> str:
+        """Path of image i below the folder, with forward slashes."""
+        return self.files[i]
+
+    def load(self, i: int) -> np.ndarray:
+        """Image i as float32 [H,W,channels] in [-1, 1]; UserError naming the file when it is broken."""
+        return load_image(self.folder / self.files[i], self.channels)
+
+    def conversions(self) -> list[str]:
+        """A line for each kind of image that had to be converted, such as
+        "12 of 40 images in trainA are grayscale; read as RGB"."""
+        native, wanted = ("RGB", "RGB") if self.channels == 3 else ("L", "grayscale")
+        lines = []
+        for mode, count in sorted(self.modes.items()):
+            if mode != native:
+                white = ", transparency laid on white" if mode in ("RGBA", "LA", "PA") else ""
+                share = f"{count} of {len(self)} images in {self.folder.name} are {describe_mode(mode)}"
+                lines.append(f"{share}; read as {wanted}{white}")
+        return lines
+
+
+class Scenes:
+    """`count` built-in scenes of one domain ("A" or "B"), drawn at size x size pixels from `first_seed` on."""
+
+    def __init__(self, domain: str, count: int, first_seed: int, size: int, channels: int = 3) -> None:
+        self.domain, self.count, self.first_seed, self.size, self.channels = domain, count, first_seed, size, channels
+        self.problems: list[str] = []
+        self.sizes = {"built-in scenes (their side is --load_size)": (size, size)}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, i: int) -> str:
+        """Such as "scene_2000007"; the number is the seed."""
+        return f"scene_{self.first_seed + i:07d}"
+
+    def load(self, i: int) -> np.ndarray:
+        """Scene i as float32 [size,size,channels] in [-1, 1]; gray is Rec. 601 luma, as Pillow's is for files."""
+        x = scene(self.domain, self.first_seed + i, self.size)
+        return x if self.channels == 3 else x @ np.array([[0.299], [0.587], [0.114]], np.float32)
+
+    def conversions(self) -> list[str]:
+        return []
+
+
+Source = ImageFolder | Scenes
+
+
+def _list_images(folder: Path) -> list[str]:
+    return [
+        (Path(where) / file).relative_to(folder).as_posix()
+        for where, _, files in os.walk(folder, followlinks=True)
+        for file in files
+        if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS
+    ]

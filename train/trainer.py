@@ -1,0 +1,356 @@
+"""The run around the step: data in, steps, checkpoints, samples, report; stopped and continued without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from kernels.device import get_device
+from train import checkpoint
+from train.config import Config, parse
+from train.cyclegan import CycleGAN, NonFiniteLoss
+from train.data import Sample, UnpairedDataset, paired_test, test_samples
+from train.diagnose import nonfinite_origin
+from train.errors import UserError
+from train.history import History
+from train.loader import Batch, Loader
+from train.metrics import Scores, format_scores, paired_scores
+from train.progress import Progress
+from train.report import write_report
+from train.samples import sample_grid, save_png
+from train.schedule import Schedule
+
+SAMPLES = 3  # pictures per domain in a sample grid
+
+
+class Run:
+    """One training run: a model, its data, and the folder `checkpoints_dir/name` with all that it writes.
+
+    config.json      the settings
+    latest.npz       everything an exact resume needs; epoch_005.npz and so on are kept copies
+    metrics.jsonl    one line per step
+    samples/*.png    what the generators do to a few test images
+    scores.json      final scores, where true pairs exist
+    report.html      all of it on one page
+    """
+
+    def __init__(self, make_model: Callable[[Config], CycleGAN], config: Config, program: str) -> None:
+        # Everything that can refuse bad input comes before the first file is written.
+        self.config, self.program = config, program
+        self.folder = Path(config.checkpoints_dir) / config.name
+        self.dataset = UnpairedDataset(config)
+        self.loader = Loader(self.dataset, config.batch_size, config.num_threads)
+        self.shown = test_samples(config, SAMPLES)
+        try:
+            self.model = make_model(config)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(str(error)) from error
+        self.schedule = Schedule(config)
+        self.history = History(self.folder / "metrics.jsonl")
+        self.step = 0  # steps done
+        self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
+        self.cycle_sum = 0.0  # of the cycle losses in this epoch: the plateau policy's metric
+        self.seconds = 0.0  # spent training, earlier sittings included
+        self.state = "running"
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        steps = self.config.epochs * self.loader.batches_per_epoch
+        return min(steps, self.config.max_steps) if self.config.max_steps else steps
+
+    # -- the loop
+
+    def train(self) -> None:
+        """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = json.dumps(dataclasses.asdict(self.config), indent=2)
+        checkpoint.write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
+        if self.step == 0:
+            self.sample()
+        with Progress(self.total, self.step, print_freq=self.config.print_freq) as progress, stop_request() as stop:
+            while self.step < self.total and not stop.asked:
+                self.model.set_lr(self.schedule.lr)
+                for batch in self.loader.iterate(self.epoch, self.position):
+                    losses = self.train_on(batch)
+                    progress.update(losses, self.schedule.lr)
+                    if self.step % self.config.sample_freq == 0:
+                        self.sample()
+                    if self.step >= self.total or stop.asked:
+                        break
+                    if self.step % self.config.save_latest_freq == 0:
+                        self.save()
+                if self.position == self.loader.batches_per_epoch:
+                    self.end_epoch()
+        self.state = "finished" if self.step >= self.total else "interrupted"
+        self.save()
+        self.signal = stop.asked
+
+    def train_on(self, batch: Batch) -> dict[str, float]:
+        """One step, recorded."""
+        start, waited = time.perf_counter(), self.loader.waited
+        try:
+            losses = self.model.step(batch.a, batch.b)
+        except NonFiniteLoss as error:
+            raise self.lost(error, batch) from error
+        seconds = time.perf_counter() - start
+        self.step += 1
+        self.position += 1
+        self.seconds += seconds
+        self.cycle_sum += losses["cycle_A"] + losses["cycle_B"]
+        times = {"seconds": round(seconds, 6), "wait": round(waited - self.waited_before, 6)}
+        self.waited_before = waited
+        self.history.append({"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr, **losses, **times})
+        return losses
+
+    waited_before = 0.0
+
+    def end_epoch(self) -> None:
+        """Move on to the next epoch and its learning rate; keep a copy of the state where that is due."""
+        self.schedule.end_epoch(self.cycle_sum / self.position)
+        done = self.epoch
+        self.epoch, self.position, self.cycle_sum = self.epoch + 1, 0, 0.0
+        if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
+            self.history.flush()
+            checkpoint.save(self.folder / f"epoch_{done:03}.npz", self.state_dict())
+
+    def lost(self, error: NonFiniteLoss, batch: Batch) -> UserError:
+        """What to tell when a loss is no longer a number."""
+        origin = nonfinite_origin(self.model, batch.a, batch.b)
+        latest = self.folder / "latest.npz"
+        kept = f"the last good state is kept in {latest}" if latest.exists() else "no state had been saved yet"
+        return UserError(
+            f"step {self.step + 1}: {error}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
+            f"{', '.join(batch.names_b)} (B). Training stops here; {kept}.\n"
+            "Usual causes: too high a learning rate (try a smaller --lr), or images that are almost one flat colour."
+        )
+
+    # -- what is written
+
+    def sample(self) -> None:
+        """Write the sample grid of this step."""
+        rows: list[dict[str, np.ndarray]] = []
+        for direction in "ab":
+            other = "ba"["ab".index(direction)]
+            for pair in self.shown:
+                made = self.model.pictures(pair.a[None], pair.b[None])
+                row = {f"real {direction.upper()}": made[f"real_{direction}"][0]}
+                row[f"fake {other.upper()}"] = made[f"fake_{other}"][0]
+                row[f"reconstructed {direction.upper()}"] = made[f"rec_{direction}"][0]
+                if f"idt_{direction}" in made:
+                    row[f"identity {direction.upper()}"] = made[f"idt_{direction}"][0]
+                rows.append(row)
+        save_png(self.sample_path(self.step), sample_grid(rows, f"{self.config.name}, step {self.step}"))
+
+    def sample_path(self, step: int) -> Path:
+        return self.folder / "samples" / f"step_{step:06}.png"
+
+    def save(self) -> None:
+        """Write the state, then the report."""
+        self.history.flush()
+        checkpoint.save(self.folder / "latest.npz", self.state_dict())
+        self.report()
+
+    def report(self, scores: dict[str, Scores] | None = None) -> None:
+        """Write report.html as things stand."""
+        files = sorted((self.folder / "samples").glob("step_*.png"))
+        write_report(
+            self.folder,
+            self.history.read(),
+            dataclasses.asdict(self.config),
+            scores,
+            samples=[(int(file.stem.removeprefix("step_")), file) for file in files],
+            state=self.state,
+            total=self.total,
+        )
+
+    def finish(self) -> dict[str, Scores] | None:
+        """The last sample grid and, where the truth is known, the final scores."""
+        if not self.sample_path(self.step).exists():
+            self.sample()
+        pairs = paired_test(self.config)
+        scores = score(self.model, pairs) if pairs and len({s.a.shape + s.b.shape for s in pairs}) == 1 else None
+        if scores:
+            data = json.dumps({"step": self.step, **scores}, indent=2).encode()
+            checkpoint.write_atomically(self.folder / "scores.json", lambda file: file.write(data))
+        self.report(scores)
+        return scores
+
+    # -- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the rest of the run depends on. Data order and crops follow from seed, epoch and position."""
+        own = {name: getattr(self, name) for name in PLACE}
+        return {
+            "config": dataclasses.asdict(self.config),
+            "run": own,
+            "schedule": self.schedule.state_dict(),
+            "model": self.model.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; later lines of the history are dropped, for those steps will be made again."""
+        self.model.load_state_dict(state["model"])
+        self.schedule.load_state_dict(state["schedule"])
+        for name in PLACE:
+            setattr(self, name, state["run"][name])
+        self.history.truncate(self.step)
+        for file in (self.folder / "samples").glob("step_*.png"):
+            if int(file.stem.removeprefix("step_")) > self.step:
+                file.unlink()
+
+
+PLACE = ("step", "epoch", "position", "cycle_sum", "seconds")  # where in the run we are
+
+
+def score(model: CycleGAN, pairs: Sequence[Sample]) -> dict[str, Scores]:
+    """Scores of both directions on pairs whose truth is known, beside the two baselines."""
+    a, b = np.stack([s.a for s in pairs]), np.stack([s.b for s in pairs])
+    return {
+        "A → B": paired_scores(lambda x: model.translate(x, "AtoB"), (a, b)),
+        "B → A": paired_scores(lambda x: model.translate(x, "BtoA"), (b, a)),
+    }
+
+
+# -- the command
+
+
+def run_command(
+    make_model: Callable[[Config], CycleGAN], program: str, description: str | None, arguments: list[str] | None
+) -> int:
+    """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
+    try:
+        settings, go_on = parse(arguments, program, description)
+        run = (resume_run if go_on else new_run)(make_model, settings, program)
+        introduce(run)
+        run.train()
+        return farewell(run)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def new_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
+    """A run from scratch, in a folder of its own."""
+    config = Config(**settings)
+    parent = Path(config.checkpoints_dir)
+    if not config.name:
+        stem = Path(config.dataroot).resolve().name if config.dataroot else "scenes"
+        names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
+        config = config.replace(name=next(name for name in names if not (parent / name).exists()))
+    elif (parent / config.name / "latest.npz").exists():
+        raise UserError(
+            f"{parent / config.name} already holds a run; add --continue_train to go on with it, or choose another --name"
+        )
+    return Run(make_model, resolve(config), program)
+
+
+def resume_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
+    """The run `--name`, as it was saved last; settings typed now must not make it another run."""
+    parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
+    runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
+    name = settings.get("name") or (runs[0] if len(runs) == 1 else "")
+    if name not in runs:
+        known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
+        raise UserError(
+            f"--continue_train: {f'there is no run {name!r}' if name else 'which run? Give --name'}; {known}"
+        )
+    state = checkpoint.load(parent / name / "latest.npz")
+    try:
+        saved = state["config"]
+        config = resolve(Config(**{**saved, **settings, "name": name}))
+        checkpoint.check_same_run(saved, config)
+        run = Run(make_model, config, program)
+        run.load_state_dict(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{parent / name / 'latest.npz'} is a checkpoint, but not one that this program can continue ({error}); "
+            "it may come from another version. Start afresh under another --name"
+        ) from error
+    if run.step >= run.total:
+        raise UserError(
+            f"run {name!r} has done its {run.total} steps; to train on, raise "
+            f"{'--max_steps' if config.max_steps else '--n_epochs or --n_epochs_decay'}"
+        )
+    return run
+
+
+def resolve(config: Config) -> Config:
+    """The config with its device named: auto becomes what there is."""
+    try:
+        return config.replace(device=get_device(config.device).name)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error
+
+
+def introduce(run: Run) -> None:
+    """What is about to happen."""
+    c = run.config
+    data = c.dataroot or "built-in scenes (brown animals on grass, striped ones on dry ground)"
+    weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
+    print(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
+    print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B")
+    print(f"networks {c.netG} ngf {c.ngf}, {c.netD} ndf {c.ndf}: {weights / 1e6:.2f} M weights in all")
+    print(f"steps    {run.total}, batch {c.batch_size}, {c.crop_size} pixels, learning rate {c.lr}")
+    print(f"folder   {run.folder}", flush=True)
+
+
+def farewell(run: Run) -> int:
+    """Scores, files, and how to go on. Returns the exit status."""
+    if run.state == "interrupted":
+        print(f"\nstopped after step {run.step} of {run.total}; everything is saved. To go on:\n  {go_on(run)}")
+        return 128 + run.signal
+    scores = run.finish()
+    print(f"\n{run.total} steps done, {run.seconds:.0f} s of training.")
+    for title, table in (scores or {}).items():
+        print(f"\n{format_scores(table, title)}")
+    if scores:
+        print("\nuntouched input: the picture as it is. mean image: the same average picture for everything.")
+    print(f"\nreport   {run.folder / 'report.html'}")
+    print(f"samples  {run.sample_path(run.step)}")
+    print(f"weights  {run.folder / 'latest.npz'}")
+    return 0
+
+
+def go_on(run: Run) -> str:
+    """The command that continues this run."""
+    where = (
+        ""
+        if run.config.checkpoints_dir == Config.checkpoints_dir
+        else f" --checkpoints_dir {run.config.checkpoints_dir}"
+    )
+    return f"python -m {run.program} --continue_train --name {run.config.name}{where}"
+
+
+class StopRequest:
+    """Which signal asked the run to stop, 0 if none did."""
+
+    asked = 0
+
+
+@contextlib.contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Within this context Ctrl-C and SIGTERM only ask, once, so that the step at hand is finished and saved."""
+    request = StopRequest()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        request.asked = number
+        signal.signal(number, before[number])
+        print("\nstopping after this step (once more to stop at once) …", file=sys.stderr)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
