@@ -1,8 +1,7 @@
 """CycleGAN in plain torch: the truth that our own networks, losses and training step are measured against.
 
-It shares no code with the rest of the project and takes no shortcut: nothing is batched or fused, the order is the
-paper's. Activations are NCHW; `state_dict()` has the keys and layouts of the field's code. Modules keep torch's own
-initial weights: load the ones to compare.
+It shares no code with the rest of the project and takes no shortcut: nothing is batched or fused. Activations are NCHW;
+`state_dict()` has the field's keys and layouts. Weights start as torch makes them: load the ones to compare.
 """
 
 from __future__ import annotations

