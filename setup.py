@@ -1,0 +1,66 @@
+"""What Palindrome is made of, and why each dependency is here.
+
+At run time there is no deep-learning framework: the autograd engine, the kernels and the networks are this repository.
+"""
+
+from setuptools import setup
+
+setup(
+    name="palindrome",
+    version="0.1.0",
+    description="CycleGAN from the metal up: own autograd, own kernels, own networks, checked against PyTorch",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        "autograd",
+        "autograd.ops",
+        "benchmarks",
+        "kernels",
+        *(
+            f"kernels.{op}"
+            for op in (
+                "adam",
+                "bce_with_logits",
+                "concat",
+                "conv2d",
+                "conv_norm_relu",
+                "conv_transpose2d",
+                "hinge_loss",
+                "instance_norm",
+                "l1_loss",
+                "leaky_relu",
+                "lsgan_loss",
+                "reflection_pad",
+                "resize",
+                "tanh",
+            )
+        ),
+        "nn",
+        "train",
+    ],
+    package_data={"train": ["*.html"]},
+    install_requires=[
+        "numpy>=2.0",  # arrays on the CPU, and the BLAS behind every matrix product there
+        "pillow>=10.1",  # reads and writes images; 10.1 brought the scalable font that labels sample grids
+        "tqdm>=4.66",  # the progress bar, with rates and time left, on any terminal
+        "matplotlib>=3.8",  # the loss curves of the report; loaded only when one is drawn
+    ],
+    extras_require={
+        "test": [
+            "torch==2.13.0",  # the truth every number is checked against; never imported at run time
+            "pytest>=8",  # runs the tests
+            "hypothesis>=6.100",  # searches broadcasting rules for shapes that break
+            "ruff>=0.6",  # formats and lints
+            "mypy>=1.11",  # checks types
+            "types-tqdm",  # tqdm's types, for mypy
+            "triton>=3.6,<3.10",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
+            "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
+        ],
+        # CuPy: arrays, streams and graphs on the GPU. Triton: the language of our kernels.
+        "cuda13": ["cupy-cuda13x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],
+        "cuda12": ["cupy-cuda12x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],
+    },
+)
