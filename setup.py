@@ -3,7 +3,7 @@
 At run time there is no deep-learning framework: the autograd engine, the kernels and the networks are this repository.
 """
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="palindrome",
@@ -14,33 +14,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=[
-        "autograd",
-        "autograd.ops",
-        "benchmarks",
-        "kernels",
-        *(
-            f"kernels.{op}"
-            for op in (
-                "adam",
-                "bce_with_logits",
-                "concat",
-                "conv2d",
-                "conv_norm_relu",
-                "conv_transpose2d",
-                "hinge_loss",
-                "instance_norm",
-                "l1_loss",
-                "leaky_relu",
-                "lsgan_loss",
-                "reflection_pad",
-                "resize",
-                "tanh",
-            )
-        ),
-        "nn",
-        "train",
-    ],
+    packages=find_packages(include=["autograd*", "benchmarks", "kernels*", "nn", "train"]),
     package_data={"train": ["*.html"]},
     install_requires=[
         "numpy>=2.0",  # arrays on the CPU, and the BLAS behind every matrix product there
