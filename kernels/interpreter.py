@@ -103,6 +103,7 @@ def _language_patches() -> list[tuple[Any, str, Any, Any]]:
     scope.restore()
     for owner, names in zip(owners, before, strict=True):
         patches += [(owner, n, _interpreted(v), v) for n, v in names.items() if isinstance(v, JIT)]
+    patches += [(Builder, "cast_impl", _cast, _triton_cast), (Builder, "create_dot", _dot, _triton_dot)]
     return patches
 
 
@@ -111,3 +112,26 @@ def _changes(owners: list[Any], before: list[dict[str, Any]]) -> Iterator[tuple[
         for name, value in vars(owner).items():
             if names.get(name, _MISSING) is not value:
                 yield owner, name, names.get(name, _MISSING)
+
+
+# Triton's interpreter holds bf16 as 16-bit integers. It cuts digits off where a GPU rounds to nearest even, and it would
+# multiply the integers in a matrix product: both are mended here.
+
+Builder = triton_interpreter.InterpreterBuilder
+Handle = triton_interpreter.TensorHandle
+_triton_cast, _triton_dot = Builder.cast_impl, Builder.create_dot
+
+
+def _cast(self: Any, source: Any, type: Any) -> Any:
+    if source.dtype.scalar == tl.bfloat16 and type.scalar == tl.float32:
+        return Handle((source.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+    if source.dtype.scalar == tl.float32 and type.scalar == tl.bfloat16:
+        bits = np.ascontiguousarray(source.data).view(np.uint32)
+        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+        return Handle(np.where(np.isnan(source.data), 0x7FC0, rounded).astype(np.uint16), tl.bfloat16)
+    return _triton_cast(self, source, type)
+
+
+def _dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
+    a, b = (_cast(self, x, tl.float32) if x.dtype.scalar == tl.bfloat16 else x for x in (a, b))
+    return _triton_dot(self, a, b, *rest)

@@ -106,6 +106,11 @@ def test_what_would_not_come_back_is_refused_before_writing(tmp_path: Path, bad:
     assert os.listdir(tmp_path) == []
 
 
+def test_an_array_of_objects_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="pool/1 is an array of Python objects"):
+        save(tmp_path / "c.npz", {"pool": [1, np.array([None])]})
+
+
 def test_every_truncation_is_seen(tmp_path: Path) -> None:
     file, cut = tmp_path / "c.npz", tmp_path / "cut.npz"
     save(file, state())

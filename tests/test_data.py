@@ -9,7 +9,7 @@ from PIL import Image
 from train.config import Config
 from train.data import UnpairedDataset, paired_test, test_samples
 from train.errors import UserError
-from train.images import load_image
+from train.images import load_image, resize
 from train.preprocess import preprocess
 from train.sources import ImageFolder
 
@@ -177,6 +177,16 @@ def test_sizes_of_every_mode(mode, size, trained, tested):
     assert preprocess(x, c, None).shape == (tested[1], tested[0], 2)
 
 
+def test_resize_and_crop_crops_from_the_resized_image():
+    x, c = gradient(40, 40), config(no_flip=True)
+    whole = resize(x, 16, 16)
+    crops = [preprocess(x, c, np.random.default_rng(i)) for i in range(20)]
+    assert len({crop.tobytes() for crop in crops}) > 5
+    places = [whole[i : i + 12, j : j + 12].tobytes() for i in range(5) for j in range(5)]
+    assert all(crop.tobytes() in places for crop in crops)
+    np.testing.assert_array_equal(preprocess(x, c, None), resize(x, 12, 12))
+
+
 def test_testing_takes_the_centre():
     y = preprocess(gradient(20, 30), config(preprocess="crop", crop_size=16), None)
     np.testing.assert_allclose(y[0, 0] * 1000, (2, 7), atol=1e-4)
@@ -208,7 +218,10 @@ def test_test_folders_are_paired_by_stem(root):
     np.testing.assert_array_equal(pairs[1].a, pairs[1].b)
     assert len(paired_test(config(root), 2)) == 2
     assert [s.name_b for s in test_samples(config(root), 9)] == ["t0.bmp", "t1.bmp", "t2.bmp"]
-    write(root / "testB" / "odd.png")
+    write(root / "testB" / "t1.png")  # a second partner for t1
+    assert paired_test(config(root)) is None
+    (root / "testB" / "t1.png").unlink()
+    (root / "testB" / "t1.bmp").rename(root / "testB" / "odd.bmp")
     assert paired_test(config(root)) is None
 
 

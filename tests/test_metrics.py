@@ -62,9 +62,14 @@ def test_retrieval_counts_partners_that_are_nearest() -> None:
     swapped = fakes[[1, 0, *range(2, 8)]]
     assert retrieval(swapped, truths) == 6 / 8
     assert retrieval(np.broadcast_to(truths.mean(axis=0), truths.shape), truths) == 1 / 8  # the mean image guesses
-    far = truths * 1.5  # large norms: the nearest in distance, not in dot product alone
-    brute = [np.argmin([np.square(f - t).sum() for t in far]) == i for i, f in enumerate(fakes)]
-    assert retrieval(fakes, far) == np.mean(brute)
+
+
+def test_retrieval_is_by_euclidean_distance() -> None:
+    scale = np.linspace(0.1, 1.5, 8, dtype=np.float32)[:, None, None, None]
+    truths, fakes = pictures(8) * scale, 0.5 * pictures(8) + 0.2 * pictures(8, seed=3)  # norms differ: not by the angle
+    brute = [np.argmin([np.square(f - t).sum() for t in truths]) == i for i, f in enumerate(fakes)]
+    assert 0 < np.mean(brute) < 1
+    assert retrieval(fakes, truths) == np.mean(brute)
 
 
 def test_paired_scores_of_model_and_baselines() -> None:

@@ -19,6 +19,8 @@ def test_the_same_seed_is_the_same_picture_at_every_size():
     small, large = scene("B", 3, 32), scene("B", 3, 128)
     reduced = large.reshape(32, 4, 32, 4, 3).mean((1, 3))
     assert abs(small - reduced).mean() < 0.05 < abs(small - scene("B", 4, 32)).mean()
+    steps = [abs(np.diff(x[..., 0], axis=1)).max() for x in (large, scene("B", 3, 256))]
+    assert min(steps) > 1.2  # edges stay a pixel wide
 
 
 def test_partners_share_their_outlines():

@@ -176,7 +176,7 @@ def parse(arguments: Sequence[str] | None, program: str, description: str | None
         group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
         options: dict[str, Any] = {"default": argparse.SUPPRESS}
         if types[field.name] is bool:
-            options |= {"action": argparse.BooleanOptionalAction, "help": meta["help"]}
+            options |= {"action": "store_true", "help": meta["help"] + " (default: off)"}
         else:
             shown = "" if field.default == "" else f" (default: {field.default})"
             options |= {"type": types[field.name], "help": meta["help"] + shown}
@@ -189,7 +189,8 @@ def parse(arguments: Sequence[str] | None, program: str, description: str | None
     if preset is None and not go_on:
         preset = "paper" if given.get("dataroot") else "tiny"
     settings = {**(PRESETS[preset] if preset else {}), **given}
-    check(settings)
+    if not go_on:  # else they are checked together with the saved ones
+        check(settings)
     return settings, go_on
 
 
@@ -222,10 +223,22 @@ def check(settings: dict[str, Any]) -> None:
         )
 
 
+def misfit(config: Config, width: int, height: int) -> str:
+    """Why the networks cannot take pictures of this size, in words; "" if they can."""
+    step = {"resnet": 4, "unet_128": 128, "unet_256": 256}[config.netG]  # the generator halves and doubles
+    if width % step or height % step:
+        return f"--netG {config.netG} wants sides that are multiples of {step}"
+    layers = {"basic": 3, "n_layers": config.n_layers_D, "pixel": 0}[config.netD]
+    least = max(8, 3 * 2**layers if layers else 0)  # 3x3 scores before the two unstrided 4x4 convolutions
+    if min(width, height) < least:
+        return f"--netG {config.netG} with --netD {config.netD} wants sides of at least {least}"
+    return ""
+
+
 def _spelled_out(arguments: list[str]) -> list[str]:
     """`--netG resnet_9blocks`, as the field's users type it, in our two options."""
     spelled: list[str] = []
-    for word in arguments:
+    for word in (part for word in arguments for part in (word.split("=", 1) if word.startswith("--netG=") else [word])):
         if word in ("resnet_6blocks", "resnet_9blocks") and spelled[-1:] == ["--netG"]:
             spelled += ["resnet", "--n_blocks", word[7]]
         else:
@@ -240,7 +253,7 @@ class _Parser(argparse.ArgumentParser):
         known = [name for action in self._actions for name in action.option_strings]
         if message.startswith("unrecognized arguments:"):
             word = message.split()[2].split("=")[0]
-            near = difflib.get_close_matches(word, known, 1)
+            near = difflib.get_close_matches(word, known, 1) if word.startswith("-") else [f"--dataroot {word}"]
             hint = f"; did you mean {near[0]}?" if near else ""
             message = f"there is no option {word}{hint} (--help lists all)"
         raise UserError(message)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from autograd import Tensor
+from autograd import Tensor, no_grad
 from kernels.device import Array, xp_of
 from nn.module import Module, observed
 from nn.network import Network
 
 
 class Pictured(Protocol):
-    """A model whose networks can be run for their pictures."""
+    """A model whose networks can be run for their pictures: real_a, fake_a, … for disc_a, and so for b."""
 
     def networks(self) -> dict[str, Network]: ...
+    def tensor(self, data: Any) -> Tensor: ...
     def pictures(self, real_a: Array, real_b: Array) -> dict[str, Any]: ...
 
 
@@ -34,9 +35,12 @@ def nonfinite_origin(model: Pictured, real_a: Array, real_b: Array) -> str:
         if not found and not finite(output.data):
             found.append(f"the output of {type(module).__name__} {names[id(module)].rstrip('.')}")
 
-    with observed(look):
-        model.pictures(real_a, real_b)
-    return found[0] if found else "a loss or a discriminator"
+    with observed(look), no_grad():
+        made = model.pictures(real_a, real_b)
+        for domain in "ab":
+            for kind in ("real", "fake"):
+                model.networks()[f"disc_{domain}"](model.tensor(made[f"{kind}_{domain}"]))
+    return found[0] if found else "a loss itself: every layer's output is finite"
 
 
 def finite(array: Array) -> bool:

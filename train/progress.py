@@ -20,7 +20,7 @@ class Progress:
         self.bar = None
         if enabled and sys.stderr.isatty():
             self.bar = tqdm(
-                total=total, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05,
+                total=total, initial=start, unit=" steps", dynamic_ncols=True, smoothing=0.05,
                 bar_format="{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
             )  # fmt: skip
         self._mark = (start, time.perf_counter())  # step and time of the last plain line

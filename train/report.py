@@ -99,7 +99,7 @@ def _samples(samples: Sequence[tuple[int, Path]]) -> str:
         return ""
     steps = np.array([step for step, _ in samples])
     wanted = np.linspace(steps[0], steps[-1], PICTURES)
-    chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted} | {len(samples) - 1})
+    chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted})
     frames = "".join(_frame(*samples[i]) for i in chosen)
     return (
         '<div class="player"><button type="button">Play</button>'

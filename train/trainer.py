@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shlex
 import signal
 import sys
 import time
@@ -17,14 +18,15 @@ import numpy as np
 
 from kernels.device import get_device
 from train import checkpoint
-from train.config import Config, parse
-from train.cyclegan import CycleGAN, NonFiniteLoss
+from train.config import Config, check, misfit, parse
+from train.cyclegan import CycleGAN
 from train.data import Sample, UnpairedDataset, paired_test, test_samples
 from train.diagnose import nonfinite_origin
 from train.errors import UserError
 from train.history import History
 from train.loader import Batch, Loader
 from train.metrics import Scores, format_scores, paired_scores
+from train.preprocess import final_size
 from train.progress import Progress
 from train.report import write_report
 from train.samples import sample_grid, save_png
@@ -51,6 +53,7 @@ class Run:
         self.dataset = UnpairedDataset(config)
         self.loader = Loader(self.dataset, config.batch_size, config.num_threads)
         self.shown = test_samples(config, SAMPLES)
+        self.check_sizes()
         try:
             self.model = make_model(config)
         except (RuntimeError, ValueError) as error:
@@ -69,10 +72,24 @@ class Run:
         steps = self.config.epochs * self.loader.batches_per_epoch
         return min(steps, self.config.max_steps) if self.config.max_steps else steps
 
+    def check_sizes(self) -> None:
+        """UserError if the networks cannot take the size of an image."""
+        c = self.config
+        seen = {path: final_size(*size, c) for source in (self.dataset.a, self.dataset.b) for path, size in source.sizes.items()}
+        for pair in self.shown:
+            seen |= {f"test image {name}": x.shape[1::-1] for name, x in ((pair.name_a, pair.a), (pair.name_b, pair.b))}
+        for name, size in seen.items():
+            if why := misfit(c, *size):
+                crop = "crop" in c.preprocess
+                what = f"--crop_size {c.crop_size}" if crop else f"{name}, with --preprocess {c.preprocess}"
+                mend = "choose another --crop_size" if crop else "--preprocess resize_and_crop fits images of any size"
+                raise UserError(f"{what}: pictures of {size[0]}x{size[1]} pixels do not suit the networks: {why}; {mend}")
+
     # -- the loop
 
     def train(self) -> None:
         """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
+        self.forget_later()
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = json.dumps(dataclasses.asdict(self.config), indent=2)
         checkpoint.write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
@@ -101,7 +118,7 @@ class Run:
         start, waited = time.perf_counter(), self.loader.waited
         try:
             losses = self.model.step(batch.a, batch.b)
-        except NonFiniteLoss as error:
+        except FloatingPointError as error:  # NonFiniteLoss, which is another class when its module runs as __main__
             raise self.lost(error, batch) from error
         seconds = time.perf_counter() - start
         self.step += 1
@@ -199,11 +216,14 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; later lines of the history are dropped, for those steps will be made again."""
+        """Go on from `state`."""
         self.model.load_state_dict(state["model"])
         self.schedule.load_state_dict(state["schedule"])
         for name in PLACE:
             setattr(self, name, state["run"][name])
+
+    def forget_later(self) -> None:
+        """Drop what an earlier sitting noted beyond this step: those steps will be made again."""
         self.history.truncate(self.step)
         for file in (self.folder / "samples").glob("step_*.png"):
             if int(file.stem.removeprefix("step_")) > self.step:
@@ -238,12 +258,28 @@ def run_command(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        mend = "a smaller --crop_size, --batch_size, --ngf or --ndf needs less"
+        print(f"error: out of memory ({error}); {mend}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        mend = "make room, check that you may write there, or choose another --checkpoints_dir"
+        print(f"error: {where}{error.strerror or error}; {mend}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped at once; what was saved before is kept", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def new_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
     """A run from scratch, in a folder of its own."""
     config = Config(**settings)
     parent = Path(config.checkpoints_dir)
+    if config.name in (".", "..") or set(config.name) & set("/\\\0"):
+        raise UserError(
+            f"--name {config.name!r} must name one folder, without slashes; --checkpoints_dir says where it lies"
+        )
     if not config.name:
         stem = Path(config.dataroot).resolve().name if config.dataroot else "scenes"
         names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
@@ -261,6 +297,8 @@ def resume_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any
     runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
     name = settings.get("name") or (runs[0] if len(runs) == 1 else "")
     if name not in runs:
+        if name and (parent / name / "config.json").exists():
+            raise UserError(f"run {name!r} was stopped before it was first saved; start it without --continue_train")
         known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
         raise UserError(
             f"--continue_train: {f'there is no run {name!r}' if name else 'which run? Give --name'}; {known}"
@@ -268,19 +306,23 @@ def resume_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any
     state = checkpoint.load(parent / name / "latest.npz")
     try:
         saved = state["config"]
-        config = resolve(Config(**{**saved, **settings, "name": name}))
+        known_settings = {field.name: saved[field.name] for field in dataclasses.fields(Config) if field.name in saved}
+        settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
+        config = resolve(Config(**settings))
         checkpoint.check_same_run(saved, config)
+        check(settings)
         run = Run(make_model, config, program)
         run.load_state_dict(state)
-    except (KeyError, TypeError, ValueError) as error:
+        finished = run.step >= run.total
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{parent / name / 'latest.npz'} is a checkpoint, but not one that this program can continue ({error}); "
-            "it may come from another version. Start afresh under another --name"
+            f"{parent / name / 'latest.npz'} is a checkpoint, but not one that this program can continue "
+            f"({type(error).__name__}: {error}); it may come from another version. Start afresh under another --name"
         ) from error
-    if run.step >= run.total:
+    if finished:
         raise UserError(
-            f"run {name!r} has done its {run.total} steps; to train on, raise "
-            f"{'--max_steps' if config.max_steps else '--n_epochs or --n_epochs_decay'}"
+            f"run {name!r} has done {run.step} steps of {run.total}; to train on, raise "
+            f"{'--max_steps' if run.total == config.max_steps else '--n_epochs or --n_epochs_decay'}"
         )
     return run
 
@@ -327,9 +369,9 @@ def go_on(run: Run) -> str:
     where = (
         ""
         if run.config.checkpoints_dir == Config.checkpoints_dir
-        else f" --checkpoints_dir {run.config.checkpoints_dir}"
+        else f" --checkpoints_dir {shlex.quote(run.config.checkpoints_dir)}"
     )
-    return f"python -m {run.program} --continue_train --name {run.config.name}{where}"
+    return f"python -m {run.program} --continue_train --name {shlex.quote(run.config.name)}{where}"
 
 
 class StopRequest:

@@ -1,0 +1,92 @@
+"""Adam on the GPU: all tensors of a player in one launch.
+
+A generator has 46 tensors of very different sizes; one launch each would cost more than the arithmetic. So the kernel gets
+a table of addresses, and a list that tells each program which tensor and which 1024 elements of it are its own.
+Grid: one program for 1024 elements of one tensor. Bytes: p, m, v read and written, g read: 28 for each parameter.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import triton
+import triton.language as tl
+
+from kernels.device import Array, xp_of
+from kernels.launch import address, contiguous, launch
+
+BLOCK = 1024
+
+
+@triton.jit
+def _tensor(table, row, column: tl.constexpr, ALIGNED: tl.constexpr):
+    pointer = tl.load(table + 5 * row + column).to(tl.pointer_type(tl.float32))
+    if ALIGNED:
+        pointer = tl.multiple_of(pointer, 16)  # allows 16-byte loads, as for pointers that are arguments
+    return pointer
+
+
+@triton.jit
+def _adam(table, owned, rate, root, rate1, rate2, eps, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.load(owned + 2 * tl.program_id(0))
+    at = tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < tl.load(table + 5 * row + 4)
+    p, g = _tensor(table, row, 0, ALIGNED) + at, _tensor(table, row, 1, ALIGNED) + at
+    m, v = _tensor(table, row, 2, ALIGNED) + at, _tensor(table, row, 3, ALIGNED) + at
+    gradient = tl.load(g, mask=inside, other=0.0)
+    first = tl.load(m, mask=inside, other=0.0)
+    first += rate1 * (gradient - first)
+    second = tl.load(v, mask=inside, other=0.0)
+    second += rate2 * (gradient * gradient - second)
+    parameter = tl.load(p, mask=inside, other=0.0) - rate * first / (tl.sqrt(second) * root + eps)
+    tl.store(m, first, mask=inside)
+    tl.store(v, second, mask=inside)
+    tl.store(p, parameter, mask=inside)
+
+
+def update(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    m: Sequence[Array],
+    v: Sequence[Array],
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+) -> None:
+    if not params:
+        return
+    grads = contiguous(*grads)  # bound to a name: the table holds addresses, which keep nothing alive
+    tensors = list(zip(params, grads, m, v, strict=True))
+    for row in tensors:
+        _check(row)
+    addresses = tuple(tuple(address(a) for a in row) + (row[0].size,) for row in tensors)
+    table, owned = _tables(xp_of(params[0]), addresses)
+    aligned = all(a % 16 == 0 for row in addresses for a in row[:4])
+    rates = (lr / (1 - beta1**step), (1 - beta2**step) ** -0.5, 1 - beta1, 1 - beta2, float(eps))
+    # Program i owns the 1024 elements of one tensor that row i of `owned` names.
+    launch(
+        _adam, owned.shape[:1], table, owned, *rates,
+        bytes=28 * sum(p.size for p in params), ALIGNED=aligned, BLOCK=BLOCK,
+    )  # fmt: skip
+
+
+def _check(row: tuple[Array, ...]) -> None:
+    p, g, *moments = row
+    if any(a.dtype != "float32" for a in row):
+        raise TypeError(f"adam: float32 weights, gradients and moments wanted, got {[str(a.dtype) for a in row]}")
+    if any(a.shape != p.shape for a in row):
+        raise ValueError(f"adam: shapes of a weight, its gradient and moments differ: {[a.shape for a in row]}")
+    if not all(a.flags.c_contiguous for a in (p, *moments)):
+        raise ValueError("adam: weights and moments are updated in place and must be contiguous")
+
+
+@functools.lru_cache(maxsize=8)
+def _tables(xp, addresses: tuple[tuple[int, ...], ...]) -> tuple[Array, Array]:
+    """Addresses and sizes [T,5] and owned blocks [B,2] on the device. Kept: memory pools hand out the same addresses."""
+    owned = [(row, block) for row, (*_, size) in enumerate(addresses) for block in range(triton.cdiv(size, BLOCK))]
+    return xp.asarray(np.array(addresses, np.int64)), xp.asarray(np.array(owned, np.int32))

@@ -1,0 +1,33 @@
+"""L1 loss on the GPU: value and gradient in one pass over x and y.
+
+Grid: one program for 1024 elements; each leaves a partial sum, and a second launch of one program adds those in order.
+Bytes: x and y read and dx written once.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.device import Array
+from kernels.launch import contiguous, empty, launch
+from kernels.reduce import BLOCK, mean_of_partials
+
+
+@triton.jit
+def _loss(x, y, dx, partials, share, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
+    error = value - tl.load(y + at, mask=at < n, other=0.0).to(tl.float32)  # 0 in lanes past the end
+    tl.store(dx + at, tl.where(error > 0, share, tl.where(error < 0, -share, 0.0)), mask=at < n)
+    tl.store(partials + tl.program_id(0), tl.sum(tl.abs(error), 0))
+
+
+def forward(x: Array, y: Array) -> tuple[Array, Array]:
+    if x.shape != y.shape:
+        raise ValueError(f"l1_loss: shapes {x.shape} and {y.shape} differ")
+    x, y = contiguous(x, y)
+    dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
+    # Program i owns elements [1024 i, 1024 (i + 1)) of x, y and dx, and partial i.
+    launch(_loss, partials.shape, x, y, dx, partials, 1 / x.size, x.size, BLOCK=BLOCK)
+    return mean_of_partials(partials, x.size), dx
