@@ -45,6 +45,19 @@ def places(folder):
     return {file.name for file in folder.iterdir()}
 
 
+def corner(name):
+    return int(name[1:5]), int(name[7:11])
+
+
+def region(name):
+    """Which square of twice a tile's side a tile lies in; the first begins at 66° N."""
+    x, y = corner(name)
+    column, row = x // (2 * SIZE), (y - 180) // (2 * SIZE)
+    assert x + SIZE <= (column + 1) * 2 * SIZE and y + SIZE <= 180 + (row + 1) * 2 * SIZE  # all of it
+    assert 180 <= y <= 1125 - SIZE
+    return column, row
+
+
 def test_earth_writes_disjoint_training_tiles_and_paired_test_tiles(worlds, tmp_path):
     out = tmp_path / "sets" / "earth"
     assert run("--out", out, "--size", SIZE, "--train", 20, "--test", 6) == 0
@@ -53,10 +66,11 @@ def test_earth_writes_disjoint_training_tiles_and_paired_test_tiles(worlds, tmp_
     assert not a & b and not (a | b) & ta
     satellite, relief = (np.asarray(Image.open(file)) for file in worlds)
     for part, source in (("trainA", satellite), ("trainB", relief), ("testA", satellite), ("testB", relief)):
-        file = min((out / part).iterdir())
-        x, y = int(file.stem[1:5]), int(file.stem[7:])
-        assert x % SIZE == y % SIZE == 0  # one grid: places with different names do not overlap
-        np.testing.assert_array_equal(np.asarray(Image.open(file)), source[y : y + SIZE, x : x + SIZE])
+        for file in (out / part).iterdir():
+            x, y = corner(file.name)
+            np.testing.assert_array_equal(np.asarray(Image.open(file)), source[y : y + SIZE, x : x + SIZE])
+    regions = [{region(name) for name in names} for names in (a, b, ta)]
+    assert not regions[0] & regions[1] and not (regions[0] | regions[1]) & regions[2]
     readme = (out / "README.txt").read_text()
     assert all(word in readme for word in ("NASA", "Natural Earth", "MIT", "trainA    20", "--seed 0"))
     assert places(out.parent) == {"earth"}  # nothing is left of the building site
@@ -69,17 +83,17 @@ def test_seed_deals_the_places(worlds, tmp_path):
     assert places(tmp_path / "one" / "trainA") != places(tmp_path / "two" / "trainA")
 
 
-def test_tiles_need_land_and_contrast(tmp_path):
-    satellite, relief = np.full((2, 20, 60, 3), 200, np.uint8)
-    textured = np.random.default_rng(0).integers(100, 200, (20, 20, 3), dtype=np.uint8)
-    satellite[:, :20], relief[:, :20] = textured, textured  # land with contrast
-    relief[:, 20:40] = textured  # a flat white place on the photo
-    satellite[:, 40:], relief[:, 40:] = (5, 20, 60), textured
-    satellite[:3, 40:] = 255  # 15 % land
-    with pytest.raises(prepare.UserError, match="the world has 1 with land"):
-        prepare.cut_tiles(satellite, relief, tmp_path / "few", 20, 1, 0, 0)
-    satellite[:5, 40:] = 255  # 25 %
-    assert prepare.cut_tiles(satellite, relief, tmp_path / "two", 20, 0, 0, 0) == 1
+@pytest.mark.parametrize(("land", "tiles"), [(0.15, 0), (0.2, 25), (0.8, 25), (0.85, 0)])
+def test_tiles_show_land_and_sea(tmp_path, land, tiles):
+    """A world of two regions striped with a tile's period, so that every tile has the same share of land."""
+    world = np.full((72, 80, 3), (5, 20, 60), np.uint8)
+    world[:, np.arange(80) % 20 < round(20 * land)] = 200
+    cut = [world, world, tmp_path / "set", 20, 0, 0, 0]
+    if tiles:
+        assert prepare.cut_tiles(*cut) == tiles  # 5 x 5 overlapping tiles in a region
+    else:
+        with pytest.raises(prepare.UserError, match="0 of each domain"):
+            prepare.cut_tiles(*cut)
 
 
 def test_an_existing_set_is_kept_unless_forced(worlds, tmp_path, capsys):

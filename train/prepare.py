@@ -2,7 +2,7 @@
 
     earth   satellite photo (A) <-> relief map (B) of the same world, cut into tiles
 
-Training tiles of A and B come from different places, so training is unpaired; test tiles come from further places and
+Training tiles of A and B come from different regions, so training is unpaired; test tiles come from further regions and
 are paired by name, so the result can be measured. A new set is one function below and its line in SETS.
 """
 
@@ -52,8 +52,7 @@ def earth(folder: Path, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         satellite_file, relief_file = find_or_fetch([_SATELLITE[0], _RELIEF[0]], Path(scratch))
         satellite, relief = _halved(satellite_file, _SATELLITE[1]), _halved(relief_file, _RELIEF[1])
-    north = slice(0, 1350 * 150 // 180)  # down to 60° S: of Antarctica the photo shows white and nothing else
-    train = cut_tiles(satellite[north], relief[north], folder, options.size, options.train, options.test, options.seed)
+    train = cut_tiles(satellite, relief, folder, options.size, options.train, options.test, options.seed)
     readme = _README.format(
         size=options.size, crop=max(4, options.size * 8 // 9 // 4 * 4), train=train, test=options.test,
         seed=options.seed, out=options.out.as_posix(), package=_PACKAGE.replace("==", " "),
@@ -67,30 +66,41 @@ SETS: dict[str, Callable[[Path, argparse.Namespace], None]] = {"earth": earth}
 def cut_tiles(
     satellite: np.ndarray, relief: np.ndarray, folder: Path, size: int, train: int, test: int, seed: int
 ) -> int:
-    """Cuts two aligned world images, uint8 [H,W,3], on one grid and deals its places out at random.
+    """Cuts two aligned world images, uint8 [H,W,3], into regions and deals these out at random.
 
-    Writes `test` pairs and `train` tiles for each domain (0: all there are), every place used once; returns the number
-    of training tiles in a domain. Kept are places with at least 20 %
-    land and some contrast in both images: instance norm turns flat tiles (sea, ice) into amplified noise. UserError
-    when there are too few.
+    A region is a square of twice the tile's side and serves one purpose: test pairs, tiles of A or tiles of B. Tiles of
+    one region may overlap; test tiles do not. Kept are tiles with 20 to 80 % land: instance norm takes each
+    tile's mean and contrast away, so a tile must show sea *and* land for either to be told. Writes `test` pairs and
+    `train` tiles for each domain (0: all there are) and returns the number of training tiles in a domain. UserError when
+    there are too few.
     """
-    height, width = satellite.shape[:2]
     land = ~_is_water(satellite)
-    places = [
-        (y, x)
-        for y in range(0, height - size + 1, size)
-        for x in range(0, width - size + 1, size)
-        if land[y : y + size, x : x + size].mean() >= 0.2
-        and min(_contrast(world[y : y + size, x : x + size]) for world in (satellite, relief)) >= 8.0
+    height, width = land.shape
+    north, south = height * 24 // 180, height * 150 // 180  # 66° N to 60° S: beyond, the photo shows white
+
+    def tiles(y0: int, x0: int, step: int) -> list[tuple[int, int]]:
+        offsets = range(0, size + 1, step)
+        corners = ((y0 + dy, x0 + dx) for dy in offsets for dx in offsets)
+        return [(y, x) for y, x in corners if 0.2 <= land[y : y + size, x : x + size].mean() <= 0.8]
+
+    regions = [
+        (y, x) for y in range(north, south - 2 * size + 1, 2 * size) for x in range(0, width - 2 * size + 1, 2 * size)
     ]
-    if len(places) < 2 * max(train, 1) + test:
+    regions = [regions[i] for i in np.random.default_rng(seed).permutation(len(regions))]
+    pairs: list[tuple[int, int]] = []
+    while regions and len(pairs) < test:
+        pairs += tiles(*regions.pop(), size)
+    domains: tuple[list[tuple[int, int]], ...] = ([], [])
+    for region in regions:
+        min(domains, key=len).extend(tiles(*region, max(1, size // 4)))
+    there_are = min(map(len, domains))
+    if len(pairs) < test or there_are < max(train, 1):
         raise UserError(
-            f"--train {train} --test {test}: wanted 2 x {max(train, 1)} places for training and {test} for testing, but "
-            f"the world has {len(places)} with land at --size {size}; ask for fewer, or for smaller tiles"
+            f"--train {train} --test {test}: the world has {len(pairs)} tiles for testing and {there_are} of each domain "
+            f"for training that show land and sea at --size {size}; ask for fewer, or for smaller tiles"
         )
-    train = train or (len(places) - test) // 2
-    places = [places[i] for i in np.random.default_rng(seed).permutation(len(places))]
-    pairs, only_a, only_b = places[:test], places[test : test + train], places[test + train : test + 2 * train]
+    train = train or there_are
+    pairs, (only_a, only_b) = pairs[:test], (tiles_[:train] for tiles_ in domains)
     jobs = [
         *(("trainA", satellite, place) for place in only_a),
         *(("trainB", relief, place) for place in only_b),
@@ -140,11 +150,6 @@ def _is_water(satellite: np.ndarray) -> np.ndarray:
     """uint8 [H,W,3] → bool [H,W]: the Blue Marble paints the sea dark and blue, and nothing else so."""
     red, blue = satellite[..., 0].astype(int), satellite[..., 2].astype(int)
     return (blue > red + 10) & (red < 90)
-
-
-def _contrast(tile: np.ndarray) -> float:
-    """Standard deviation of the gray values, 0 to 127."""
-    return float(tile.mean(-1).std())
 
 
 def make(build: Callable[[Path, argparse.Namespace], None], options: argparse.Namespace) -> None:
