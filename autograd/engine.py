@@ -15,18 +15,17 @@ _state = threading.local()
 
 def grad_enabled() -> bool:
     """Whether ops record the graph in this thread."""
-    return getattr(_state, "enabled", True)
+    return not getattr(_state, "no_grad_depth", 0)
 
 
 class no_grad(contextlib.ContextDecorator):
     """Within this context (or a function decorated with it) ops compute values only and keep nothing."""
 
     def __enter__(self) -> None:
-        self.before = grad_enabled()
-        _state.enabled = False
+        _state.no_grad_depth = getattr(_state, "no_grad_depth", 0) + 1
 
     def __exit__(self, *exc: object) -> None:
-        _state.enabled = self.before
+        _state.no_grad_depth -= 1
 
 
 def backward(tensor: Tensor, grad: Array | None = None) -> None:
@@ -51,7 +50,9 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
     def give(receiver: Tensor, g: Array) -> None:
         node = receiver.creator
         if node is None:
-            receiver.grad = g if receiver.grad is None else receiver.grad + g
+            g = g if receiver.grad is None else receiver.grad + g
+            # Arrays, not the scalars that sums give; an op may mix precisions, but each leaf keeps its own.
+            receiver.grad = receiver.device.asarray(g, dtype=receiver.dtype)
         elif node in pending:
             pending[node] = pending[node] + g  # never in place: somebody else may hold the first array
         else:

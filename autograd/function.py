@@ -24,6 +24,7 @@ class Function:
     """
 
     op: str | None = None
+    view = False  # whether the output is a view of the first input's memory
     inputs: tuple[Tensor | None, ...] | None
     saved: tuple[Any, ...]
     shapes: tuple[Any, ...]
@@ -53,6 +54,8 @@ class Function:
         self.device = common_device(self.name, inputs)
         self.need = tuple(t is not None and t.requires_grad for t in inputs)
         output = Tensor(self.forward(*(None if t is None else t.data for t in inputs)), device=self.device)
+        if self.view and inputs[0] is not None:
+            output.views(inputs[0])
         if grad_enabled() and any(self.need):
             self.serial = next(_serial)
             self.inputs = inputs

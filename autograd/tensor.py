@@ -36,7 +36,7 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self.creator: Function | None = None
-        self.version = 0  # counts in-place changes of `data`
+        self.changes = [0]  # how often `data` was changed in place; views of one array share the count
         self.retains_grad = False
 
     # -- what it is
@@ -56,6 +56,11 @@ class Tensor:
     @property
     def dtype(self) -> np.dtype:
         return self.data.dtype
+
+    @property
+    def version(self) -> int:
+        """Counts in-place changes of `data`."""
+        return self.changes[0]
 
     def numpy(self) -> np.ndarray:
         """A copy of the data in host memory."""
@@ -94,11 +99,16 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same data without its history."""
-        return Tensor(self.data, device=self.device)
+        return Tensor(self.data, device=self.device).views(self)
+
+    def views(self, other: Tensor) -> Tensor:
+        """Say that this tensor's data is (part of) the other's, so that a change of one is noticed in both."""
+        self.changes = other.changes
+        return self
 
     def changed(self) -> None:
         """Tell the engine that `data` was changed in place; graphs that saved the old values now refuse to run."""
-        self.version += 1
+        self.changes[0] += 1
 
     # -- arithmetic (autograd/ops/arithmetic.py), broadcasting as NumPy does
 

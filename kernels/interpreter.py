@@ -11,6 +11,7 @@ Uses internals of Triton: `FunctionRewriter`, `_patch_lang`, `_implicit_cvt`, `i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import types
@@ -33,9 +34,9 @@ def run(kernel: Any, programs: Iterable[Program], grid: Program, arguments: Sequ
     named = inspect.getcallargs(function, *arguments, **options)
     values = {n: v if n in _constexprs(kernel) else triton_interpreter._implicit_cvt(v) for n, v in named.items()}
     with _language_patched(), np.errstate(all="ignore"):  # lanes that are masked away may overflow, as on a GPU
-        triton_interpreter.interpreter_builder.set_grid_dim(*grid)
+        builder.set_grid_dim(*grid)
         for program in programs:
-            triton_interpreter.interpreter_builder.set_grid_idx(*program)
+            builder.set_grid_idx(*program)
             function(**values)
 
 
@@ -103,8 +104,9 @@ def _language_patches() -> list[tuple[Any, str, Any, Any]]:
     scope.restore()
     for owner, names in zip(owners, before, strict=True):
         patches += [(owner, n, _interpreted(v), v) for n, v in names.items() if isinstance(v, JIT)]
-    patches += [(Builder, "cast_impl", _cast, _triton_cast), (Builder, "create_dot", _dot, _triton_dot)]
-    return patches
+    patches.append((tl.tensor, "__index__", lambda tensor: tensor.handle.data.item(), vars(tl.tensor).get("__index__")))
+    mended = {"cast_impl": _cast, "create_dot": _dot, "create_splat": _splat}
+    return patches + [(Builder, name, ours, vars(Builder)[name]) for name, ours in mended.items()]
 
 
 def _changes(owners: list[Any], before: list[dict[str, Any]]) -> Iterator[tuple[Any, str, Any]]:
@@ -115,11 +117,18 @@ def _changes(owners: list[Any], before: list[dict[str, Any]]) -> Iterator[tuple[
 
 
 # Triton's interpreter holds bf16 as 16-bit integers. It cuts digits off where a GPU rounds to nearest even, and it would
-# multiply the integers in a matrix product: both are mended here.
+# multiply the integers in a matrix product. And it takes a comparison of two scalars for a float once it is spread over a
+# block. All three are mended here. (So is reading a scalar as a loop's bound, which Triton 3.6 does in a way that NumPy 2.4
+# refuses.)
+
+# By default it also checks every addition of integers for overflow, which takes half of the time; the small shapes that can
+# be interpreted at all do not come near.
+builder = triton_interpreter.interpreter_builder
+builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)
 
 Builder = triton_interpreter.InterpreterBuilder
 Handle = triton_interpreter.TensorHandle
-_triton_cast, _triton_dot = Builder.cast_impl, Builder.create_dot
+_triton_cast, _triton_dot, _triton_splat = Builder.cast_impl, Builder.create_dot, Builder.create_splat
 
 
 def _cast(self: Any, source: Any, type: Any) -> Any:
@@ -135,3 +144,9 @@ def _cast(self: Any, source: Any, type: Any) -> Any:
 def _dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
     a, b = (_cast(self, x, tl.float32) if x.dtype.scalar == tl.bfloat16 else x for x in (a, b))
     return _triton_dot(self, a, b, *rest)
+
+
+def _splat(self: Any, type: Any, value: Any) -> Any:
+    if value.data.dtype == np.bool_:
+        return Handle(np.full(type.shape, value.data), tl.int1)
+    return _triton_splat(self, type, value)

@@ -25,6 +25,8 @@ variable is read. `num_warps` and `num_stages` are Triton's; `bytes` (DRAM traff
     with recorded() as launches: model.step(a, b)
     len(launches), sum(l.bytes for l in launches); launches[0].source()    # what triton.compile(...) takes
 
+With `recorded(run=False)` nothing runs: a step at full size is described in a moment, on any machine; arrays hold noise.
+
 Helpers that kernels call are `@triton.jit` functions too. Call `tl.sum(x, 0)` and so on as usual; libdevice is not
 available in the interpreter. Load bf16 with `.to(tl.float32)` ahead of any arithmetic: the interpreter holds bf16 as raw
 16-bit integers. This module does not import Triton until the first launch.
@@ -111,7 +113,7 @@ def launch(
     if hooks.records is not None:
         traffic = sum(a.nbytes for a in arrays) if bytes is None else bytes
         hooks.records.append(_describe(kernel, grid, arguments, constexprs, options, traffic, flops))
-    if 0 in grid:
+    if 0 in grid or not hooks.run:
         return
     pointers = [Pointer(a) if _is_array(a) else a for a in arguments]
     if all(isinstance(a, np.ndarray) for a in arrays):
@@ -149,9 +151,6 @@ def contiguous(*arrays: Array) -> tuple[Array, ...]:
     return tuple(a if a is None or a.flags.c_contiguous else xp_of(a).ascontiguousarray(a) for a in arrays)
 
 
-# What a sanitiser, a counter and a user may change.
-
-
 @dataclass
 class Hooks:
     """Process-wide: how outputs are allocated, the interpreter's order of programs, where launches are noted."""
@@ -159,6 +158,7 @@ class Hooks:
     allocate: Callable[[Any, tuple[int, ...], np.dtype], Array] = lambda xp, shape, dtype: xp.empty(shape, dtype)
     order: Callable[[Iterable[tuple]], Iterable[tuple]] = iter
     records: list[Launch] | None = None
+    run: bool = True
     matmul: str = "tf32"
 
 
@@ -166,13 +166,14 @@ hooks = Hooks()
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[list[Launch]]:
-    """Every launch made inside is noted in the list, in order."""
-    outer, hooks.records = hooks.records, []
+def recorded(run: bool = True) -> Iterator[list[Launch]]:
+    """Every launch made inside is noted in the list, in order; with `run=False` noted only."""
+    saved = hooks.records, hooks.run
+    hooks.records, hooks.run = [], run
     try:
         yield hooks.records
     finally:
-        hooks.records = outer
+        hooks.records, hooks.run = saved
 
 
 def set_matmul_precision(name: str) -> None:
@@ -185,9 +186,6 @@ def set_matmul_precision(name: str) -> None:
 def input_precision() -> str:
     """What `tl.dot(..., input_precision=...)` should be given for float32 operands."""
     return "tf32" if hooks.matmul == "tf32" else "ieee"
-
-
-# How arguments are checked and described.
 
 
 def _is_array(argument: Any) -> bool:

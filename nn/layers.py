@@ -46,7 +46,9 @@ class ConvNormRelu(Module):
         self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0,
         padding_mode: str = "zeros", activation: str = "relu",
     ) -> None:  # fmt: skip
-        self.settings: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode, activation=activation)
+        self.settings: dict[str, Any] = dict(
+            stride=stride, padding=padding, padding_mode=padding_mode, activation=activation
+        )
         self.weight = conv_weight(in_channels, out_channels, kernel)
         self.bias = Parameter(np.zeros(out_channels, np.float32), trained=False)
 

@@ -163,8 +163,9 @@ def parse(arguments: Sequence[str] | None, program: str, description: str | None
     """
     parser = _Parser(prog=f"python -m {program}", description=(description or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument(
-        "--preset", choices=tuple(PRESETS), help="named settings: tiny is for a laptop's CPU and the built-in scenes, "
-        "paper is the paper's (default: tiny without --dataroot, else paper); other options go on top"
+        "--preset", choices=tuple(PRESETS), help="named settings, on top of which other options go (default: tiny "
+        "without --dataroot, else paper). paper: the defaults below. tiny, for a laptop's CPU and the built-in scenes: "
+        + " ".join(f"--{name} {value}" for name, value in PRESETS["tiny"].items())
     )  # fmt: skip
     parser.add_argument(
         "--continue_train", action="store_true", help="go on with the run --name where it stopped, under its settings"
@@ -238,9 +239,10 @@ def misfit(config: Config, width: int, height: int) -> str:
 def _spelled_out(arguments: list[str]) -> list[str]:
     """`--netG resnet_9blocks`, as the field's users type it, in our two options."""
     spelled: list[str] = []
-    for word in (part for word in arguments for part in (word.split("=", 1) if word.startswith("--netG=") else [word])):
-        if word in ("resnet_6blocks", "resnet_9blocks") and spelled[-1:] == ["--netG"]:
-            spelled += ["resnet", "--n_blocks", word[7]]
+    for word in arguments:
+        before, _, kind = word.rpartition("=")
+        if kind in ("resnet_6blocks", "resnet_9blocks") and "--netG" in (before, *spelled[-1:]):
+            spelled += [*filter(None, [before]), "resnet", "--n_blocks", kind[7]]
         else:
             spelled.append(word)
     return spelled

@@ -190,7 +190,7 @@ def together(network: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def generator(config: Config, in_channels: int, out_channels: int, seed: int) -> Network:
     """The generator that `config` asks for; `seed` tells the four networks of a model apart."""
-    common = dict(
+    common: dict[str, Any] = dict(
         in_channels=in_channels, out_channels=out_channels, ngf=config.ngf, device=config.device,
         seed=network_seed(config, seed), init_type=config.init_type, init_gain=config.init_gain,
     )  # fmt: skip
@@ -201,7 +201,7 @@ def generator(config: Config, in_channels: int, out_channels: int, seed: int) ->
 
 def discriminator(config: Config, in_channels: int, seed: int) -> Network:
     """The discriminator that `config` asks for."""
-    common = dict(
+    common: dict[str, Any] = dict(
         in_channels=in_channels, ndf=config.ndf, device=config.device, seed=network_seed(config, seed),
         init_type=config.init_type, init_gain=config.init_gain,
     )  # fmt: skip

@@ -64,6 +64,7 @@ class Run:
         self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
         self.cycle_sum = 0.0  # of the cycle losses in this epoch: the plateau policy's metric
         self.seconds = 0.0  # spent training, earlier sittings included
+        self.waited = 0.0  # of the loader's waiting, what is accounted for
         self.state = "running"
 
     @property
@@ -75,7 +76,8 @@ class Run:
     def check_sizes(self) -> None:
         """UserError if the networks cannot take the size of an image."""
         c = self.config
-        seen = {path: final_size(*size, c) for source in (self.dataset.a, self.dataset.b) for path, size in source.sizes.items()}
+        sources = (self.dataset.a, self.dataset.b)
+        seen = {path: final_size(*size, c) for source in sources for path, size in source.sizes.items()}
         for pair in self.shown:
             seen |= {f"test image {name}": x.shape[1::-1] for name, x in ((pair.name_a, pair.a), (pair.name_b, pair.b))}
         for name, size in seen.items():
@@ -83,7 +85,7 @@ class Run:
                 crop = "crop" in c.preprocess
                 what = f"--crop_size {c.crop_size}" if crop else f"{name}, with --preprocess {c.preprocess}"
                 mend = "choose another --crop_size" if crop else "--preprocess resize_and_crop fits images of any size"
-                raise UserError(f"{what}: pictures of {size[0]}x{size[1]} pixels do not suit the networks: {why}; {mend}")
+                raise UserError(f"{what}: {size[0]}x{size[1]} pixels do not suit the networks: {why}; {mend}")
 
     # -- the loop
 
@@ -98,7 +100,7 @@ class Run:
         with Progress(self.total, self.step, print_freq=self.config.print_freq) as progress, stop_request() as stop:
             while self.step < self.total and not stop.asked:
                 self.model.set_lr(self.schedule.lr)
-                for batch in self.loader.iterate(self.epoch, self.position):
+                for batch in self.batches():
                     losses = self.train_on(batch)
                     progress.update(losses, self.schedule.lr)
                     if self.step % self.config.sample_freq == 0:
@@ -113,24 +115,36 @@ class Run:
         self.save()
         self.signal = stop.asked
 
+    def batches(self) -> Iterator[Batch]:
+        """What is left of this epoch. An image that cannot be read ends the run, but costs nothing that was done."""
+        try:
+            yield from self.loader.iterate(self.epoch, self.position)
+        except UserError as error:
+            if self.step == 0:
+                raise
+            self.state = "interrupted"
+            self.save()
+            raise UserError(
+                f"{error}\nStep {self.step} is saved. When that is mended, go on with:\n  {go_on(self)}"
+            ) from error
+
     def train_on(self, batch: Batch) -> dict[str, float]:
         """One step, recorded."""
-        start, waited = time.perf_counter(), self.loader.waited
+        start, wait = time.perf_counter(), self.loader.waited - self.waited
+        self.waited += wait
         try:
-            losses = self.model.step(batch.a, batch.b)
+            with np.errstate(all="ignore"):  # the step looks at its losses itself; warnings would bury its message
+                losses = self.model.step(batch.a, batch.b)
         except FloatingPointError as error:  # NonFiniteLoss, which is another class when its module runs as __main__
             raise self.lost(error, batch) from error
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start + wait
         self.step += 1
         self.position += 1
         self.seconds += seconds
         self.cycle_sum += losses["cycle_A"] + losses["cycle_B"]
-        times = {"seconds": round(seconds, 6), "wait": round(waited - self.waited_before, 6)}
-        self.waited_before = waited
+        times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
         self.history.append({"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr, **losses, **times})
         return losses
-
-    waited_before = 0.0
 
     def end_epoch(self) -> None:
         """Move on to the next epoch and its learning rate; keep a copy of the state where that is due."""
@@ -141,9 +155,10 @@ class Run:
             self.history.flush()
             checkpoint.save(self.folder / f"epoch_{done:03}.npz", self.state_dict())
 
-    def lost(self, error: NonFiniteLoss, batch: Batch) -> UserError:
+    def lost(self, error: FloatingPointError, batch: Batch) -> UserError:
         """What to tell when a loss is no longer a number."""
-        origin = nonfinite_origin(self.model, batch.a, batch.b)
+        with np.errstate(all="ignore"):
+            origin = nonfinite_origin(self.model, batch.a, batch.b)
         latest = self.folder / "latest.npz"
         kept = f"the last good state is kept in {latest}" if latest.exists() else "no state had been saved yet"
         return UserError(
@@ -390,7 +405,8 @@ def stop_request() -> Iterator[StopRequest]:
         signal.signal(number, before[number])
         print("\nstopping after this step (once more to stop at once) …", file=sys.stderr)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield request
     finally:

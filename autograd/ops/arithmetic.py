@@ -74,6 +74,8 @@ class Sum(Function):
 
 
 class Reshape(Function):
+    view = True
+
     def forward(self, x: Array) -> Array:
         return x.reshape(self.settings["shape"])
 
@@ -82,6 +84,8 @@ class Reshape(Function):
 
 
 class GetItem(Function):
+    view = True
+
     def forward(self, x: Array) -> Array:
         return x[self.settings["index"]]
 

@@ -29,12 +29,7 @@ def _tensor(table, row, column: tl.constexpr, ALIGNED: tl.constexpr):
 
 
 @triton.jit
-def _adam(table, owned, rate, root, rate1, rate2, eps, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.load(owned + 2 * tl.program_id(0))
-    at = tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < tl.load(table + 5 * row + 4)
-    p, g = _tensor(table, row, 0, ALIGNED) + at, _tensor(table, row, 1, ALIGNED) + at
-    m, v = _tensor(table, row, 2, ALIGNED) + at, _tensor(table, row, 3, ALIGNED) + at
+def _step(p, g, m, v, inside, rate, root, rate1, rate2, eps):
     gradient = tl.load(g, mask=inside, other=0.0)
     first = tl.load(m, mask=inside, other=0.0)
     first += rate1 * (gradient - first)
@@ -44,6 +39,19 @@ def _adam(table, owned, rate, root, rate1, rate2, eps, ALIGNED: tl.constexpr, BL
     tl.store(m, first, mask=inside)
     tl.store(v, second, mask=inside)
     tl.store(p, parameter, mask=inside)
+
+
+@triton.jit
+def _adam(table, owned, rate, root, rate1, rate2, eps, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+    row, start = tl.load(owned + 2 * tl.program_id(0)), tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK
+    at = start + tl.arange(0, BLOCK)
+    size = tl.load(table + 5 * row + 4)
+    p, g = _tensor(table, row, 0, ALIGNED) + at, _tensor(table, row, 1, ALIGNED) + at
+    m, v = _tensor(table, row, 2, ALIGNED) + at, _tensor(table, row, 3, ALIGNED) + at
+    if start + BLOCK <= size:  # nearly always; a mask known to be all true keeps the 16-byte loads
+        _step(p, g, m, v, tl.full((BLOCK,), True, tl.int1), rate, root, rate1, rate2, eps)
+    else:
+        _step(p, g, m, v, at < size, rate, root, rate1, rate2, eps)
 
 
 def update(
@@ -64,7 +72,7 @@ def update(
     tensors = list(zip(params, grads, m, v, strict=True))
     for row in tensors:
         _check(row)
-    addresses = tuple(tuple(address(a) for a in row) + (row[0].size,) for row in tensors)
+    addresses = tuple((*map(address, row), row[0].size) for row in tensors)
     table, owned = _tables(xp_of(params[0]), addresses)
     aligned = all(a % 16 == 0 for row in addresses for a in row[:4])
     rates = (lr / (1 - beta1**step), (1 - beta2**step) ** -0.5, 1 - beta1, 1 - beta2, float(eps))
@@ -76,7 +84,7 @@ def update(
 
 
 def _check(row: tuple[Array, ...]) -> None:
-    p, g, *moments = row
+    p, _, *moments = row
     if any(a.dtype != "float32" for a in row):
         raise TypeError(f"adam: float32 weights, gradients and moments wanted, got {[str(a.dtype) for a in row]}")
     if any(a.shape != p.shape for a in row):

@@ -50,7 +50,7 @@ def backward(
         dx = unpad(correlate(around, flipped), padding, padding_mode)  # [N,H,W,C]
     if need[1]:
         u = rows(pad(x, padding, padding_mode), S)
-        dw = np.empty_like(w)
+        dw = np.empty(w.shape, w.dtype)
         for r in range(R):
             block = u[:, r : r + dy.shape[1]].reshape(-1, u.shape[3])  # [N*P*Q,S*C]
             np.matmul(block.T, dy.reshape(-1, K), out=dw[r].reshape(-1, K))

@@ -93,6 +93,6 @@ def backward(dy: Array, *, pad: int) -> Array:
 
 
 def _tile(C: int) -> dict[str, int]:
-    """1024 elements: as many channels as there are, up to 64, then pixels."""
+    """As many channels as there are, up to 64, and pixels: 1024 elements, fewer where few channels mean short loads."""
     BC = min(triton.next_power_of_2(C), 64)
-    return dict(BW=1024 // BC, BC=BC)
+    return dict(BW=1024 // max(BC, 8), BC=BC)

@@ -1,0 +1,130 @@
+"""Fair comparisons: each side in a process of its own, correctness first, then alternating measurements.
+
+    start (fresh processes, timed) -> gate (equal weights and inputs, results against a truth) -> timing in pairs
+
+Two thread pools in one process disturb each other, so every contestant lives in a `Worker`. A contestant whose result
+is wrong or that cannot run gets a row with an `error` and no speed; if that is "ours", nothing is timed at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmarks.worker import Result, Worker, WorkerError
+
+Row = dict[str, Any]
+Differ = Callable[[Result, Result], float]
+"""How far a result lies from the truth, in units of what is allowed: above 1 (or NaN) is wrong."""
+
+
+def contest(
+    contestants: Mapping[str, str],
+    work: Any,
+    *,
+    truth: str,
+    differ: Differ,
+    keys: int = 3,
+    pairs: int = 5,
+    starts: int = 3,
+    at_least: float = 0.3,
+) -> list[Row]:
+    """One row per contestant (name -> "module:Class"); the first is "ours", and ratios are ours / theirs.
+
+    truth     "module:Class" whose results for keys 0 .. keys-1, in turn, all others must match
+    pairs     alternating measurements; each repeats until it has taken `at_least` seconds
+    starts    fresh processes per contestant, for the time from nothing to the end of the first run
+    """
+    ours = next(iter(contestants))
+    rows: dict[str, Row] = {name: {"provider": name} for name in contestants}
+    workers: dict[str, Worker] = {}
+    try:
+        judge = Worker(truth, work)
+        judge("load")
+        expected = [judge("result", key)[0] for key in range(keys)]
+        judge.close()
+        for _ in range(starts):
+            for name, spec in contestants.items():
+                with _failing_into(rows[name]):
+                    if name in workers:
+                        workers.pop(name).close()
+                    _start(name, spec, work, expected, differ, rows[name], workers)
+        if "error" not in rows[ours]:
+            _time(rows, workers, keys, pairs, at_least)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    for row in rows.values():
+        if "error" in row or "seconds" not in row:  # no number may look like the speed of something that works
+            row.pop("starts", None)
+    _compare(rows, ours)
+    return list(rows.values())
+
+
+def _start(
+    name: str, spec: str, work: Any, expected: list[Result], differ: Differ, row: Row, workers: dict[str, Worker]
+) -> None:
+    """A fresh process, its first run, and the gate."""
+    if "error" in row:
+        return
+    worker = workers[name] = Worker(spec, work)
+    worker("load")
+    row["difference"] = 0.0
+    for key, truth in enumerate(expected):
+        result, seconds = worker("result", key)
+        if key == 0:
+            row.setdefault("starts", []).append(worker.build_seconds + seconds)
+        difference = differ(result, truth)
+        row["difference"] = max(row["difference"], difference)
+        if not difference <= 1:
+            workers.pop(name).close()
+            row["error"] = f"wrong result: {difference:.3g} times the allowed difference in run {key + 1}; not timed"
+            row["wrong"] = True
+            return
+
+
+def _time(rows: dict[str, Row], workers: dict[str, Worker], key: Any, pairs: int, at_least: float) -> None:
+    """Alternate: in every round each contestant is timed once, every other round in reverse order."""
+    for index in range(pairs):
+        names = [name for name in rows if name in workers]
+        for name in names[:: -1 if index % 2 else 1]:
+            with _failing_into(rows[name]):
+                times = workers[name]("time", key, at_least)
+                rows[name].setdefault("samples", []).append(statistics.median(times))
+    for name, worker in workers.items():
+        if "error" not in rows[name]:
+            with _failing_into(rows[name]):
+                rows[name] |= {"seconds": spread(rows[name]["samples"]), **worker("memory")}
+
+
+def _compare(rows: dict[str, Row], ours: str) -> None:
+    """Ratios ours / theirs: of times pair by pair, of peaks and starts."""
+    mine = rows[ours]
+    for name, row in rows.items():
+        if name == ours or "seconds" not in row or "seconds" not in mine:
+            continue
+        row["ratio"] = spread(ratios(mine["samples"], row["samples"]))
+        row["memory_ratio"] = mine["peak_mb"] / row["peak_mb"]
+        row["start_ratio"] = statistics.median(mine["starts"]) / statistics.median(row["starts"])
+
+
+def ratios(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Pair by pair; a pair was measured close together in time."""
+    return [a / b for a, b in zip(mine, theirs, strict=True)]
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 80th percentile and range."""
+    p80 = sorted(values)[round(0.8 * (len(values) - 1))]
+    return {"median": statistics.median(values), "p80": p80, "low": min(values), "high": max(values)}
+
+
+@contextlib.contextmanager
+def _failing_into(row: Row) -> Iterator[None]:
+    """An error of a contestant becomes its row's `error`."""
+    try:
+        yield
+    except WorkerError as error:
+        row["error"], row["details"] = str(error), error.details

@@ -1,0 +1,109 @@
+"""Single ops, ours and torch's, on the inputs that the tests use: the contestants of `python -m benchmarks kernels`.
+
+A key is (case, direction): "forward" and "backward" are timed, "both" gives output and gradients for the gate.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.worker import Result
+from tests.cases import CASES, Case, arrays
+
+OURS = {"ours": "benchmarks.op_providers:OursOps", "reference": "benchmarks.op_providers:ReferenceOps"}
+TORCH = {"torch": "benchmarks.torch_ops:TorchOps", "torch-channels-last": "benchmarks.torch_ops:TorchChannelsLastOps"}
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class OpWork:
+    """Where and at what size the cases run: `full` are the networks' own layers, else the tests' small ones."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    full: bool = True
+
+    def arrays(self, name: str, dtype: str = "float32") -> dict[str, np.ndarray | None]:
+        """The inputs of a case, in the op's order."""
+        return arrays(case(name), dtype, full=self.full)
+
+    def upstream(self, name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
+        """The gradient that the backward starts from."""
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        return np.asarray(rng.standard_normal(shape) + 0.2, np.float32).astype(dtype)
+
+
+@functools.cache
+def case(name: str) -> Case:
+    """The case of that name, "op-label"."""
+    return next(c for c in CASES if str(c) == name)
+
+
+class OursOps:
+    """Our ops through the graph, as the networks call them."""
+
+    def __init__(self, work: OpWork) -> None:
+        from autograd import Tensor, ops
+        from kernels.device import get_device
+        from kernels.launch import set_matmul_precision
+
+        self.work, self.ops, self.tensor = work, ops, Tensor
+        self.device = get_device(work.device)
+        set_matmul_precision(work.precision)
+        if work.device == "cuda":
+            from benchmarks.gpu import cupy_clock
+
+            self.clock = cupy_clock()
+
+    def load(self) -> None:
+        """Ops have no weights of their own."""
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019  one worker, one contestant: it lives as long as the process
+    def leaves(self, name: str) -> dict[str, Any]:
+        """The inputs of a case as tensors."""
+        made = self.work.arrays(name)
+        return {
+            n: None if a is None else self.tensor(self.device.asarray(a), requires_grad=True, device=self.device)
+            for n, a in made.items()
+        }
+
+    def inputs(self, key: Key) -> Callable[[], Any]:
+        name, direction = key
+        leaves = self.leaves(name)
+        for leaf in leaves.values():
+            if leaf is not None:
+                leaf.grad = None
+        forward = functools.partial(getattr(self.ops, case(name).op), *leaves.values(), **case(name).settings)
+        if direction == "forward":
+            return forward
+        y = forward()
+        dy = self.device.asarray(self.work.upstream(name, y.shape))
+        if direction == "backward":
+            return functools.partial(y.backward, dy)
+        y.backward(dy)
+        grads = {f"d{n}": leaf.grad for n, leaf in leaves.items() if leaf is not None}
+        return lambda: {"y": y.data, **grads}
+
+    def run(self, inputs: Callable[[], Any]) -> Any:
+        return inputs()
+
+    def result(self, output: dict[str, Any]) -> Result:
+        from kernels.device import to_host
+
+        return {name: np.array(to_host(array)) for name, array in output.items()}
+
+
+class ReferenceOps(OursOps):
+    """The ops' plain formulas."""
+
+    def __init__(self, work: OpWork) -> None:
+        from benchmarks.providers import references_only
+
+        references_only()
+        super().__init__(work)

@@ -1,0 +1,127 @@
+"""Options that the commands share, and the frame around each measurement: control, measure, control, print, write."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, plot
+from benchmarks.harness import Row
+from benchmarks.providers import Work
+from train.errors import UserError
+
+
+def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], default: str) -> None:
+    """--against"""
+    known = ", ".join(name for name in providers if name != "ours")
+    parser.add_argument("--against", default=default, help=f"some of {known} (default: %(default)s)")
+
+
+def device(parser: argparse.ArgumentParser) -> None:
+    """--device and --precision"""
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "tf32"), default="fp32",
+        help="float32 products on a GPU, ours and torch's alike: in full, or on tensor cores (default: fp32)",
+    )  # fmt: skip
+
+
+def output(parser: argparse.ArgumentParser) -> None:
+    """--quick, --threads, --json, --plot"""
+    parser.add_argument("--quick", action="store_true", help="a smoke test of seconds; its numbers mean nothing")
+    parser.add_argument("--threads", type=int, default=0, help="threads on every side (0: each library's own choice)")
+    parser.add_argument("--json", metavar="FILE", help="write the rows here")
+    parser.add_argument("--plot", metavar="FILE", help="draw them here (.svg or .png)")
+
+
+def measuring(parser: argparse.ArgumentParser) -> None:
+    """--pairs and --starts, and what every command has"""
+    parser.add_argument("--pairs", type=int, default=5, help="alternating measurements (default: %(default)s)")
+    parser.add_argument(
+        "--starts", type=int, default=3, help="fresh processes per side, for the time to the first result (default: 3)"
+    )
+    output(parser)
+
+
+def chosen(text: str, known: Mapping[str, Any], option: str) -> list[str]:
+    """The names in a comma-separated list; UserError for one that is not known."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option} {name}: wanted some of {', '.join(known)}, separated by commas")
+    return names
+
+
+def contestants(against: str, providers: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> "module:Class", ours first. "module:Class" itself is taken too."""
+    known = {**providers, **{name.strip(): ((name.strip(),) * 2,) for name in against.split(",") if ":" in name}}
+    return dict(entry for name in ["ours", *chosen(against, known, "--against")] for entry in known[name])
+
+
+def with_device(work: Work, args: argparse.Namespace) -> Work:
+    """`work` where and how the options say."""
+    return dataclasses.replace(work, device=args.device, precision=args.precision)
+
+
+def effort(args: argparse.Namespace) -> dict[str, Any]:
+    """How long to measure, for harness.contest."""
+    if args.quick:
+        return dict(pairs=1, starts=1, at_least=0.0)
+    return dict(pairs=args.pairs, starts=args.starts)
+
+
+def report(
+    args: argparse.Namespace, command: str, measure: Callable[[], list[Row]], show: Callable[[list[Row]], str]
+) -> int:
+    """Run `measure` between two controls, print its table, write what was asked for; 1 if a result was wrong."""
+    if args.threads:
+        for name in machine.THREAD_VARIABLES:
+            os.environ[name] = str(args.threads)
+    on = getattr(args, "device", "cpu")
+    seconds = 0.05 if args.quick else 0.5
+    about = machine.describe(on)
+    for line in (title(about), *machine.warnings()):
+        print(line, flush=True)
+    before = machine.control(seconds, on)
+    rows = measure()
+    after = machine.control(seconds, on)
+    text = "\n".join((show(rows), "", machine.drift(before, after)))
+    print("\n" + text)
+    rows = [{**row, "control": {"before": before, "after": after}, "machine": about} for row in rows]
+    write(args, command, rows, "\n".join((title(about), *machine.warnings(), "", text)))
+    wrong = {f"{row['work']}, {row['provider']}: {row['error']}" for row in rows if row.get("wrong")}
+    for line in sorted(wrong):
+        print(f"\nWRONG: {line}")
+    return 1 if wrong else 0
+
+
+def title(about: dict[str, Any]) -> str:
+    """The machine in one line."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    place = ", ".join(filter(None, (about.get("gpu"), about["cpu"], f"{about['cores']} cores")))
+    return f"{place}; Python {about['python']}, {versions}; commit {about['commit']}; {about['date']}"
+
+
+def write(args: argparse.Namespace, command: str, rows: list[Row], text: str) -> None:
+    """--json and --plot; on a GPU also a table under benchmarks/results/<gpu>/."""
+    if args.json:
+        save(Path(args.json), json.dumps(rows, indent=1))
+    if args.plot:
+        plot.save(plot.DRAWINGS[command](rows), Path(args.plot))
+    if getattr(args, "device", "cpu") == "cuda" and not args.quick:
+        folder = machine.results_folder("cuda")
+        name = f"{command}-{args.precision}"
+        save(folder / f"{name}.txt", text + "\n")
+        save(folder / f"{name}.json", json.dumps(rows, indent=1))
+
+
+def save(path: Path, text: str) -> None:
+    """Write a file and say so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"wrote {path}")

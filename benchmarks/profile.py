@@ -1,0 +1,189 @@
+"""Where one of our training steps goes, op by op: a table, and a trace file for chrome://tracing or ui.perfetto.dev.
+
+The product's code is untouched: `watching` wraps the one place through which every op runs forward, each op's backward,
+and Adam's step, for as long as it is entered. What is between them (graph bookkeeping, adding gradients, pools) shows
+as "the rest". On a GPU every op is waited for, which makes the whole slower than an unwatched step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import options, table
+from benchmarks.costs import backward_flops, forward_flops
+from benchmarks.harness import Row
+from benchmarks.providers import Ours, wait
+from benchmarks.step import SIZES
+
+
+@dataclass
+class Event:
+    """One call of an op's forward or backward, or one update by Adam. Times in seconds."""
+
+    op: str
+    phase: str
+    start: float
+    seconds: float
+    flops: int
+    bytes: int
+    shapes: str
+
+    def trace(self, origin: float) -> dict[str, Any]:
+        """The event as Chrome's trace format has it: microseconds."""
+        detail = {"shapes": self.shapes, "GFLOP": self.flops / 1e9, "MB": self.bytes / 1e6}
+        rates = {"GFLOP/s": self.flops / self.seconds / 1e9, "GB/s": self.bytes / self.seconds / 1e9}
+        return {
+            "name": self.op, "cat": self.phase, "ph": "X", "pid": 1, "tid": 1,
+            "ts": (self.start - origin) * 1e6, "dur": self.seconds * 1e6, "args": detail | rates,
+        }  # fmt: skip
+
+
+@contextlib.contextmanager
+def watching(device: str = "cpu") -> Iterator[list[Event]]:
+    """Every op that runs inside is noted in the list, in order."""
+    from autograd.function import Function
+    from nn.optim import Adam
+
+    events: list[Event] = []
+
+    def timed(work: Any, *arguments: Any) -> tuple[Any, float, float]:
+        wait(device)
+        start = time.perf_counter()
+        result = work(*arguments)
+        wait(device)
+        return result, start, time.perf_counter() - start
+
+    def call(original: Any) -> Any:
+        @functools.wraps(original)
+        def wrapped(node: Any, *inputs: Any) -> Any:
+            output, start, seconds = timed(original, node, *inputs)
+            arrays = [None if t is None else t.shape for t in inputs]
+            moved = nbytes(*inputs, output)
+            flops = forward_flops(node.name, arrays, output.shape)
+            events.append(Event(node.name, "forward", start, seconds, flops, moved, text(arrays, output.shape)))
+            return output
+
+        return wrapped
+
+    def backward(original: Any) -> Any:
+        @functools.wraps(original)
+        def wrapped(node: Any, dy: Any) -> Any:
+            grads, start, seconds = timed(original, node, dy)
+            inputs = node.inputs or ()
+            # Inputs are read again; every wanted gradient is as large as its input.
+            moved = nbytes(dy, *inputs, *(t for t, wanted in zip(inputs, node.need, strict=True) if wanted))
+            flops = backward_flops(node.name, node.shapes, dy.shape, node.need)
+            events.append(Event(node.name, "backward", start, seconds, flops, moved, text(node.shapes, dy.shape)))
+            return grads
+
+        return wrapped
+
+    def update(original: Any) -> Any:
+        @functools.wraps(original)
+        def wrapped(optimizer: Any) -> None:
+            size = sum(optimizer.parameters[i].size for i in optimizer.moved())
+            _, start, seconds = timed(original, optimizer)
+            flops = forward_flops("adam", [(size,)], (size,))
+            events.append(Event("adam", "update", start, seconds, flops, 7 * 4 * size, f"{size:,} weights"))
+
+        return wrapped
+
+    owners = [(cls, "backward", backward) for cls in subclasses(Function) if "backward" in vars(cls)]
+    with contextlib.ExitStack() as stack:
+        for owner, name, wrap in [(Function, "__call__", call), (Adam, "step", update), *owners]:
+            original = vars(owner)[name]
+            stack.callback(setattr, owner, name, original)
+            setattr(owner, name, wrap(original))
+        yield events
+
+
+def subclasses(cls: type) -> set[type]:
+    """All classes below `cls`."""
+    direct: list[type] = cls.__subclasses__()
+    return {s for child in direct for s in (child, *subclasses(child))}
+
+
+def nbytes(*values: Any) -> int:
+    """Bytes of tensors and arrays."""
+    return sum(math.prod(v.shape) * v.dtype.itemsize for v in values if v is not None)
+
+
+def text(inputs: Any, output: Any) -> str:
+    """Shapes as words: 1x64x64x256, 3x3x256x256 -> 1x64x64x256."""
+    said = ["x".join(map(str, shape)) or "1" for shape in (*(s for s in inputs if s is not None), output)]
+    return f"{', '.join(said[:-1])} -> {said[-1]}"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m benchmarks profile`."""
+    parser.add_argument("--size", default="128", choices=tuple(SIZES), help="what is trained (default: 128)")
+    parser.add_argument("--trace", metavar="FILE", help="write a trace here (Chrome trace-event JSON)")
+    options.device(parser)
+    options.output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Warm up, watch one step, print, write."""
+    name = "quick" if args.quick else args.size
+    work = options.with_device(SIZES[name], args)
+
+    def measure() -> list[Row]:
+        contestant = Ours(work)
+        for key in range(2):
+            contestant.run(contestant.inputs(key))
+        inputs = contestant.inputs(2)
+        with watching(args.device) as events:
+            start = time.perf_counter()
+            contestant.run(inputs)
+            total = time.perf_counter() - start
+        if args.trace:
+            trace = {"traceEvents": [event.trace(start) for event in events], "displayTimeUnit": "ms"}
+            options.save(Path(args.trace), json.dumps(trace))
+        return [{"bench": "profile", "work": name, "provider": "ours", "total": total, **row} for row in totals(events)]
+
+    return options.report(args, "profile", measure, show)
+
+
+def totals(events: list[Event]) -> list[Row]:
+    """One row per op and phase, the longest first."""
+    rows: dict[tuple[str, str], Row] = {}
+    for e in events:
+        row = rows.setdefault(
+            (e.op, e.phase), {"op": e.op, "phase": e.phase, "calls": 0, "time": 0.0, "flops": 0, "bytes": 0}
+        )
+        row["calls"] += 1
+        row["time"] += e.seconds
+        row["flops"] += e.flops
+        row["bytes"] += e.bytes
+    return sorted(rows.values(), key=lambda row: -row["time"])
+
+
+def show(rows: list[Row]) -> str:
+    """The table, with what no op accounts for."""
+    total = rows[0]["total"]
+    head = ["op", "phase", "calls", "ms", "share", "GFLOP", "GFLOP/s", "MB", "GB/s"]
+    lines = [
+        [
+            row["op"], row["phase"], str(row["calls"]), f"{row['time'] * 1e3:.2f}", f"{row['time'] / total:.1%}",
+            f"{row['flops'] / 1e9:.3g}", f"{row['flops'] / row['time'] / 1e9:.0f}",
+            f"{row['bytes'] / 1e6:.3g}", f"{row['bytes'] / row['time'] / 1e9:.1f}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    rest = total - sum(row["time"] for row in rows)
+    lines.append(["the rest", "", "", f"{rest * 1e3:.2f}", f"{rest / total:.1%}", "", "", "", ""])
+    flops, moved = sum(row["flops"] for row in rows), sum(row["bytes"] for row in rows)
+    lines.append([
+        "step", "", str(sum(row["calls"] for row in rows)), f"{total * 1e3:.2f}", "100%", f"{flops / 1e9:.4g}",
+        f"{flops / total / 1e9:.0f}", f"{moved / 1e6:.4g}", f"{moved / total / 1e9:.1f}",
+    ])  # fmt: skip
+    return table.render(head, lines)

@@ -1,0 +1,93 @@
+"""The full training step (both players, identity loss, pool, Adam), ours beside others on equal weights and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+
+import numpy as np
+
+from benchmarks import options, table
+from benchmarks.costs import step_flops
+from benchmarks.harness import Row, contest
+from benchmarks.providers import TORCH, TRAINERS, Work
+from benchmarks.worker import Result, Worker
+from train.config import PRESETS
+
+TINY = PRESETS["tiny"]
+SIZES = {
+    "paper": Work(256, 64, 9),
+    "128": Work(128, 64, 6),
+    "64": Work(64, 32, 6),
+    "tiny": Work(TINY["crop_size"], TINY["ngf"], TINY["n_blocks"]),
+    "quick": Work(32, 4, 1),
+}
+
+# What may differ from torch (float32, NCHW) within the first steps: every loss, as |ours - torch| / max(1, |torch|), and
+# the way each network has moved, as |ours - torch| / |torch| over its weights. Losses differ by rounding alone before the
+# first update, but also hide a wrong gradient for a step or two; the updates show it at once. Adam's first update is
+# lr * sign(gradient), so rounding turns the few weights whose gradient is near 0: some percent of the
+# update, where a wrong gradient makes it 140 and no update 100.
+ALLOWED_LOSS, ALLOWED_UPDATE = 2e-2, 0.3
+GATE_STEPS = 2
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m benchmarks step`."""
+    options.versus(parser, TRAINERS, "torch,torch-compile")
+    parser.add_argument(
+        "--sizes", default="paper,128,64,tiny", help=f"some of {', '.join(SIZES)} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="also time a first step whose kernels are compiled anew, as after installing",
+    )
+    options.device(parser)
+    options.measuring(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, write; 1 if a result was wrong."""
+    sizes = ["quick"] if args.quick else options.chosen(args.sizes, SIZES, "--sizes")
+    contestants = options.contestants(args.against, TRAINERS)
+
+    def measure() -> list[Row]:
+        rows = []
+        for name in sizes:
+            work = options.with_device(SIZES[name], args)
+            print(f"{name}: {work.size} px, ngf {work.ngf}, {work.n_blocks} blocks, batch {work.batch} ...", flush=True)
+            found = contest(
+                contestants, work, truth=f"{TORCH}:Torch", differ=differ, keys=GATE_STEPS, **options.effort(args)
+            )
+            rows += [{"bench": "step", "work": name, "flops": step_flops(work), **row} for row in found]
+        if args.cold:
+            seconds = cold_start(work)
+            print(f"import + first step with no compiled kernel at hand: {seconds:.1f} s")
+            rows = [{**row, "cold_start": seconds} if row["provider"] == "ours" else row for row in rows]
+        return rows
+
+    return options.report(args, "step", measure, table.contests)
+
+
+def cold_start(work: Work) -> float:
+    """Seconds from nothing to the end of our first step, with an empty cache of compiled kernels."""
+    with tempfile.TemporaryDirectory() as empty:
+        worker = Worker(dict(TRAINERS["ours"])["ours"], work, {"NUMBA_CACHE_DIR": empty})
+        worker("load")
+        _, seconds = worker("result", 0)
+        worker.close()
+        return worker.build_seconds + seconds
+
+
+def differ(result: Result, truth: Result) -> float:
+    """How far losses and updates lie from the truth's, in units of what is allowed."""
+    if result.keys() != truth.keys():
+        return float("nan")
+    parts = [
+        abs(result[name] - wanted) / max(1.0, abs(wanted)) / ALLOWED_LOSS
+        if isinstance(wanted, float)
+        else np.linalg.norm(result[name] - wanted) / np.linalg.norm(wanted) / ALLOWED_UPDATE
+        for name, wanted in truth.items()
+    ]
+    return float(np.max(parts))  # NaN stays NaN

@@ -1,0 +1,114 @@
+"""Single ops in torch, with our layouts outside and torch's favourite layout in memory inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.op_providers import Key, OpWork, case
+from benchmarks.torch_providers import use_precision
+from benchmarks.worker import Result
+from tests.torch_ops import TORCH, first, last
+
+
+def instance_norm(
+    x: Tensor, skip: Tensor | None, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
+) -> Tensor:
+    """The library's own norm, which is faster than the tests' formula."""
+    y = F.instance_norm(first(x), eps=eps)
+    if y.requires_grad and y.device.type == "cpu":
+        y.register_hook(Tensor.contiguous)  # see torch_providers.plain_gradient
+    y = {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
+    return last(y) if skip is None else last(y) + skip
+
+
+def conv_norm_relu(
+    x: Tensor, w: Tensor, skip: Tensor | None, stride: int = 1, padding: int = 0, padding_mode: str = "zeros",
+    activation: str = "relu", **norm: Any,
+) -> Tensor:  # fmt: skip
+    """The library's convolution, then its norm."""
+    return instance_norm(TORCH["conv2d"](x, w, None, stride, padding, padding_mode), skip, activation, **norm)
+
+
+FAST: dict[str, Callable[..., Tensor]] = {**TORCH, "instance_norm": instance_norm, "conv_norm_relu": conv_norm_relu}
+
+
+class TorchOps:
+    """Eager torch; memory is NCHW and [K,C,R,S], seen through transposed views, so that no copy is timed."""
+
+    memory_format = torch.contiguous_format
+    dtype = "float32"
+    functions: dict[str, Callable[..., Tensor]] = FAST
+
+    def __init__(self, work: OpWork) -> None:
+        self.work = work
+        self.made: tuple[str, dict[str, Any]] = ("", {})
+        use_precision(work.precision)
+        if work.device == "cuda":
+            from benchmarks.gpu import torch_clock
+
+            self.clock = torch_clock()
+
+    def load(self) -> None:
+        """Ops have no weights of their own."""
+
+    def leaf(self, name: str, op: str, array: np.ndarray | None) -> Tensor | None:
+        """One input, laid out in memory as torch would hold it."""
+        if array is None:
+            return None
+        t = torch.from_numpy(array).to(self.work.device)
+        if t.ndim == 4:
+            axes = (0, 3, 1, 2) if name != "w" else (2, 3, 0, 1) if op == "conv_transpose2d" else (3, 2, 0, 1)
+            back = [axes.index(i) for i in range(4)]
+            t = t.permute(axes).contiguous(memory_format=self.memory_format).permute(back)
+        return t.requires_grad_()
+
+    def leaves(self, name: str) -> dict[str, Any]:
+        if self.made[0] != name:
+            named = self.work.arrays(name, self.dtype).items()
+            self.made = (name, {n: self.leaf(n, case(name).op, array) for n, array in named})
+        return self.made[1]
+
+    def inputs(self, key: Key) -> Callable[[], Any]:
+        name, direction = key
+        leaves = self.leaves(name)
+        wanted = {n: leaf for n, leaf in leaves.items() if leaf is not None}
+
+        def forward() -> Tensor:
+            return self.functions[case(name).op](*leaves.values(), **case(name).settings)
+
+        if direction == "forward":
+            return forward
+        y = forward()
+        dy = self.leaf("y", "", self.work.upstream(name, tuple(y.shape), self.dtype))
+        if direction == "backward":
+            return lambda: torch.autograd.grad(y, [*wanted.values()], dy)
+        grads = torch.autograd.grad(y, [*wanted.values()], dy)
+        return lambda: {"y": y, **{f"d{n}": g for n, g in zip(wanted, grads, strict=True)}}
+
+    def run(self, inputs: Callable[[], Any]) -> Any:
+        return inputs()
+
+    def result(self, output: dict[str, Tensor]) -> Result:
+        return {name: np.array(t.detach().cpu().numpy(), order="C") for name, t in output.items()}
+
+
+class TorchChannelsLastOps(TorchOps):
+    """Eager torch with channels innermost in memory."""
+
+    memory_format = torch.channels_last
+
+
+class TruthOps(TorchOps):
+    """The tests' formulas in double precision, on the CPU: what every op is judged by."""
+
+    dtype = "float64"
+    functions = TORCH
+
+    def __init__(self, work: OpWork) -> None:
+        super().__init__(OpWork(full=work.full))

@@ -1,0 +1,54 @@
+"""The generator's forward: one 256-pixel picture translated, ours beside torch and onnxruntime on equal weights."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from benchmarks import options, table
+from benchmarks.costs import generator_flops
+from benchmarks.harness import Row, contest
+from benchmarks.providers import TORCH, TRANSLATORS, Work
+from benchmarks.worker import Result
+
+SIZES = {"paper": Work(256, 64, 9), "quick": Work(32, 4, 1)}
+
+# Largest difference from torch in float64, relative to the picture's root mean square; ten times more on tensor cores.
+ALLOWED = 1e-3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m benchmarks translate`."""
+    options.versus(parser, TRANSLATORS, "torch,onnxruntime")
+    options.device(parser)
+    options.measuring(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, write; 1 if a result was wrong."""
+    name = "quick" if args.quick else "paper"
+    work = options.with_device(SIZES[name], args)
+    contestants = options.contestants(args.against, TRANSLATORS)
+
+    def measure() -> list[Row]:
+        found = contest(
+            contestants, work, truth=f"{TORCH}:TorchTruth", differ=differ if work.precision == "fp32" else differ_tf32,
+            keys=2, **options.effort(args),
+        )  # fmt: skip
+        return [{"bench": "translate", "work": name, "flops": generator_flops(work)[0], **row} for row in found]
+
+    return options.report(args, "translate", measure, table.contests)
+
+
+def differ(result: Result, truth: Result) -> float:
+    """How far a picture lies from the truth's, in units of what is allowed."""
+    y, wanted = result["y"], truth["y"]
+    if y.shape != wanted.shape:
+        return float("nan")
+    return float(abs(y - wanted).max() / np.sqrt((wanted**2).mean())) / ALLOWED
+
+
+def differ_tf32(result: Result, truth: Result) -> float:
+    """The same where products keep 10 bits of mantissa."""
+    return differ(result, truth) / 10

@@ -1,0 +1,158 @@
+"""A contestant in a process of its own: two thread pools in one process would disturb each other."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+Result = dict[str, Any]
+"""What a contestant computed, on the host: numbers or NumPy arrays by name."""
+
+
+class Contestant(Protocol):
+    """One side of a comparison. Made in its worker as `Class(work)`: imports its library, builds its networks.
+
+    Optional: `clock(run, inputs) -> seconds` where wall-clock time would be wrong, `device_mb() -> float` on a GPU.
+    """
+
+    def load(self) -> None:
+        """Give the networks the weights that all contestants share (not timed)."""
+
+    def inputs(self, key: Any) -> Any:
+        """What `run` takes, in the contestant's own form (not timed). Equal keys mean equal inputs on every side."""
+
+    def run(self, inputs: Any) -> Any:
+        """The work that is timed."""
+
+    def result(self, output: Any) -> Result:
+        """The output of `run` on the host (not timed)."""
+
+
+class WorkerError(RuntimeError):
+    """A contestant could not be started or raised an error; the message is its last line, `details` its traceback."""
+
+    details = ""
+
+
+class Worker:
+    """A contestant in a fresh process. `spec` is "module:Class", `work` any picklable description of the task."""
+
+    def __init__(self, spec: str, work: Any, environment: Mapping[str, str] | None = None) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        with _environment(environment or {}):
+            self.process = context.Process(target=serve, args=(theirs, spec, work, time.time()), daemon=True)
+            self.process.start()
+        theirs.close()
+        self.build_seconds: float = self._receive()  # from nothing to networks that are built
+
+    def __call__(self, method: str, *arguments: Any) -> Any:
+        self.connection.send((method, arguments))
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
+            answer, value = self.connection.recv()
+        except EOFError:
+            self.process.join(10)
+            answer, value = "error", (f"the process ended with status {self.process.exitcode}", "")
+        if answer == "ok":
+            return value
+        self.close()
+        error = WorkerError(value[0])
+        error.details = value[1]
+        raise error
+
+    def close(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self.process.join(10)
+        if self.process.is_alive():
+            self.process.kill()
+
+
+def serve(connection: Any, spec: str, work: Any, born: float) -> None:
+    """The worker's side: build the contestant, then answer until the other end is closed."""
+    try:
+        module, name = spec.split(":")
+        desk = Desk(getattr(importlib.import_module(module), name)(work))
+        connection.send(("ok", time.time() - born))
+        while True:
+            method, arguments = connection.recv()
+            connection.send(("ok", getattr(desk, method)(*arguments)))
+    except EOFError:
+        return
+    except BaseException as error:  # noqa: BLE001  whatever it is, the other side reports it
+        lines = str(error).strip().splitlines() or [""]
+        connection.send(("error", (f"{type(error).__name__}: {lines[0]}", traceback.format_exc())))
+
+
+class Desk:
+    """What a worker can be asked for."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        self.contestant = contestant
+        self.clock = getattr(contestant, "clock", wall_clock)
+
+    def load(self) -> None:
+        self.contestant.load()
+
+    def result(self, key: Any) -> tuple[Result, float]:
+        """The result for `key`, and the seconds that `run` took."""
+        inputs = self.contestant.inputs(key)
+        start = time.perf_counter()
+        output = self.contestant.run(inputs)
+        seconds = time.perf_counter() - start
+        return self.contestant.result(output), seconds
+
+    def time(self, key: Any, at_least: float) -> list[float]:
+        """Seconds of each run, repeated until they add up to `at_least`."""
+        times: list[float] = []
+        gc.collect()
+        while sum(times) < at_least or not times:
+            times.append(self.clock(self.contestant.run, self.contestant.inputs(key)))
+        return times
+
+    def memory(self) -> dict[str, float]:
+        """Peak memory so far, MB: of the process, and of the GPU where there is one."""
+        device = {"device_mb": self.contestant.device_mb()} if hasattr(self.contestant, "device_mb") else {}
+        return {"peak_mb": peak_rss() / 1e6, **device}
+
+
+def wall_clock(run: Callable[[Any], Any], inputs: Any) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    run(inputs)
+    return time.perf_counter() - start
+
+
+def peak_rss() -> float:
+    """The most memory this process ever held, bytes."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+        # Not ru_maxrss: Linux starts it at what the parent held when it spawned this process.
+        return next(float(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    saved = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,148 @@
+"""Convolution on the GPU: three implicit matrix products; see kernels/implicit_gemm.py for the first two.
+
+    y  = correlate(x, w)          one launch
+    dx = spread(dy, w)            one launch; two where the picture was mirrored
+    dw[(r,s,c),k] = sum over pixels (n,p,q) of  x[n, p*stride + r - pad, q*stride + s - pad, c] * dy[n,p,q,k]
+
+The third has its long side, thousands of pixels, in the reduction, and few tiles: 36 of 128x128 for a residual layer,
+where an H100 has 132 multiprocessors. So the pixels are split into as many runs as fill one wave; each program leaves a
+float32 partial for its run, and a second launch adds the runs in order. Atomics would save that launch and give other
+bits each time. The bias is a weight whose input is always 1: its gradient is one more row, (r,s,c) = R*S*C.
+
+Grid: rows of dw x columns of dw x runs of pixels. Bytes: x, dy, and the partials written and read once. x is read again
+for each tap, and dy for each tile of rows, from the L2 cache: the largest, 256x256x64, has 8 MB in bf16.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from kernels.conv2d.reference import check
+from kernels.device import Array
+from kernels.implicit_gemm import PROGRAMS, correlate, load, spread, step, tap_and_channel
+from kernels.launch import contiguous, empty, input_precision, launch
+from kernels.reflection_pad.gpu import _mirror
+from kernels.reflection_pad.reference import check as check_mirror
+
+
+@triton.jit
+def _weights(
+    x, dy, partials, H, W, Q, pixels, total, run, slot,
+    CHANNELS: tl.constexpr, OUT: tl.constexpr, LENGTH: tl.constexpr, S: tl.constexpr, BIAS: tl.constexpr,
+    W_IN: tl.constexpr, W_OUT: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr,
+    EVEN: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    z = tl.program_id(2)
+    flat, tap, channel = tap_and_channel(tl.program_id(0) * BM, CHANNELS, BM)  # the rows of dw
+    r, s = tap // S, tap % S
+    o = tl.program_id(1) * BN + tl.arange(0, BN)
+    acc = tl.zeros((BM, BN), tl.float32)
+    end = tl.minimum((z + 1) * run, total)
+    for start in range(z * run, end, BK):
+        pixel = start + tl.arange(0, BK)
+        n, at = pixel // pixels, pixel % pixels
+        row, column = (at // Q * STRIDE - PAD)[:, None] + r, (at % Q * STRIDE - PAD)[:, None] + s  # [BK,1] or [BK,BM]
+        there = (pixel < end)[:, None] & (flat < LENGTH)[None, :]
+        if REFLECT:
+            row, column = _mirror(row, H), _mirror(column, W)
+        else:
+            there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        image = x + (n.to(tl.int64) * (H * W * CHANNELS))[:, None]
+        masked: tl.constexpr = not EVEN or LENGTH % BM != 0 or CHANNELS % BM != 0 or BIAS or not REFLECT
+        a = load(image + (row * W + column) * CHANNELS + channel[None, :], there, masked)  # [BK,BM]
+        if BIAS:
+            a = tl.where((flat == LENGTH)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
+        b_is = (pixel < end)[:, None] & (o < OUT)[None, :]
+        b = load(dy + pixel.to(tl.int64)[:, None] * OUT + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
+        acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)
+    at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
+    tl.store(partials + z.to(tl.int64) * slot + at, acc, mask=(flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :])
+
+
+@triton.jit
+def _add_runs(partials, total, count, runs, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(partials + at, mask=at < count, other=0.0)
+    for _ in range(1, runs):
+        partials += count
+        value += tl.load(partials + at, mask=at < count, other=0.0)
+    tl.store(total + at, value, mask=at < count)
+
+
+def forward(
+    x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
+) -> Array:
+    x, w, b = contiguous(x, w, b)
+    reflect = mirrored(x, w, padding, padding_mode)
+    size = output_size(x.shape, w.shape, stride, padding)
+    return correlate(x, w, b, size, stride=stride, padding=padding, reflect=reflect)[0]
+
+
+def backward(
+    dy: Array,
+    x: Array,
+    w: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    padding_mode: str = "zeros",
+    need: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:
+    dy, x, w = contiguous(dy, x, w)
+    geometry: dict[str, Any] = dict(stride=stride, padding=padding, reflect=mirrored(x, w, padding, padding_mode))
+    dx = dw = db = None
+    if need[0]:
+        dx = spread(dy, w, None, x.shape[1:3], swap=True, **geometry)
+    if need[1] or need[2]:
+        dw, db = weight_gradient(x, dy, w.shape[:2], bias=need[2], **geometry)
+    return dx, dw if need[1] else None, db
+
+
+def weight_gradient(
+    x: Array, dy: Array, kernel: tuple[int, int], *,
+    stride: int, padding: int, reflect: bool = False, bias: bool = False, swap: bool = False,
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """dw [*kernel,C,K] (with `swap` [*kernel,K,C]) and db [K] (or None) from x [N,H,W,C] and dy [N,P,Q,K], contiguous."""
+    (_, H, W, C), (N, P, Q, K), (R, S) = x.shape, dy.shape, kernel
+    length = R * S * C
+    count, total = (length + bias) * K, N * P * Q
+    # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
+    BN = min(128 if step(x) > 16 else 64, max(16, triton.next_power_of_2(K)))
+    BM = 128 if C % 128 == 0 and BN == 128 else 64
+    tiles = dict(BM=BM, BN=BN, BK=step(x) if C % 16 == 0 else min(step(x), 32))
+    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(K, tiles["BN"])
+    runs = max(1, min(PROGRAMS // (grid[0] * grid[1]), total // (4 * tiles["BK"])))
+    run = triton.cdiv(triton.cdiv(total, runs), tiles["BK"]) * tiles["BK"]
+    runs = triton.cdiv(total, run)
+    partials = empty(x, (runs, count), x.dtype if runs == 1 else "float32")
+    # Program (i, k, z) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of partial z, from pixels [z run, ...).
+    launch(
+        _weights, (*grid, runs), x, dy, partials, H, W, Q, P * Q, total, run, count,
+        flops=2 * length * K * total, CHANNELS=C, OUT=K, LENGTH=length, S=S, BIAS=bias,
+        W_IN=1 if swap else K, W_OUT=C if swap else 1, STRIDE=stride, PAD=padding, REFLECT=reflect,
+        EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(),
+        num_warps=8 if BM == 128 else 4, num_stages=3, **tiles,
+    )  # fmt: skip
+    dw = partials[0]
+    if runs > 1:
+        dw = empty(x, (count,))
+        # Program i owns elements [512 i, 512 (i + 1)) and adds the runs' partials to them in order.
+        launch(_add_runs, (triton.cdiv(count, 512),), partials, dw, count, runs, BLOCK=512)
+    shape = (R, S, K, C) if swap else (R, S, C, K)
+    return dw[: length * K].reshape(shape), dw[length * K :] if bias else None
+
+
+def mirrored(x: Array, w: Array, padding: int, padding_mode: str) -> bool:
+    """Whether the margin is mirrored. ValueError or TypeError where the shapes or dtypes do not fit."""
+    check(x, w, padding)
+    if padding_mode == "reflect":
+        check_mirror(x.shape, padding)
+    return padding_mode == "reflect"
+
+
+def output_size(x: tuple[int, ...], w: tuple[int, ...], stride: int, padding: int) -> tuple[int, int]:
+    """(P, Q)"""
+    return (x[1] + 2 * padding - w[0]) // stride + 1, (x[2] + 2 * padding - w[1]) // stride + 1

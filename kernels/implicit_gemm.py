@@ -1,0 +1,263 @@
+"""Convolution as a matrix product whose left matrix is never built: `correlate`, and its adjoint, `spread`.
+
+    correlate   y[n,p,q,o] = sum over r,s,i of  x[n, p*stride + r - pad, q*stride + s - pad, i] * w[r,s,i,o]
+    spread      y[n, h*stride + r - pad, w*stride + s - pad, o] += x[n,h,w,i] * w[r,s,i,o]
+
+Unfolding gives [pixels, R*S*I] @ [R*S*I, O]. Here each block of that left matrix is gathered from x when its turn comes:
+the reduction runs over one flat index, from which the tap (r, s) and the channel follow, and the tap shifts the address.
+Mirroring is arithmetic on the address too, so that no padded picture exists. Where BK channels divide I, a block lies
+within one tap and its loads are 16 bytes wide and, for a mirrored picture, free of masks. Where there are 3 channels, a
+block runs across taps: the 147 numbers under a 7x7 kernel fill 5 blocks of 32, instead of 49 blocks holding 3 each.
+
+`spread` is written as a gather as well. An output row u = row + pad only meets taps r with r = u (mod stride): rows split
+into `stride` phases, each a small correlation of its own with r running backwards, and no zeros are multiplied. Where the
+forward pass mirrored its picture, pixels of the margin hold gradients that belong to the pixels they were copied from;
+`spread` leaves them in `ring`, which holds nothing else, and `fold_ring` adds them.
+
+Grid of both: pixel tiles x channel tiles x images (and phases). A tile lies in one image, so that it can leave statistics.
+
+Bytes, as the launches count them: every array once. x is read again for each tap and each channel tile, w by each pixel
+tile; both come from the L2 cache, since what programs running together touch is a few rows of x and all of w (1-4 MB).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from kernels.device import Array
+from kernels.launch import empty, input_precision, launch
+from kernels.reflection_pad.gpu import _copy_of, _mirror
+
+PROGRAMS = 132  # multiprocessors of an H100: what one wave of tiles should fill
+
+
+@triton.jit
+def load(pointer, mask, MASKED: tl.constexpr):
+    """The values at `pointer`, 0 where masked; without MASKED the mask costs nothing."""
+    return tl.load(pointer, mask=mask, other=0.0) if MASKED else tl.load(pointer)
+
+
+@triton.jit
+def tap_and_channel(start, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    """The flat indices start, start + 1, ... split; the tap is one number where BLOCK divides CHANNELS, else [BLOCK]."""
+    flat = start + tl.arange(0, BLOCK)
+    if CHANNELS % BLOCK == 0:
+        tap = start // CHANNELS
+        channel = start % CHANNELS + tl.arange(0, BLOCK)
+    else:
+        tap = flat // CHANNELS
+        channel = flat % CHANNELS
+    return flat, tap, channel
+
+
+@triton.jit
+def ring_index(u, v, P, Q, PAD: tl.constexpr):
+    """Where pixel (u, v) of the margin of a padded PxQ picture is kept: first the rows above and below, then the sides."""
+    side = 2 * PAD * (Q + 2 * PAD) + (u - PAD) * 2 * PAD + tl.where(v < PAD, v, v - Q)
+    return tl.where(u < PAD, u * (Q + 2 * PAD) + v, tl.where(u >= P + PAD, (u - P) * (Q + 2 * PAD) + v, side))
+
+
+@triton.jit
+def _correlate(
+    x, w, bias, y, partials, H, W, Q, pixels,
+    CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    o = tl.program_id(1) * BN + tl.arange(0, BN)
+    pixel = t * BM + tl.arange(0, BM)
+    at = tl.minimum(pixel, pixels - 1)  # a row beyond the last repeats it: no mask on loads, and no store
+    h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD
+    x += n * H * W * CHANNELS
+    acc = tl.zeros((BM, BN), tl.float32)
+    for start in range(0, R * S * CHANNELS, BK):
+        flat, tap, channel = tap_and_channel(start, CHANNELS, BK)
+        row, column = h[:, None] + tap // S, v[:, None] + tap % S  # [BM,1], or [BM,BK] across taps
+        there = (flat < R * S * CHANNELS)[None, :]
+        if REFLECT:
+            # What lies past the reduction's end is masked; its tap may be any, its address none of ours.
+            row, column = _mirror(row, H), _mirror(column, W)
+        else:
+            there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        a = load(x + (row * W + column) * CHANNELS + channel[None, :], there, CHANNELS % BK != 0 or not REFLECT)
+        b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
+        b_is = (flat < R * S * CHANNELS)[:, None] & (o < OUT)[None, :]
+        b = load(w + b_at, b_is, CHANNELS % BK != 0 or OUT % BN != 0)
+        acc = tl.dot(a, b, acc, input_precision=PRECISION)
+    if bias is not None:
+        acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
+    inside = (pixel < pixels)[:, None] & (o < OUT)[None, :]
+    y += n * pixels * OUT + pixel[:, None] * OUT + o[None, :]
+    if EVEN:
+        tl.store(y, acc)
+    else:
+        tl.store(y, acc, mask=inside)
+    if partials is not None:
+        # Two passes over the tile while it is in registers: mean, then squares around it.
+        mean = tl.sum(tl.where(inside, acc, 0.0), 0) / tl.minimum(pixels - t * BM, BM).to(tl.float32)  # [BN]
+        delta = tl.where(inside, acc - mean[None, :], 0.0)
+        partials += (n * tl.num_programs(0) + t) * 2 * OUT + o
+        tl.store(partials, mean, mask=o < OUT)
+        tl.store(partials + OUT, tl.sum(delta * delta, 0), mask=o < OUT)
+
+
+@triton.jit
+def _spread(
+    x, w, bias, y, ring, N, H, W, P, Q,
+    CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    phase_h, phase_w = 0, 0
+    n = tl.program_id(2)
+    if STRIDE > 1:
+        phase_h, phase_w = n // N // STRIDE, n // N % STRIDE
+        n = n % N
+    # The padded rows u = i * STRIDE + phase_h that this phase owns: the picture's, or the margin's too if it has a ring.
+    low, high_h, high_w = PAD, PAD + P, PAD + Q
+    if ring is not None:
+        low, high_h, high_w = 0, 2 * PAD + P, 2 * PAD + Q
+    first_h, first_w = (low - phase_h + STRIDE - 1) // STRIDE, (low - phase_w + STRIDE - 1) // STRIDE
+    columns = (high_w - phase_w + STRIDE - 1) // STRIDE - first_w
+    pixels = ((high_h - phase_h + STRIDE - 1) // STRIDE - first_h) * columns
+    pixel = tl.program_id(0) * BM + tl.arange(0, BM)
+    if tl.program_id(0) * BM >= pixels:
+        return
+    at = tl.minimum(pixel, pixels - 1)
+    i, j = first_h + at // columns, first_w + at % columns
+    o = tl.program_id(1) * BN + tl.arange(0, BN)
+    x += n.to(tl.int64) * H * W * CHANNELS
+    taps_h, taps_w = (R - phase_h + STRIDE - 1) // STRIDE, (S - phase_w + STRIDE - 1) // STRIDE
+    length = taps_h * taps_w * CHANNELS
+    acc = tl.zeros((BM, BN), tl.float32)
+    for start in range(0, length, BK):
+        flat, tap, channel = tap_and_channel(start, CHANNELS, BK)
+        r, s = tap // taps_w, tap % taps_w
+        row, column = i[:, None] - r, j[:, None] - s  # [BM,1], or [BM,BK] across taps
+        there = (flat < length)[None, :] & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        a = load(x + (row * W + column) * CHANNELS + channel[None, :], there, True)
+        tap = (phase_h + STRIDE * r) * S + phase_w + STRIDE * s
+        b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
+        b_is = (flat < length)[:, None] & (o < OUT)[None, :]
+        b = load(w + b_at, b_is, CHANNELS % BK != 0 or OUT % BN != 0)
+        acc = tl.dot(a, b, acc, input_precision=PRECISION)
+    if bias is not None:
+        acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
+    u, v = i * STRIDE + phase_h, j * STRIDE + phase_w
+    inside = (u >= PAD) & (u < PAD + P) & (v >= PAD) & (v < PAD + Q)
+    ours = (pixel < pixels)[:, None] & (o < OUT)[None, :]
+    y += n.to(tl.int64) * P * Q * OUT
+    tl.store(y + ((u - PAD) * Q + v - PAD)[:, None] * OUT + o[None, :], acc, mask=ours & inside[:, None])
+    if ring is not None:
+        ring += n.to(tl.int64) * ((P + 2 * PAD) * (Q + 2 * PAD) - P * Q) * OUT
+        ring_at = ring_index(u, v, P, Q, PAD)[:, None] * OUT + o[None, :]
+        tl.store(ring + ring_at, acc, mask=ours & (inside == 0)[:, None])
+
+
+@triton.jit
+def _fold_ring(ring, y, P, Q, C, PAD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
+    pixel = tl.program_id(0) * BM + tl.arange(0, BM)
+    c = tl.program_id(1) * BN + tl.arange(0, BN)
+    n = tl.program_id(2).to(tl.int64)
+    h, v = pixel // Q, pixel % Q
+    ring += n * ((P + 2 * PAD) * (Q + 2 * PAD) - P * Q) * C
+    inside = (pixel < P * Q)[:, None] & (c < C)[None, :]
+    total = tl.zeros((BM, BN), tl.float32)
+    copied = pixel < 0
+    for row_copy in tl.static_range(3):
+        i, row_is = _copy_of(h, P, PAD, row_copy)
+        for column_copy in tl.static_range(3):
+            j, column_is = _copy_of(v, Q, PAD, column_copy)
+            if row_copy + column_copy > 0:
+                there = row_is & column_is
+                at = ring_index(i, j, P, Q, PAD)[:, None] * C + c[None, :]
+                total += tl.load(ring + at, mask=inside & there[:, None], other=0.0).to(tl.float32)
+                copied = copied | there
+    y += n * P * Q * C + pixel[:, None] * C + c[None, :]
+    inside = inside & copied[:, None]
+    tl.store(y, tl.load(y, mask=inside, other=0.0).to(tl.float32) + total, mask=inside)
+
+
+def correlate(
+    x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
+    stride: int, padding: int, reflect: bool = False, swap: bool = False, statistics: bool = False,
+) -> tuple[Array, Array | None, int]:  # fmt: skip
+    """y [N,*size,O], and per pixel tile its mean and squared deviations [N,T,2,O] (or None), and the tile's pixels.
+
+    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]) are contiguous.
+    """
+    N, H, W, CHANNELS = x.shape
+    (R, S), OUT = w.shape[:2], w.shape[2 if swap else 3]
+    pixels = size[0] * size[1]
+    tiles = choose_tiles(N * pixels, OUT, CHANNELS, x)
+    y = empty(x, (N, *size, OUT))
+    grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N)
+    partials = empty(x, (N, grid[0], 2, OUT), "float32") if statistics else None
+    # Program (t, k, n) owns pixels [t BM, (t + 1) BM) of image n of y, channels [k BN, (k + 1) BN), and partial (n, t).
+    launch(
+        _correlate, grid, x, w, b, y, partials, H, W, size[1], pixels,
+        flops=2 * y.size * R * S * CHANNELS, CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
+        STRIDE=stride, PAD=padding, REFLECT=reflect, PRECISION=input_precision(),
+        EVEN=pixels % tiles["BM"] == 0 and OUT % tiles["BN"] == 0, **tiles,
+    )  # fmt: skip
+    return y, partials, tiles["BM"]
+
+
+def spread(
+    x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
+    stride: int, padding: int, reflect: bool = False, swap: bool = False,
+) -> Array:  # fmt: skip
+    """y [N,*size,O], the adjoint of `correlate` with the same settings; x and w as there."""
+    N, H, W, CHANNELS = x.shape
+    (R, S), OUT = w.shape[:2], w.shape[2 if swap else 3]
+    (P, Q), reflect = size, reflect and padding > 0
+    y = empty(x, (N, P, Q, OUT))
+    margin = (P + 2 * padding) * (Q + 2 * padding) - P * Q
+    ring = empty(x, (N, margin, OUT)) if reflect else None
+    extent = (P + 2 * padding, Q + 2 * padding) if reflect else size
+    pixels = triton.cdiv(extent[0], stride) * triton.cdiv(extent[1], stride)  # of the largest phase
+    tiles = choose_tiles(N * pixels * stride**2, OUT, CHANNELS, x)
+    # Program (t, k, (phase, n)) owns BM pixels of one phase of image n of y and its margin, channels [k BN, (k + 1) BN).
+    launch(
+        _spread, (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N * stride**2),
+        x, w, b, y, ring, N, H, W, P, Q,
+        flops=2 * x.size * R * S * OUT, CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
+        STRIDE=stride, PAD=padding, PRECISION=input_precision(), **tiles,
+    )  # fmt: skip
+    if ring is not None:
+        # Program (t, k, n) looks at 32 pixels of image n of y, and touches memory where one was copied to the margin.
+        touched = ring.nbytes * 3  # the ring once, and as many pixels of y read and written
+        BN = min(64, triton.next_power_of_2(OUT))
+        grid = (triton.cdiv(P * Q, 32), triton.cdiv(OUT, BN), N)
+        launch(_fold_ring, grid, ring, y, P, Q, OUT, bytes=touched, PAD=padding, BM=32, BN=BN)
+    return y
+
+
+def choose_tiles(M: int, N: int, K: int, like: Array) -> dict[str, Any]:
+    """Tile [BM,BN] for M pixels and N channels out, steps of BK along a reduction over taps of K channels, and warps.
+
+    BM is at least 64, which Hopper's wgmma instruction works on. 128x128 needs the fewest bytes from L2 per product, but
+    fills one wave of multiprocessors only from 132 tiles on; the residual layers (4096 pixels, 256 channels) have 64 of
+    them and 128 of 64x128. Two more limits come from the registers: full float32 has no tensor cores and keeps both
+    operands there (64x64), and a gather across taps keeps an address for each element (64 pixels, blocks of 32).
+    """
+    widest = step(like)
+    BK = next((k for k in (64, 32, 16) if k <= widest and K % k == 0), min(widest, 32))
+    BN = min(128 if widest > 16 else 64, max(16, triton.next_power_of_2(N)))
+    large = widest > 16 and K % BK == 0 and triton.cdiv(M, 128) * triton.cdiv(N, BN) >= PROGRAMS
+    stages = 2 if widest == 16 and K % BK else 3
+    return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=8 if large and BN == 128 else 4, num_stages=stages)
+
+
+def step(like: Array) -> int:
+    """How far to go along a reduction at a time: rows of 128 bytes where tensor cores multiply, 64 in full float32."""
+    return 64 if str(like.dtype) == "bfloat16" else 32 if input_precision() == "tf32" else 16
+
+
+def _strides(channels: int, out: int, swap: bool) -> dict[str, int]:
+    """How far apart neighbouring channels lie within one tap of the weight."""
+    return dict(W_IN=1, W_OUT=channels) if swap else dict(W_IN=out, W_OUT=1)

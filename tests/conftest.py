@@ -1,0 +1,25 @@
+"""What all tests share: the device under test, and a torch that leaves the other core alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import settings
+
+from kernels.device import NAMES, Device, get_device
+from kernels.launch import set_matmul_precision
+
+torch.set_num_threads(1)  # threads only get in each other's way on tensors this small
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
+settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", choices=NAMES, default="cpu", help="where ops and networks run (default: cpu)")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> Device:
+    """The device given by --device, multiplying float32 in full precision: tolerances are those of float32."""
+    set_matmul_precision("fp32")
+    return get_device(pytestconfig.getoption("device"))

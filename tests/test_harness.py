@@ -1,0 +1,234 @@
+"""The harness on implementations that are wrong on purpose: each must be turned away. A check that cannot fail checks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autograd import Tensor, ops
+from autograd.ops.conv2d import Conv2d
+from autograd.ops.instance_norm import InstanceNorm
+from autograd.ops.l1_loss import L1Loss
+from autograd.ops.reflection_pad import ReflectionPad
+from autograd.ops.tanh import Tanh
+from kernels.device import get_device
+from kernels.instance_norm.reference import SLOPES, pixel_mean, spread
+from tests.cases import CASES, Case
+from tests.harness import check_op, compare
+
+CPU = get_device("cpu")
+DTYPES = ("float32", "float64")
+
+
+def case_of(op: str, label: str) -> Case:
+    return next(case for case in CASES if (case.op, case.label) == (op, label))
+
+
+NORM = case_of("instance_norm", "ragged")  # two inputs of one shape: x and skip
+CONV = case_of("conv2d", "ragged")  # three inputs
+
+
+def norm(forward: Callable | None = None, backward: Callable | None = None) -> Callable[..., Tensor]:
+    """The op instance_norm with what its forward or backward returns passed through a spoiler."""
+
+    class Spoiled(InstanceNorm):
+        def forward(self, x: Any, skip: Any) -> Any:
+            self.x = x
+            y = super().forward(x, skip)
+            return forward(y, x) if forward else y
+
+        def backward(self, dy: Any) -> Any:
+            dx, dskip = super().backward(dy)
+            return backward(dx, dskip, self.x, dy) if backward else (dx, dskip)
+
+    return lambda x, skip=None, **settings: Spoiled(**{"activation": "none", "slope": 0.2, "eps": 1e-5, **settings})(
+        x, skip
+    )
+
+
+def one_nan(a: np.ndarray) -> np.ndarray:
+    a = a.copy()
+    a.flat[a.size // 2] = np.nan
+    return a
+
+
+def row_unwritten(a: np.ndarray) -> np.ndarray:
+    out = np.empty(a.shape, a.dtype)
+    out[:, :-1] = a[:, :-1]
+    return out
+
+
+def written_to(a: np.ndarray, result: Any) -> Any:
+    a.flat[0] += 1
+    return result
+
+
+DICE = np.random.default_rng(0)
+
+
+def last_bits(a: np.ndarray) -> np.ndarray:
+    """Far within tolerance, but different every time."""
+    return a * (1 + np.finfo(a.dtype).eps * DICE.integers(-1, 2, a.shape).astype(a.dtype))
+
+
+def without_the_share_along_x_hat(dx: np.ndarray, dskip: np.ndarray, x: np.ndarray, dy: np.ndarray) -> Any:
+    mean = pixel_mean(x)
+    rstd = 1 / np.sqrt(pixel_mean((x - spread(mean)) ** 2) + 1e-5)
+    dy = np.where(x > spread(mean), dy, 0) if NORM.settings["activation"] == "relu" else dy
+    return spread(rstd) * (dy - spread(pixel_mean(dy))), dskip
+
+
+WRONG_FORWARDS = {
+    "scaled": lambda y, x: y * y.dtype.type(1.01),
+    "off by a row": lambda y, x: np.roll(y, 1, axis=1),
+    "one NaN": lambda y, x: one_nan(y),
+    "a row unwritten": lambda y, x: row_unwritten(y),
+    "another precision": lambda y, x: y.astype("float16"),
+    "another shape": lambda y, x: y[:, :-1],
+    "writes to its input": lambda y, x: written_to(x, y),
+    "other bits each time": lambda y, x: last_bits(y),
+}
+WRONG_BACKWARDS = {
+    "scaled": lambda dx, dskip, x, dy: (dx * dx.dtype.type(1.01), dskip),
+    "scaled, second input": lambda dx, dskip, x, dy: (dx, dskip * dskip.dtype.type(1.01)),
+    "a term dropped": without_the_share_along_x_hat,
+    "off by a row": lambda dx, dskip, x, dy: (np.roll(dx, 1, axis=1), dskip),
+    "one NaN": lambda dx, dskip, x, dy: (one_nan(dx), dskip),
+    "a row unwritten": lambda dx, dskip, x, dy: (row_unwritten(dx), dskip),
+    "swapped": lambda dx, dskip, x, dy: (dskip, dx),
+    "none at all": lambda dx, dskip, x, dy: (np.zeros_like(dy), dskip),
+    "another precision": lambda dx, dskip, x, dy: (dx.astype("float16"), dskip),
+    "writes to its input": lambda dx, dskip, x, dy: written_to(x, (dx, dskip)),
+    "writes to the upstream gradient": lambda dx, dskip, x, dy: written_to(dy, (dx, dskip)),
+    "other bits each time": lambda dx, dskip, x, dy: (last_bits(dx), dskip),
+    "missing": lambda dx, dskip, x, dy: (None, dskip),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_right_ones_pass(dtype):
+    check_op(NORM, CPU, dtype, norm())
+    check_op(NORM, CPU, dtype, norm(lambda y, x: y, lambda dx, dskip, x, dy: (dx, dskip)))
+    check_op(CONV, CPU, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wrong", WRONG_FORWARDS)
+def test_wrong_forwards_are_caught(wrong, dtype):
+    with pytest.raises(AssertionError, match="instance_norm-ragged"):
+        check_op(NORM, CPU, dtype, norm(forward=WRONG_FORWARDS[wrong]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wrong", WRONG_BACKWARDS)
+def test_wrong_backwards_are_caught(wrong, dtype):
+    error = RuntimeError if wrong == "missing" else AssertionError  # a gradient left out is the engine's to notice
+    with pytest.raises(error, match="instance_norm"):
+        check_op(NORM, CPU, dtype, norm(backward=WRONG_BACKWARDS[wrong]))
+
+
+def test_what_passes_at_float32_must_still_be_right_at_float64():
+    """A backward that computes in float32 whatever it is given."""
+    wrong = norm(
+        backward=lambda dx, dskip, x, dy: (None if dx is None else dx.astype("float32").astype(dx.dtype), dskip)
+    )
+    check_op(NORM, CPU, "float32", wrong)
+    with pytest.raises(AssertionError, match="dx is wrong"):
+        check_op(NORM, CPU, "float64", wrong)
+
+
+class ContiguousOnly(Tanh):
+    """Reads its input as if it had no gaps."""
+
+    def forward(self, x: Any) -> Any:
+        steps = np.ones(x.shape, x.dtype).strides
+        return super().forward(np.lib.stride_tricks.as_strided(x, x.shape, steps))
+
+
+class ContiguousGradientOnly(Tanh):
+    """Reads its upstream gradient as if it had no gaps."""
+
+    def backward(self, dy: Any) -> Any:
+        return super().backward(np.lib.stride_tricks.as_strided(dy, dy.shape, np.ones(dy.shape, dy.dtype).strides))
+
+
+@pytest.mark.parametrize("op", [ContiguousOnly, ContiguousGradientOnly])
+def test_gaps_that_are_read_are_caught(op):
+    check_op(case_of("tanh", "ragged"), CPU, "float64", lambda x: op()(x))
+    with pytest.raises(AssertionError, match="wrong"):
+        check_op(case_of("tanh", "non-contiguous"), CPU, "float64", lambda x: op()(x))
+
+
+class WeightsNeedTheInput(Conv2d):
+    """Its dw depends on whether dx was asked for too."""
+
+    def backward(self, dy: Any) -> Any:
+        dx, dw, db = super().backward(dy)
+        return dx, dw if self.need[0] or dw is None else dw * 2, db
+
+
+def test_a_gradient_that_depends_on_which_others_are_wanted_is_caught():
+    wrong = lambda x, w, b, **s: WeightsNeedTheInput(**{"stride": 1, "padding_mode": "zeros", **s})(x, w, b)
+    with pytest.raises(AssertionError, match="w alone: dw has other bits"):
+        check_op(CONV, CPU, "float64", wrong)
+
+
+class SignWithoutZero(L1Loss):
+    def backward(self, dloss: Any) -> Any:
+        (dx,) = self.saved
+        dx = dloss * np.where(dx == 0, dx.dtype.type(1 / dx.size), dx)
+        return dx, -dx if self.need[1] else None
+
+
+class EdgeTwice(ReflectionPad):
+    """Mirrors with the edge repeated, as `symmetric` padding does."""
+
+    def forward(self, x: Any) -> Any:
+        pad = self.settings["pad"]
+        return np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="symmetric")
+
+
+def spreading_everywhere(x: Tensor, skip: Tensor | None = None, *, activation: str = "none", **_: Any) -> Tensor:
+    """Divides by n-1 where n is meant."""
+    n = x.shape[1] * x.shape[2]
+    centred = x - x.mean(axis=(1, 2), keepdims=True)
+    variance = (centred * centred).sum(axis=(1, 2), keepdims=True) * (1 / max(1, n - 1))
+    y = (
+        ops.leaky_relu(centred / (variance + 1e-5) ** 0.5, SLOPES.get(activation, 0.2))
+        if activation != "none"
+        else centred
+    )
+    return y if skip is None else y + skip
+
+
+@pytest.mark.parametrize(
+    ("op", "label", "wrong"),
+    [
+        ("l1_loss", "degenerate", lambda x, y: SignWithoutZero()(x, y)),
+        ("reflection_pad", "minimal", lambda x, pad: EdgeTwice(pad=pad)(x)),
+        ("leaky_relu", "degenerate", lambda x, slope: (x + abs(x.data)) * 0.5 + (x - abs(x.data)) * (slope / 2)),
+        ("instance_norm", "ragged", spreading_everywhere),
+        ("lsgan_loss", "real", lambda x, target: ((x - target) ** 2).sum() * (1 / (x.size - 1))),
+        ("lsgan_loss", "fake", lambda x, target: ops.lsgan_loss(x, 1 - target)),
+        ("resize", "nearest-down", lambda x, size, mode: ops.resize(x, size, "bilinear")),
+    ],
+)
+def test_usual_mistakes_are_caught(op, label, wrong):
+    with pytest.raises(AssertionError, match=f"{op}-{label}"):
+        check_op(case_of(op, label), CPU, "float64", wrong)
+
+
+def test_compare_is_exact_at_its_bound_and_takes_no_nan():
+    truth = np.array([1.0, -2.0, 0.0])
+    compare("x", truth + np.array([0.5, 0, 0]), truth, rtol=0.5, atol=0)
+    compare("x", truth + np.array([0, 0, 0.5]), truth, rtol=0, atol=0.25)  # a quarter of the largest
+    for wrong in ([0.51, 0, 0], [0, 0, 1e-9], [np.nan, 0, 0], [np.inf, 0, 0]):
+        with pytest.raises(AssertionError, match="wrong in 1 of 3"):
+            compare("x", truth + np.array(wrong), truth, rtol=0.5, atol=0)
+    with pytest.raises(AssertionError, match="has shape"):
+        compare("x", truth[:, None], truth, rtol=1, atol=1)
+    with pytest.raises(AssertionError, match="wrong"):
+        compare("x", truth, np.array([1.0, -2.0, np.nan]), rtol=1, atol=1)

@@ -1,0 +1,188 @@
+"""Who may import whom: kernels <- autograd <- nn <- train, and nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ("kernels", "autograd", "nn", "train")
+OURS = {*LAYERS, "benchmarks", "tests"}
+HEAVY = {"torch", "cupy", "triton", "numba", "matplotlib", "scipy"}
+MAY_NAME_TORCH = {"train/interchange.py"}  # reads and writes PyTorch's checkpoints
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The dotted names a piece of code imports, wherever it does, by statement or by `import_module("...")`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield node.module or ""
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+            argument = node.args[0]
+            if isinstance(argument, ast.Constant):
+                yield str(argument.value)
+
+
+def at_the_top(tree: ast.Module) -> ast.Module:
+    """What runs when the module is imported: neither function bodies nor `if TYPE_CHECKING:`."""
+
+    class Cut(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef  # type: ignore[assignment]
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if ast.unparse(node.test).endswith("TYPE_CHECKING") else self.generic_visit(node)
+
+    return Cut().visit(tree)
+
+
+def layer(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def complaints(path: str, source: str) -> list[str]:
+    """What is wrong with the imports of the file at `path` (from the root, with slashes)."""
+    own, found = path.partition("/")[0], []
+    names = set(imported(ast.parse(source)))
+    if own in LAYERS:
+        allowed = set(LAYERS[: LAYERS.index(own) + 1])
+        found += [f"{path} imports {name}" for name in names if layer(name) in OURS - allowed]
+        if path not in MAY_NAME_TORCH:
+            found += [f"{path} imports {name}" for name in names if layer(name) in {"torch", "torchvision"}]
+        top = set(imported(at_the_top(ast.parse(source))))
+        found += [f"{path} imports {name} at the top" for name in top if layer(name) in HEAVY - exempt(path)]
+    return found
+
+
+def is_front(path: str) -> bool:
+    """Whether a file is loaded with the package. The rest of kernels/ is code for one kind of machine, loaded when used."""
+    name = Path(path).stem
+    return not path.startswith("kernels/") or name in {"__init__", "reference", "device", "dispatch", "launch"}
+
+
+def exempt(path: str) -> set[str]:
+    """What a file may import at its top though it is heavy."""
+    if is_front(path):
+        return set()
+    return {"cpu": {"numba", "scipy"}, "gpu": {"triton"}}.get(Path(path).stem, {"numba", "scipy", "triton"})
+
+
+FILES = sorted(p for name in LAYERS for p in (ROOT / name).rglob("*.py"))
+
+
+def test_imports_run_one_way_and_nothing_heavy_is_loaded_early():
+    assert len(FILES) > 50
+    found = [c for p in FILES for c in complaints(p.relative_to(ROOT).as_posix(), p.read_text(encoding="utf-8"))]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("kernels/x.py", "from autograd import Tensor"),
+        ("kernels/x.py", "def f():\n    import nn.module"),
+        ("autograd/x.py", "import nn"),
+        ("nn/x.py", "from train.config import Config"),
+        ("train/x.py", "import tests.cases"),
+        ("train/x.py", "from benchmarks import step"),
+        ("nn/x.py", "def f():\n    import torch"),
+        ("kernels/op/gpu.py", "import importlib\nimportlib.import_module('torch')"),
+        ("kernels/launch.py", "import triton.language as tl"),
+        ("kernels/op/cpu.py", "import triton"),
+        ("kernels/op/reference.py", "import cupy as cp"),
+        ("kernels/op/gpu.py", "import cupy"),
+        ("kernels/op/gpu.py", "import numba"),
+        ("train/x.py", "try:\n    from matplotlib import pyplot\nexcept ImportError:\n    pass"),
+        ("nn/x.py", "class A:\n    import numba"),
+        ("train/interchange.py", "import torch"),
+    ],
+)
+def test_a_wrong_import_is_noticed(path, source):
+    assert complaints(path, source)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("train/x.py", "import nn, autograd\nfrom kernels.device import Device"),
+        ("kernels/op/cpu.py", "import numba"),
+        ("kernels/gemm.py", "import numba"),
+        ("kernels/op/gpu.py", "import triton\nimport triton.language as tl"),
+        ("kernels/x.py", "def f():\n    import cupy"),
+        ("autograd/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import cupy"),
+        ("train/interchange.py", "def f():\n    import torch"),
+    ],
+)
+def test_a_right_import_is_let_pass(path, source):
+    assert not complaints(path, source)
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> str:
+    """What Python prints, started in `cwd`; AssertionError with its last words if it fails."""
+    command, environment = [sys.executable, *arguments], {**os.environ, **environment}
+    result = subprocess.run(command, cwd=cwd, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def python(code: str, cwd: Path = ROOT, **environment: str) -> str:
+    return run("-c", textwrap.dedent(code), cwd=cwd, **environment)
+
+
+def test_importing_everything_loads_nothing_heavy():
+    paths = [p.relative_to(ROOT).with_suffix("").as_posix() for p in FILES]
+    modules = [p.replace("/", ".").removesuffix(".__init__") for p in paths if is_front(p) and "__main__" not in p]
+    assert {"kernels.launch", "kernels.conv2d.reference", "autograd.ops", "nn", "train.cyclegan"} <= {*modules}
+    loaded = python(f"""
+        import importlib, sys
+        for module in {modules}:
+            importlib.import_module(module)
+        print(sorted({HEAVY} & set(sys.modules)))
+    """)
+    assert loaded == "[]"
+
+
+def test_a_step_on_the_cpu_loads_neither_torch_nor_the_gpus_libraries():
+    loaded = python("""
+        import sys
+        import numpy as np
+        from autograd import Tensor
+        from nn import PatchDiscriminator
+        from nn.losses import discriminator_loss
+        net = PatchDiscriminator(ndf=1, n_layers=1)
+        discriminator_loss(net(Tensor(np.zeros((1, 16, 16, 3), np.float32))), True).backward()
+        print(sorted({"torch", "cupy", "triton", "matplotlib"} & set(sys.modules)))
+    """)
+    assert loaded == "[]"
+
+
+@pytest.fixture
+def other_autograd(tmp_path: Path) -> Path:
+    """A folder like site-packages that holds somebody else's package `autograd`."""
+    package = tmp_path / "site" / "autograd"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('not ours')\n")
+    return package.parent
+
+
+def test_from_the_root_our_autograd_is_imported_whatever_else_is_installed(other_autograd: Path):
+    code = "import autograd; print(autograd.__file__)"
+    with pytest.raises(AssertionError, match="not ours"):  # a control: elsewhere the other one is found
+        python(code, cwd=other_autograd.parent, PYTHONPATH=str(other_autograd))
+    assert python(code, PYTHONPATH=str(other_autograd)) == str(ROOT / "autograd" / "__init__.py")
+
+
+def test_programs_run_with_our_autograd_too(other_autograd: Path):
+    assert "--dataroot" in run("-m", "train.cyclegan", "--help", PYTHONPATH=str(other_autograd))

@@ -1,0 +1,104 @@
+"""Every op on every case: see tests/harness.py for what is asked of it, tests/cases.py for what it is asked on."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kernels
+from autograd import Tensor, ops
+from kernels import dispatch
+from tests.cases import ADAM, CASES, LABELS
+from tests.harness import check_op
+from tests.tolerances import KINDS
+from tests.torch_ops import TORCH
+
+FOLDERS = {path.parent.name for path in Path(kernels.__path__[0]).glob("*/reference.py")}
+ACCELERATED = {op for op in FOLDERS if importlib.util.find_spec(f"kernels.{op}.cpu")}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes a `dtype` runs in float32, and on the CPU in float64 too."""
+    if "dtype" in metafunc.fixturenames:
+        cpu = metafunc.config.getoption("device") == "cpu"
+        metafunc.parametrize("dtype", ["float32", "float64"] if cpu else ["float32"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_op_agrees_with_torch(case, device, dtype):
+    check_op(case, device, dtype)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.op in ACCELERATED], ids=str)
+def test_reference_behind_the_cpu_code_agrees_with_torch(case, device, dtype, monkeypatch):
+    monkeypatch.setattr(dispatch, "PREFERENCE", dict.fromkeys(dispatch.PREFERENCE, ("reference",)))
+    dispatch.implementation.cache_clear()
+    try:
+        assert dispatch.implementation(case.op, device).__name__ == f"kernels.{case.op}.reference"
+        check_op(case, device, dtype)
+    finally:
+        dispatch.implementation.cache_clear()
+
+
+def test_every_op_is_tried_on_the_five_labels():
+    assert {case.op for case in CASES} == FOLDERS - {"adam"} == set(TORCH) == set(KINDS)
+    for op in FOLDERS:
+        cases = [case for case in (*CASES, *ADAM) if case.op == op]
+        labels = [case.label for case in cases]
+        assert set(LABELS) <= set(labels) and len(labels) == len(set(labels)), op
+        assert all(case.strided for case in cases if case.label == "non-contiguous")
+        assert all(case.full for case in cases if case.label == "real")
+
+
+def test_cases_are_data_without_torch_or_pytest():
+    tree = ast.parse((Path(__file__).parent / "cases.py").read_text(encoding="utf-8"))
+    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    modules |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    assert modules == {"__future__", "zlib", "dataclasses", "typing", "numpy"}
+
+
+@pytest.mark.parametrize("op", sorted(FOLDERS - {"adam"}))
+def test_documented_shapes_are_in_the_contract(op):
+    """Each folder says its maths and what it saves; each op has a line of its own."""
+    contract = importlib.import_module(f"kernels.{op}").__doc__ or ""
+    assert re.search(r"\b[Ss]aves\b", contract)
+    assert getattr(ops, op).__doc__
+
+
+def t(*shape, dtype="float32"):
+    return Tensor(np.ones(shape, dtype))
+
+
+REFUSALS = {
+    "conv2d: input .* does not fit weight": lambda: ops.conv2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
+    "conv2d: input is float32 but weight is float64": lambda: ops.conv2d(t(1, 5, 5, 2), t(3, 3, 2, 4, dtype="float64")),
+    "conv2d: a picture of 2x5 .* smaller than the 3x3 kernel": lambda: ops.conv2d(t(1, 2, 5, 2), t(3, 3, 2, 4)),
+    "reflection_pad: a picture of 3x9 cannot be mirrored by 3": lambda: ops.conv2d(
+        t(1, 3, 9, 2), t(7, 7, 2, 4), padding=3, padding_mode="reflect"
+    ),
+    "conv2d: input .* does not fit": lambda: ops.conv_norm_relu(t(1, 5, 5, 3), t(3, 3, 2, 4)),
+    "conv_transpose2d: input .* does not fit weight": lambda: ops.conv_transpose2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
+    "conv_transpose2d: input is float32 but weight is float64": lambda: ops.conv_transpose2d(
+        t(1, 5, 5, 2), t(3, 3, 2, 4, dtype="float64")
+    ),
+    "conv_transpose2d: output_padding 2 must be smaller than stride 2": lambda: ops.conv_transpose2d(
+        t(1, 5, 5, 2), t(3, 3, 2, 4), output_padding=2
+    ),
+    "reflection_pad: a picture of 4x2 .* both sides must be larger than 2": lambda: ops.reflection_pad(
+        t(1, 4, 2, 1), 2
+    ),
+    r"l1_loss: shapes \(2, 3\) and \(2, 4\) differ": lambda: ops.l1_loss(t(2, 3), t(2, 4)),
+    "resize: unknown mode 'cubic'; wanted nearest or bilinear": lambda: ops.resize(t(1, 2, 2, 1), (4, 4), "cubic"),
+    "getitem: index .* numbers and slices": lambda: t(3)[[0, 0]],
+}
+
+
+@pytest.mark.parametrize("message", REFUSALS)
+def test_what_does_not_fit_is_refused_by_name(message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        REFUSALS[message]()

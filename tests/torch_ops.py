@@ -1,0 +1,74 @@
+"""What each op is, said in torch: independent expressions on our layouts, `[N,H,W,C]` maps and `[R,S,C,K]` weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def first(x: Tensor) -> Tensor:
+    """[N,H,W,C] -> [N,C,H,W]"""
+    return x.permute(0, 3, 1, 2)
+
+
+def last(x: Tensor) -> Tensor:
+    """[N,C,H,W] -> [N,H,W,C]"""
+    return x.permute(0, 2, 3, 1)
+
+
+def conv2d(
+    x: Tensor, w: Tensor, b: Tensor | None, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
+) -> Tensor:
+    mode = {"zeros": "constant", "reflect": "reflect"}[padding_mode]
+    padded = F.pad(first(x), (padding,) * 4, mode=mode) if padding else first(x)
+    return last(F.conv2d(padded, w.permute(3, 2, 0, 1).contiguous(), b, stride))
+
+
+def conv_transpose2d(
+    x: Tensor, w: Tensor, b: Tensor | None, stride: int = 2, padding: int = 1, output_padding: int = 1
+) -> Tensor:
+    return last(F.conv_transpose2d(first(x), w.permute(2, 3, 0, 1).contiguous(), b, stride, padding, output_padding))
+
+
+def instance_norm(
+    x: Tensor, skip: Tensor | None, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
+) -> Tensor:
+    # F.instance_norm refuses a plane of one pixel, which the formula allows.
+    variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
+    y = (x - mean) / (variance + eps).sqrt()
+    y = {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
+    return y if skip is None else y + skip
+
+
+def conv_norm_relu(
+    x: Tensor, w: Tensor, skip: Tensor | None, stride: int = 1, padding: int = 0, padding_mode: str = "zeros",
+    activation: str = "relu", **norm: Any,
+) -> Tensor:  # fmt: skip
+    z = conv2d(x, w, None, stride, padding, padding_mode)
+    return instance_norm(z, skip, activation, **norm)
+
+
+def resize(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    align = None if mode == "nearest" else False  # torch refuses the argument for nearest
+    return last(F.interpolate(first(x), size, mode=mode, align_corners=align))
+
+
+TORCH: dict[str, Callable[..., Tensor]] = {
+    "conv2d": conv2d,
+    "conv_transpose2d": conv_transpose2d,
+    "instance_norm": instance_norm,
+    "conv_norm_relu": conv_norm_relu,
+    "resize": resize,
+    "reflection_pad": lambda x, pad: last(F.pad(first(x), (pad,) * 4, mode="reflect")) if pad else x * 1,
+    "tanh": torch.tanh,
+    "leaky_relu": lambda x, slope: F.leaky_relu(x, slope),
+    "concat": lambda *xs, axis=-1: torch.cat(xs, dim=axis),
+    "lsgan_loss": lambda x, target: F.mse_loss(x, torch.full_like(x, target)),
+    "l1_loss": lambda x, y: F.l1_loss(x, y),
+    "bce_with_logits": lambda x, target: F.binary_cross_entropy_with_logits(x, torch.full_like(x, target)),
+    "hinge_loss": lambda x, target: F.relu(1 - target * x).mean(),
+}
