@@ -3,13 +3,15 @@
 At run time there is no deep-learning framework: the autograd engine, the kernels and the networks are this repository.
 """
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 setup(
     name="palindrome",
     version="0.1.0",
     description="CycleGAN from the metal up: own autograd, own kernels, own networks, checked against PyTorch",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],

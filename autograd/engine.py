@@ -68,10 +68,11 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
         if output is not None and output.retains_grad:
             output.grad = dy if output.grad is None else output.grad + dy
         grads = node.backward(dy)
+        grads = grads if isinstance(grads, tuple) else (grads,)
         assert node.inputs is not None
-        for receiver, shape, g in zip(
-            node.inputs, node.shapes, grads if isinstance(grads, tuple) else (grads,), strict=True
-        ):
+        if len(grads) != len(node.inputs):
+            raise RuntimeError(f"{node.name}: backward gave {len(grads)} gradients for {len(node.inputs)} inputs")
+        for receiver, shape, g in zip(node.inputs, node.shapes, grads, strict=True):
             if receiver is not None and receiver.requires_grad and shape is not None:
                 give(receiver, unbroadcast(node.name, g, shape))
         node.release()

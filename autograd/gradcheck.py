@@ -43,7 +43,7 @@ def gradcheck(
         worst = np.unravel_index(np.argmax(np.nan_to_num(excess, nan=np.inf)), tensor.shape)
         if not np.all(excess <= 0):
             raise AssertionError(
-                f"gradcheck: input {i}, element {worst}: backward says {analytic[worst]:.9g}, "
+                f"gradcheck: input {i}, element {tuple(map(int, worst))}: backward says {analytic[worst]:.9g}, "
                 f"differences say {numeric[worst]:.9g}"
             )
     return True

@@ -98,7 +98,7 @@ class Module:
         own = dict(self.named_parameters())
         problems = [f"missing {key}" for key in own if key not in state]
         problems += [f"unknown {key}" for key in state if key not in own]
-        for key in own.keys() & state.keys():
+        for key in (key for key in own if key in state):
             wanted = tuple(own[key].shape[i] for i in own[key].torch_axes)
             if tuple(state[key].shape) != wanted:
                 problems.append(f"{key} has shape {tuple(state[key].shape)}, wanted {wanted}")

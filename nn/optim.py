@@ -14,11 +14,17 @@ from nn.module import Parameter
 
 
 class Optimizer:
-    """Holds the parameters of one player. `step` moves them against `.grad`; those without a gradient stay."""
+    """Holds the parameters of one player. `step` moves them against `.grad`; those without a gradient stay.
+
+    `lr` may be changed between steps. `moments` names the lists of arrays, one per parameter, that a step updates.
+    """
+
+    moments: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         self.parameters = list(parameters)
         self.lr = lr
+        self.steps = 0
         if not self.parameters:
             raise ValueError(f"{type(self).__name__}: no parameters to train")
 
@@ -34,9 +40,30 @@ class Optimizer:
     def step(self) -> None:
         raise NotImplementedError
 
+    def state_dict(self) -> dict[str, Any]:
+        """Host copies of all that the next step depends on, besides the parameters."""
+        copies = {name: [np.array(to_host(a)) for a in getattr(self, name)] for name in self.moments}
+        return {"steps": self.steps, "lr": self.lr, **copies}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; ValueError where its moments do not fit the parameters."""
+        for name in self.moments:
+            own = getattr(self, name)
+            if [a.shape for a in own] != [a.shape for a in state[name]]:
+                raise ValueError(f"{type(self).__name__}: the saved moments {name} do not fit these parameters")
+            for mine, saved in zip(own, state[name], strict=True):
+                mine[...] = self.parameters[0].device.asarray(saved)
+        self.steps, self.lr = int(state["steps"]), float(state["lr"])
+
 
 class Adam(Optimizer):
-    """Adam, one moment pair per parameter; see kernels/adam. `lr` may be changed between steps."""
+    """Adam, one moment pair per parameter; see kernels/adam.
+
+    The steps are counted once for all parameters (PyTorch counts for each): the two differ only for a parameter whose
+    first gradient comes after the first step.
+    """
+
+    moments = ("m", "v")
 
     def __init__(
         self,
@@ -47,7 +74,6 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr)
         self.betas, self.eps = betas, eps
-        self.steps = 0
         self.m = [zeros_like(p) for p in self.parameters]
         self.v = [zeros_like(p) for p in self.parameters]
 
@@ -72,24 +98,11 @@ class Adam(Optimizer):
         for p in params:
             p.changed()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Host copies of the moments, the step count and the rate."""
-        copies = {name: [np.array(to_host(a)) for a in getattr(self, name)] for name in ("m", "v")}
-        return {"steps": self.steps, "lr": self.lr, **copies}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`; ValueError where its moments do not fit the parameters."""
-        for name in ("m", "v"):
-            own = getattr(self, name)
-            if [a.shape for a in own] != [a.shape for a in state[name]]:
-                raise ValueError(f"Adam: the saved moments {name} do not fit these parameters")
-            for mine, saved in zip(own, state[name], strict=True):
-                mine[...] = self.parameters[0].device.asarray(saved)
-        self.steps, self.lr = int(state["steps"]), float(state["lr"])
-
 
 class SGD(Optimizer):
     """p = p - lr * u, u = momentum * u + grad."""
+
+    moments = ("velocity",)
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, momentum: float = 0.0) -> None:
         super().__init__(parameters, lr)
@@ -98,6 +111,7 @@ class SGD(Optimizer):
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
+        self.steps += 1
         for i in self.moved():
             p, u = self.parameters[i], self.velocity[i]
             u *= self.momentum

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, ops
+from autograd.function import Function
 from autograd.ops.arithmetic import Mul
 from kernels.device import Device
 
@@ -92,3 +93,30 @@ def test_a_backward_that_gives_the_wrong_thing_is_named(give, error, message):
     x, y = (Tensor(np.ones((2, 3)), requires_grad=True) for _ in range(2))
     with pytest.raises(error, match=message):
         Wrong(give=give)(x, y).backward(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("op", "wrong", "message"),
+    [
+        (ops.conv2d, {"padding_mode": "mirror"}, "unknown padding_mode 'mirror'; wanted zeros or reflect"),
+        (ops.conv_norm_relu, {"padding_mode": "mirror"}, "unknown padding_mode 'mirror'"),
+        (ops.conv_norm_relu, {"activation": "gelu"}, "unknown activation 'gelu'; wanted none, relu or leaky_relu"),
+    ],
+)
+def test_an_unknown_setting_is_named(op, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        op(Tensor(np.ones((1, 4, 4, 2))), Tensor(np.ones((3, 3, 2, 2))), **wrong)
+    with pytest.raises(ValueError, match="unknown activation"):
+        ops.instance_norm(Tensor(np.ones((1, 4, 4, 2))), activation="gelu")
+
+
+def test_a_backward_with_too_few_gradients_is_named():
+    class Forgetful(Function):
+        def forward(self, x, y):
+            return x + y
+
+        def backward(self, dy):
+            return dy
+
+    with pytest.raises(RuntimeError, match="forgetful: backward gave 1 gradients for 2 inputs"):
+        Forgetful()(leaf(1.0), leaf(2.0)).backward()

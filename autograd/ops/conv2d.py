@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autograd.function import Function
 from autograd.tensor import Tensor
+from kernels.conv2d.reference import check_padding_mode
 from kernels.device import Array
 
 
@@ -25,4 +26,5 @@ def conv2d(
 
     Raises ValueError where shapes do not fit, TypeError where precisions differ.
     """
+    check_padding_mode(padding_mode)
     return Conv2d(stride=stride, padding=padding, padding_mode=padding_mode)(x, w, b)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from autograd.function import Function
 from autograd.tensor import Tensor
+from kernels.conv2d.reference import check_padding_mode
 from kernels.device import Array
+from kernels.instance_norm.reference import check_activation
 
 
 class ConvNormRelu(Function):
@@ -36,6 +38,8 @@ def conv_norm_relu(
 
     `activation` is "none", "relu" or "leaky_relu" (with `slope`). Raises ValueError where shapes do not fit.
     """
+    check_padding_mode(padding_mode)
+    check_activation(activation)
     return ConvNormRelu(
         stride=stride, padding=padding, padding_mode=padding_mode, activation=activation, slope=slope, eps=eps
     )(x, w, skip)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.device import Array
+from kernels.instance_norm.reference import check_activation
 
 
 class InstanceNorm(Function):
@@ -27,4 +28,5 @@ def instance_norm(
 
     `activation` is "none", "relu" or "leaky_relu" (with `slope`); skip has x's shape.
     """
+    check_activation(activation)
     return InstanceNorm(activation=activation, slope=slope, eps=eps)(x, skip)

@@ -56,6 +56,12 @@ def check(x: Array, w: Array, padding: int) -> None:
         )
 
 
+def check_padding_mode(padding_mode: str) -> None:
+    """ValueError for a way of padding that there is not."""
+    if padding_mode not in ("zeros", "reflect"):
+        raise ValueError(f"conv2d: unknown padding_mode {padding_mode!r}; wanted zeros or reflect")
+
+
 def pad(x: Array, padding: int, padding_mode: str) -> Array:
     """x with `padding` pixels added on each side: zeros or mirrored."""
     if not padding:

@@ -38,6 +38,12 @@ def backward(
     return dx  # [N,H,W,C]
 
 
+def check_activation(activation: str) -> None:
+    """ValueError for an activation that there is not."""
+    if activation not in ("none", "relu", "leaky_relu"):
+        raise ValueError(f"instance_norm: unknown activation {activation!r}; wanted none, relu or leaky_relu")
+
+
 def pixel_mean(x: Array) -> Array:
     """Mean over the pixels of [N,H,W,C]: [N,C]. Rows first, so that float32 sums stay short and exact."""
     return x.mean(axis=2).mean(axis=1)
