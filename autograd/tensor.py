@@ -32,7 +32,7 @@ class Tensor:
             device = "cuda" if hasattr(data, "get") and hasattr(data, "device") else "cpu"
         self.device = get_device(device) if isinstance(device, str) else device
         array = self.device.asarray(data)
-        self.data: Array = array if array.dtype.kind == "f" else self.device.asarray(array, dtype=np.float32)
+        self.data: Array = array if is_float(array) else self.device.asarray(array, dtype=np.float32)
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self.creator: Function | None = None
@@ -159,6 +159,11 @@ def ops() -> Any:
     import autograd.ops
 
     return autograd.ops
+
+
+def is_float(array: Array) -> bool:
+    """Whether the elements are floats; bfloat16 is one, though NumPy calls it a void."""
+    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
 
 
 def zeros_like(tensor: Tensor) -> Array:

@@ -14,6 +14,7 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "kernels": "every op at its real layer shapes, against torch and this machine's peaks",
     "profile": "where one training step goes, op by op",
     "scaling": "how step time and memory grow with picture, channels and batch",
+    "compile_report": "every kernel compiled for GPUs without one: registers, spills, tensor cores, predicted step",
 }
 
 

@@ -69,7 +69,7 @@ def _start(
     """A fresh process, its first run, and the gate."""
     if "error" in row:
         return
-    worker = workers[name] = Worker(spec, work)
+    worker = Worker(spec, work)
     worker("load")
     row["difference"] = 0.0
     for key, truth in enumerate(expected):
@@ -79,16 +79,17 @@ def _start(
         difference = differ(result, truth)
         row["difference"] = max(row["difference"], difference)
         if not difference <= 1:
-            workers.pop(name).close()
+            worker.close()
             row["error"] = f"wrong result: {difference:.3g} times the allowed difference in run {key + 1}; not timed"
             row["wrong"] = True
             return
+    workers[name] = worker
 
 
 def _time(rows: dict[str, Row], workers: dict[str, Worker], key: Any, pairs: int, at_least: float) -> None:
     """Alternate: in every round each contestant is timed once, every other round in reverse order."""
     for index in range(pairs):
-        names = [name for name in rows if name in workers]
+        names = [name for name in rows if name in workers and "error" not in rows[name]]
         for name in names[:: -1 if index % 2 else 1]:
             with _failing_into(rows[name]):
                 times = workers[name]("time", key, at_least)

@@ -19,7 +19,7 @@ from benchmarks.costs import backward_flops, forward_flops
 from benchmarks.harness import Row, ratios, spread
 from benchmarks.op_providers import OURS, TORCH, OpWork, case
 from benchmarks.worker import Result, Worker, WorkerError
-from tests.cases import CASES
+from tests.cases import CASES, Case
 from tests.tolerances import tolerance
 
 CONTESTANTS = {
@@ -28,6 +28,9 @@ CONTESTANTS = {
     "torch": tuple(TORCH.items()),
 }
 LONGER_SUMS = 10  # the tests' tolerances are for small shapes; real layers add up to 64 times as many terms
+# Among millions of numbers a few lie within rounding of a ReLU's kink; on its other side their gradient differs entirely.
+# So at full size such gradients are judged as a whole, |ours - truth| / |truth|: measured 2e-3 for three or four numbers.
+KINK = 1e-2
 DIRECTIONS = ("forward", "backward")
 
 
@@ -122,10 +125,19 @@ def differ(name: str, result: Result, truth: Result, work: OpWork) -> float:
     c = case(name)
     rtol, atol = tolerance(c.op, "float32" if work.precision == "fp32" else "bfloat16", c.values)
     scale = LONGER_SUMS if work.full else 1
-    worst = [
-        np.max(abs(result[k] - t) / (scale * (rtol * abs(t) + atol * max(1.0, abs(t).max())))) for k, t in truth.items()
-    ]
+    worst = []
+    for k, t in truth.items():
+        difference = abs(result[k] - t)
+        if work.full and k != "y" and has_a_kink(c):
+            worst.append(np.linalg.norm(difference) / np.linalg.norm(t) / KINK)
+        else:
+            worst.append(np.max(difference / (scale * (rtol * abs(t) + atol * max(1.0, abs(t).max())))))
     return float(np.max(worst))  # NaN stays NaN
+
+
+def has_a_kink(c: Case) -> bool:
+    """Whether a (leaky) ReLU follows a computed number."""
+    return c.settings.get("activation", "relu" if c.op == "conv_norm_relu" else "none") != "none"
 
 
 def show(rows: list[Row]) -> str:

@@ -7,7 +7,6 @@ drifted meanwhile; run for longer it gives the peaks that kernels are compared w
 from __future__ import annotations
 
 import datetime
-import functools
 import importlib.metadata
 import os
 import platform
@@ -30,7 +29,6 @@ GEMM = 1536  # side of the control's square matrices
 COPY = 32 << 20  # bytes per core that the control copies: well beyond any cache
 
 
-@functools.cache
 def describe(device: str = "cpu") -> dict[str, Any]:
     """Everything that a row records about where it was measured."""
     return {

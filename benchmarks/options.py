@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from benchmarks import machine, plot
 from benchmarks.harness import Row
 from benchmarks.providers import Work
+from benchmarks.worker import environment
 from train.errors import UserError
 
 
@@ -79,9 +79,14 @@ def report(
     args: argparse.Namespace, command: str, measure: Callable[[], list[Row]], show: Callable[[list[Row]], str]
 ) -> int:
     """Run `measure` between two controls, print its table, write what was asked for; 1 if a result was wrong."""
-    if args.threads:
-        for name in machine.THREAD_VARIABLES:
-            os.environ[name] = str(args.threads)
+    threads = dict.fromkeys(machine.THREAD_VARIABLES, str(args.threads)) if args.threads else {}
+    with environment(threads):
+        return _report(args, command, measure, show)
+
+
+def _report(
+    args: argparse.Namespace, command: str, measure: Callable[[], list[Row]], show: Callable[[list[Row]], str]
+) -> int:
     on = getattr(args, "device", "cpu")
     seconds = 0.05 if args.quick else 0.5
     about = machine.describe(on)

@@ -46,7 +46,8 @@ class Step:
 def record_step(precision: str, config: Config | None = None) -> Step:
     """The launches of one update of both players, under the paper's settings unless others are given."""
     config = (config or Config()).replace(device="interpret")
-    step, stored = Step(), contextlib.nullcontext()
+    step = Step()
+    stored: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if any(setting.name == "precision" for setting in dataclasses.fields(Config)):
         config = config.replace(precision=precision)
     elif precision == "bf16":
@@ -157,7 +158,8 @@ def _stored_as_bf16() -> Iterator[None]:
         def converted(function: Any) -> Any:
             return lambda *args, **settings: cast(function(*cast(args, True), **settings), False)
 
-        return SimpleNamespace(forward=converted(module.forward), backward=converted(module.backward))
+        directions = [name for name in ("forward", "backward") if hasattr(module, name)]
+        return SimpleNamespace(**{name: converted(getattr(module, name)) for name in directions})
 
     with mock.patch("autograd.function.implementation", in_bf16):
         yield

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     contestants = options.contestants(args.against, TRAINERS)
     wanted = {axis: numbers(getattr(args, axis), axis) for axis in AXES}
     if args.quick:
-        wanted = {"size": [32, 48], "ngf": [], "batch": []}
+        wanted = {"size": [QUICK.size], "ngf": [], "batch": []}
 
     def measure() -> list[Row]:
         done: dict[Work, list[Row]] = {}

@@ -45,10 +45,10 @@ class WorkerError(RuntimeError):
 class Worker:
     """A contestant in a fresh process. `spec` is "module:Class", `work` any picklable description of the task."""
 
-    def __init__(self, spec: str, work: Any, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, spec: str, work: Any, variables: Mapping[str, str] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        with _environment(environment or {}):
+        with environment(variables or {}):
             self.process = context.Process(target=serve, args=(theirs, spec, work, time.time()), daemon=True)
             self.process.start()
         theirs.close()
@@ -145,7 +145,8 @@ def peak_rss() -> float:
 
 
 @contextlib.contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started inside."""
     saved = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

@@ -243,19 +243,26 @@ def choose_tiles(M: int, N: int, K: int, like: Array) -> dict[str, Any]:
     BM is at least 64, which Hopper's wgmma instruction works on. 128x128 needs the fewest bytes from L2 per product, but
     fills one wave of multiprocessors only from 132 tiles on; the residual layers (4096 pixels, 256 channels) have 64 of
     them and 128 of 64x128. Two more limits come from the registers: full float32 has no tensor cores and keeps both
-    operands there (64x64), and a gather across taps keeps an address for each element (64 pixels, blocks of 32).
+    operands there (64x64, shared by 8 warps), and a gather across taps keeps an address for each element (64 pixels,
+    blocks of 32).
     """
-    widest = step(like)
+    full, widest = full_float32(like), step(like)
     BK = next((k for k in (64, 32, 16) if k <= widest and K % k == 0), min(widest, 32))
-    BN = min(128 if widest > 16 else 64, max(16, triton.next_power_of_2(N)))
-    large = widest > 16 and K % BK == 0 and triton.cdiv(M, 128) * triton.cdiv(N, BN) >= PROGRAMS
-    stages = 2 if widest == 16 and K % BK else 3
-    return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=8 if large and BN == 128 else 4, num_stages=stages)
+    BN = min(64 if full else 128, max(16, triton.next_power_of_2(N)))
+    large = not full and K % BK == 0 and triton.cdiv(M, 128) * triton.cdiv(N, BN) >= PROGRAMS
+    warps = 8 if full or (large and BN == 128) else 4
+    stages = 2 if full and K % BK else 3
+    return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=warps, num_stages=stages)
 
 
 def step(like: Array) -> int:
-    """How far to go along a reduction at a time: rows of 128 bytes where tensor cores multiply, 64 in full float32."""
-    return 64 if str(like.dtype) == "bfloat16" else 32 if input_precision() == "tf32" else 16
+    """How far to go along a reduction at a time, in elements: 128 bytes, or what registers hold in full float32."""
+    return 64 if str(like.dtype) == "bfloat16" else 16 if full_float32(like) else 32
+
+
+def full_float32(like: Array) -> bool:
+    """Whether products are exact float32 ones, which tensor cores do not make."""
+    return str(like.dtype) == "float32" and input_precision() == "ieee"
 
 
 def _strides(channels: int, out: int, swap: bool) -> dict[str, int]:

@@ -28,7 +28,7 @@ class Conv2d(Module):
         self.bias = Parameter(np.zeros(out_channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, **self.geometry)
+        return F.conv2d(x, self.weight.for_input(x), self.bias, **self.geometry)
 
     def macs(self, x: Tensor, y: Tensor) -> int:
         """Multiply-accumulates of one forward."""
@@ -53,7 +53,7 @@ class ConvNormRelu(Module):
         self.bias = Parameter(np.zeros(out_channels, np.float32), trained=False)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        return F.conv_norm_relu(x, self.weight, skip, **self.settings)
+        return F.conv_norm_relu(x, self.weight.for_input(x), skip, **self.settings)
 
     macs = Conv2d.macs
 
@@ -67,7 +67,7 @@ class ConvTranspose2d(Module):
         self.bias = Parameter(np.zeros(out_channels, np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, self.weight, self.bias, **self.geometry)
+        return F.conv_transpose2d(x, self.weight.for_input(x), self.bias, **self.geometry)
 
     def macs(self, x: Tensor, y: Tensor) -> int:
         """Multiply-accumulates of one forward."""
@@ -85,7 +85,9 @@ class ConvTransposeNormRelu(ConvTranspose2d):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.instance_norm(F.conv_transpose2d(x, self.weight, **self.geometry), activation=self.activation)
+        return F.instance_norm(
+            F.conv_transpose2d(x, self.weight.for_input(x), **self.geometry), activation=self.activation
+        )
 
 
 class ResizeConvNormRelu(ConvNormRelu):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor
+from autograd.ops import cast
 from kernels.device import Array, to_host
 
 
@@ -26,6 +27,18 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=trained)
         self.torch_axes = torch_axes or tuple(range(self.ndim))
         self.trained = trained
+        self._low: tuple[int, Array] | None = None  # the version last converted, and its conversion
+
+    def for_input(self, x: Tensor) -> Tensor:
+        """The parameter as a layer's input wants it: itself, or in bfloat16 if the input is.
+
+        The master copy stays float32. It is converted once per change, not once per use.
+        """
+        if x.dtype == self.dtype or x.dtype.name != "bfloat16":
+            return self
+        if self._low is None or self._low[0] != self.version:
+            self._low = self.version, cast(self.detach(), x.dtype).data
+        return cast(self, x.dtype, ready=self._low[1])
 
     def to_torch(self) -> np.ndarray:
         """A host copy in PyTorch's layout."""

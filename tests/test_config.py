@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from train.config import PRESETS, Config, misfit, parse
@@ -132,8 +133,6 @@ def test_what_looks_odd_but_works() -> None:
 def test_misfit_agrees_with_the_networks(netG: str, netD: str, layers: int) -> None:
     """The smallest sizes that are allowed train; the next smaller do not, or not under the same shape."""
     c = Config(netG=netG, netD=netD, n_layers_D=layers, ngf=1, ndf=1, n_blocks=1, device="cpu")
-    import numpy as np
-
     for side in range(2, 30, 2):
         x = np.zeros((1, side, side + 4, 3), np.float32)
         try:

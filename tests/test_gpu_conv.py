@@ -6,15 +6,18 @@ under the sanitiser: same bits, nothing written outside, all outputs written, in
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from kernels.launch import recorded
-from tests.sanitiser import sanitised, shuffled
+from tests.sanitiser import Memory, sanitised, shuffled
 
 Shape = tuple[int, ...]
 
@@ -55,6 +58,30 @@ def both_ways(module: Any, case: Case, x: Any, w: Any, third: Any, dy: Any) -> l
     return [result, *module.backward(dy, x, w, **case.settings, need=need)][: 3 + case.third]
 
 
+@contextlib.contextmanager
+def reads_inside(memory: Memory) -> Iterator[None]:
+    """AssertionError at the first load from an address outside all arrays, even if what it gives is thrown away.
+
+    A mirrored address carries no mask: only arithmetic keeps it inside.
+    """
+    from kernels.interpreter import Builder
+
+    def checked(load: Any) -> Any:
+        def check_and_load(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+            lanes = np.broadcast_to(getattr(mask, "data", True), pointers.data.shape)
+            addresses = pointers.data[lanes].astype(np.int64)
+            inside = np.zeros(addresses.shape, bool)
+            for _, array, _ in memory.blocks:
+                inside |= (addresses >= array.ctypes.data) & (addresses < array.ctypes.data + array.nbytes)
+            assert inside.all(), "a kernel read outside its arrays"
+            return load(self, pointers, mask, *rest)
+
+        return check_and_load
+
+    with mock.patch.object(Builder, "create_masked_load", checked(Builder.create_masked_load)):
+        yield
+
+
 REFLECT = dict(padding_mode="reflect")
 CASES = [
     Case("conv2d", "minimal", (1, 1, 1, 1), (1, 1, 1, 1)),
@@ -71,7 +98,7 @@ CASES = [
     Case("conv_transpose2d", "whole-tiles", (1, 8, 8, 16), (3, 3, 16, 16)),
     Case("conv_transpose2d", "unet", (1, 3, 2, 7), (4, 4, 7, 4), True, dict(output_padding=0)),
     Case("conv_norm_relu", "residual", (1, 8, 16, 16), (3, 3, 16, 16), True, dict(padding=1, activation="none", **REFLECT)),
-    Case("conv_norm_relu", "ragged", (2, 9, 9, 3), (3, 3, 3, 5), False, dict(padding=1, **REFLECT)),
+    Case("conv_norm_relu", "ragged", (2, 12, 10, 3), (3, 3, 3, 5), False, dict(padding=1, **REFLECT)),  # dw in 3 runs
     Case("conv_norm_relu", "leaky", (2, 8, 6, 5), (4, 4, 5, 7), True, dict(stride=2, padding=1, activation="leaky_relu")),
 ]  # fmt: skip
 
@@ -84,7 +111,8 @@ def test_agrees_with_the_reference_in_any_order(case):
     for order in (iter, shuffled(0)):
         with sanitised(order) as memory:
             given = [None if a is None else memory.guarded(a) for a in arrays]
-            runs.append(both_ways(case.module("gpu"), case, *given))
+            with reads_inside(memory):
+                runs.append(both_ways(case.module("gpu"), case, *given))
         for before, after in zip(arrays, given, strict=True):
             assert np.array_equal(before, after), "an input was changed"
     for i, (want, first, second) in enumerate(zip(expected, *runs, strict=True)):

@@ -103,7 +103,8 @@ def test_weights_have_the_spread_of_torchs_initialisers(method):
 
 
 def test_orthogonal_rows_or_columns():
-    for key, w in weights("orthogonal", gain=0.5).items():
+    tall = PixelDiscriminator(ndf=8, init_type="orthogonal", init_gain=0.5).state_dict()["net.0.weight"]  # 8 x 3
+    for key, w in {**weights("orthogonal", gain=0.5), "tall": tall}.items():
         rows = w.reshape(w.shape[0], -1).astype("float64")
         gram = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
         np.testing.assert_allclose(gram, 0.25 * np.eye(len(gram)), atol=1e-6, err_msg=key)

@@ -135,11 +135,14 @@ def test_state_is_a_copy_in_both_directions():
     network = PixelDiscriminator(ndf=2)
     state = network.state_dict()
     before = copy.deepcopy(state)
-    state["net.0.weight"][:] = 7
-    np.testing.assert_array_equal(network.state_dict()["net.0.weight"], before["net.0.weight"])
+    for value in state.values():
+        value[:] = 7
+    for key, value in network.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
     network.load_state_dict(state)
-    state["net.0.weight"][:] = 8
-    assert (network.state_dict()["net.0.weight"] == 7).all()
+    for value in state.values():
+        value[:] = 8
+    assert all((value == 7).all() for value in network.state_dict().values())
 
 
 @pytest.mark.parametrize("name", ["resnet-deconv", "resnet-bilinear", "patch-3", "pixel", "unet-5"])

@@ -88,6 +88,11 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     whole = result(folder)
     assert len(whole["metrics"]) == 20 and whole["metrics"][20]["epoch"] == 4
     assert [round(line["lr"] / 0.001, 4) for line in list(whole["metrics"].values())[::5]] == [1, 1, 0.6667, 0.3333]
+    assert (
+        whole["state"]["model/optimizers/g/lr/"]
+        == whole["state"]["model/optimizers/d/lr/"]
+        == whole["metrics"][20]["lr"]
+    )
     assert set(whole["samples"]) == {f"step_{step:06}.png" for step in (0, 3, 6, 9, 12, 15, 18, 20)}
     assert set(whole["kept"]) == {"epoch_002.npz", "epoch_004.npz"}
     return whole
@@ -175,7 +180,7 @@ def test_a_run_that_was_killed_before_its_first_save_starts_again(
     data: Path, tmp_path: Path, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What it left behind is neither taken for a run nor mixed into the next one."""
-    assert main(command(data, tmp_path, "--max_steps 6")) == 0
+    assert main(command(data, tmp_path, "--max_steps 7")) == 0  # leaves a picture of step 7, which is not due
     (tmp_path / "run" / "latest.npz").unlink()
     assert main(command(data, tmp_path, "--continue_train")) == 2
     assert "'run' was stopped before it was first saved; start it without --continue_train" in capsys.readouterr().err
@@ -183,16 +188,31 @@ def test_a_run_that_was_killed_before_its_first_save_starts_again(
     assert_same(result(tmp_path), undisturbed)
 
 
-def test_a_run_may_move(data: Path, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+def test_a_run_may_move(
+    data: Path, tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its folder and its data elsewhere, threads and cadence changed: still the same run."""
     assert main(command(data, tmp_path / "old", "--max_steps 7")) == 0
-    (tmp_path / "old").rename(tmp_path / "new place")
+    (tmp_path / "old").rename(tmp_path / "checkpoints")
     (tmp_path / "data").symlink_to(data)
-    line = ["--continue_train", "--checkpoints_dir", str(tmp_path / "new place"), "--dataroot", str(tmp_path / "data")]
-    assert main([*line, "--max_steps", "0", "--num_threads", "1"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["--continue_train", "--dataroot", "data", "--max_steps", "0", "--num_threads", "1"]) == 0
     assert not (tmp_path / "old").exists()
-    (tmp_path / "new place" / "run" / "samples" / "step_000007.png").unlink()
-    assert_same(result(tmp_path / "new place"), undisturbed)
+    (tmp_path / "checkpoints" / "run" / "samples" / "step_000007.png").unlink()
+    assert_same(result(tmp_path / "checkpoints"), undisturbed)
+
+
+def test_the_history_is_on_disk_before_the_state(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed right after a save, a run must not lack the lines of the steps that were saved."""
+    seen = []
+
+    def save(path: Path, state: Any) -> None:
+        seen.append(state["run"]["step"])
+        assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == seen[-1]
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert main(command(data, tmp_path, "--save_epoch_freq 1 --save_latest_freq 3 --max_steps 8")) == 0
+    assert seen == [3, 5, 6, 8]
 
 
 # -- real processes

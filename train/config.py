@@ -42,6 +42,7 @@ class Config:
         choices=("auto", "cpu", "cuda", "interpret"),
         resume="free",
     )
+    precision: str = setting("tf32", "on a GPU: full float32 products, TF32 products, or bfloat16 activations (weights stay float32; the CPU is always full float32)", group="run", choices=("fp32", "tf32", "bf16"), resume="free")
     seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run")
     max_steps: int = setting(
         0, "stop after this many steps in all (0: when the epochs are done)", group="run", resume="free"

@@ -11,6 +11,7 @@ Run `python -m train.cyclegan --help` for the command.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from autograd.ops import concat, l1_loss
-from kernels.device import Array, get_device
+from kernels.device import Array, Device, get_device
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
@@ -38,7 +39,7 @@ class CycleGAN:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.device = get_device(config.device)
-        self.dtype: Any = np.float32
+        self.dtype = storage(config.precision, self.device)
         self.gen_ab = generator(config, config.input_nc, config.output_nc, seed=0)
         self.gen_ba = generator(config, config.output_nc, config.input_nc, seed=1)
         self.disc_a = discriminator(config, config.input_nc, seed=2)
@@ -134,12 +135,12 @@ class CycleGAN:
         made |= {"real_b": b, "fake_a": fake_a, "rec_b": self.gen_ab(fake_a)}
         if self.config.input_nc == self.config.output_nc:
             made |= {"idt_a": self.gen_ba(a), "idt_b": self.gen_ab(b)}
-        return {name: picture.numpy() for name, picture in made.items()}
+        return {name: host_picture(picture) for name, picture in made.items()}
 
     @no_grad()
     def translate(self, pictures: Array, direction: str = "AtoB") -> np.ndarray:
         """Pictures [N,H,W,C] of one domain as the other, on the host. `direction` is "AtoB" or "BtoA"."""
-        return (self.gen_ab if direction == "AtoB" else self.gen_ba)(self.tensor(pictures)).numpy()
+        return host_picture((self.gen_ab if direction == "AtoB" else self.gen_ba)(self.tensor(pictures)))
 
     # -- state
 
@@ -173,8 +174,8 @@ class CycleGAN:
             network.load_state_dict(state["networks"][name])
         self.optimizer_g.load_state_dict(state["optimizers"]["g"])
         self.optimizer_d.load_state_dict(state["optimizers"]["d"])
-        self.pool_a.load_state_dict(state["pools"]["a"], self.device)
-        self.pool_b.load_state_dict(state["pools"]["b"], self.device)
+        self.pool_a.load_state_dict(state["pools"]["a"], self.device, self.dtype)
+        self.pool_b.load_state_dict(state["pools"]["b"], self.device, self.dtype)
 
 
 NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
@@ -186,6 +187,23 @@ def together(network: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return network(x), network(y)
     both = network(concat(x, y, axis=0))
     return both[: len(x)], both[len(x) :]
+
+
+def storage(precision: str, device: Device) -> np.dtype:
+    """The dtype of activations at a precision; sets how float32 is multiplied on a GPU. Weights are float32 always."""
+    if device.name == "cpu":
+        if precision == "bf16":
+            raise ValueError("precision bf16 needs --device cuda; the CPU computes in float32: leave --precision out")
+        return np.dtype(np.float32)
+    from kernels.launch import set_matmul_precision
+
+    set_matmul_precision("fp32" if precision == "fp32" else "tf32")
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if precision == "bf16" else np.float32)
+
+
+def host_picture(picture: Tensor) -> np.ndarray:
+    """A picture as float32 on the host."""
+    return picture.numpy().astype(np.float32, copy=False)
 
 
 def generator(config: Config, in_channels: int, out_channels: int, seed: int) -> Network:

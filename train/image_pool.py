@@ -39,9 +39,11 @@ class ImagePool:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next decisions depend on, on the host."""
-        return {"images": [to_host(image) for image in self.images], "rng": self.rng.bit_generator.state}
+        images = [to_host(image) for image in self.images]
+        images = [image.astype(np.float32) if image.dtype.name == "bfloat16" else image for image in images]  # exact
+        return {"images": images, "rng": self.rng.bit_generator.state}
 
-    def load_state_dict(self, state: dict[str, Any], device: Device) -> None:
-        """Go on from `state`."""
-        self.images = [device.asarray(image) for image in state["images"]]
+    def load_state_dict(self, state: dict[str, Any], device: Device, dtype: Any = None) -> None:
+        """Go on from `state`; images are kept on `device` in `dtype`."""
+        self.images = [device.asarray(image, dtype=dtype) for image in state["images"]]
         self.rng.bit_generator.state = state["rng"]

@@ -2,6 +2,7 @@
 
 from autograd.ops.arithmetic import add, div, getitem, mul, pow, reshape, sub, sum
 from autograd.ops.bce_with_logits import bce_with_logits
+from autograd.ops.cast import cast
 from autograd.ops.concat import concat
 from autograd.ops.conv2d import conv2d
 from autograd.ops.conv_norm_relu import conv_norm_relu
@@ -16,7 +17,7 @@ from autograd.ops.resize import resize
 from autograd.ops.tanh import tanh
 
 __all__ = [
-    "add", "bce_with_logits", "concat", "conv2d", "conv_norm_relu", "conv_transpose2d", "div", "getitem",
+    "add", "bce_with_logits", "cast", "concat", "conv2d", "conv_norm_relu", "conv_transpose2d", "div", "getitem",
     "hinge_loss", "instance_norm", "l1_loss", "leaky_relu", "lsgan_loss", "mul", "pow", "reflection_pad", "relu",
     "reshape", "resize", "sub", "sum", "tanh",
 ]  # fmt: skip

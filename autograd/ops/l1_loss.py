@@ -17,7 +17,7 @@ class L1Loss(Function):
 
     def backward(self, dloss: Array) -> tuple[Array, Array | None]:
         (dx,) = self.saved
-        dx = dloss * dx
+        dx = (dloss * dx).astype(dx.dtype, copy=False)
         return dx, -dx if self.need[1] else None
 
 

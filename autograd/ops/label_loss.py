@@ -16,4 +16,4 @@ class LabelLoss(Function):
 
     def backward(self, dloss: Array) -> Array:
         (dx,) = self.saved
-        return dloss * dx
+        return (dloss * dx).astype(dx.dtype, copy=False)

@@ -1,34 +1,46 @@
-"""Convolution for the CPU: unfold along the width only, then one BLAS product per kernel row.
+"""Convolution for the CPU: Winograd's way where it applies, else block by block through BLAS.
 
-    u[n,h,q] = the S pixels x[n,h,q..q+S) side by side                   [N,H,Q,S*C]
-    y[n,p]   = sum over r of  u[n,p+r] @ w[r]                            R products [P*Q, S*C] x [S*C, K]
-
-That copies each pixel S times instead of the R*S times of full unfolding, and the rows u[n, r : r+P] are one block of
-memory that BLAS takes as it is. The input gradient of a stride-1 convolution is again one: dy, padded with R-1 zeros,
-against w flipped in both directions. Strided convolutions keep the reference, which unfolds less there anyway.
+3x3 kernels at stride 1 with enough channels take a quarter of the multiplications in winograd.py; everything else is
+in direct.py. Other precisions than float32 are served by the reference.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from kernels.conv2d import reference
-from kernels.conv2d.reference import check, pad, unfold, unpad
+from kernels.conv2d import direct, reference, winograd
+from kernels.conv2d.reference import check
 from kernels.device import Array
+from kernels.reflection_pad import cpu as reflection_pad
+from kernels.reflection_pad.reference import check as check_pad
+from kernels.threads import one_pool, ready
+
+ENOUGH = 16
+"""Channels on either side from which Winograd's transforms pay."""
 
 
+@one_pool
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
 ) -> Array:
-    if stride != 1:
-        return reference.forward(x, w, b, stride=stride, padding=padding, padding_mode=padding_mode)
     check(x, w, padding)
-    y = correlate(pad(x, padding, padding_mode), w)  # [N,P,Q,K]
-    if b is not None:
-        y += b
+    if x.dtype != np.float32:
+        return reference.forward(x, w, b, stride=stride, padding=padding, padding_mode=padding_mode)
+    if padding_mode == "reflect":
+        check_pad(x.shape, padding)
+    x, w = ready(x), ready(w)
+    rows, cols = (direct.sources(n, padding, padding_mode) for n in x.shape[1:3])
+    if b is None and suits_winograd(w, stride, padding):
+        return winograd.forward(x, w, rows, cols)
+    R, S, _, K = w.shape
+    y = np.empty((x.shape[0], (len(rows) - R) // stride + 1, (len(cols) - S) // stride + 1, K), np.float32)
+    direct.correlate(x, w, None if b is None else ready(b), rows, cols, stride, y)
     return y
 
 
+@one_pool
 def backward(
     dy: Array,
     x: Array,
@@ -39,42 +51,52 @@ def backward(
     padding_mode: str = "zeros",
     need: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
-    settings = {"padding": padding, "padding_mode": padding_mode}
-    if stride != 1:
-        return reference.backward(dy, x, w, stride=stride, **settings, need=need)
-    R, S, _, K = w.shape
-    dx = dw = db = None
-    if need[0]:
-        around = np.pad(dy, ((0, 0), (R - 1, R - 1), (S - 1, S - 1), (0, 0)))
-        flipped = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))  # [R,S,K,C]
-        dx = unpad(correlate(around, flipped), padding, padding_mode)  # [N,H,W,C]
-    if need[1]:
-        u = rows(pad(x, padding, padding_mode), S)
-        dw = np.empty(w.shape, w.dtype)
-        for r in range(R):
-            block = u[:, r : r + dy.shape[1]].reshape(-1, u.shape[3])  # [N*P*Q,S*C]
-            np.matmul(block.T, dy.reshape(-1, K), out=dw[r].reshape(-1, K))
-    if need[2]:
-        db = dy.reshape(-1, K).sum(axis=0)
+    settings: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode)
+    if x.dtype != np.float32:
+        return reference.backward(dy, x, w, **settings, need=need)
+    dy, x, w = ready(dy), ready(x), ready(w)
+    db = dy.reshape(-1, w.shape[3]).sum(axis=0) if need[2] else None
+    if suits_winograd(w, stride, padding):
+        rows, cols = (direct.sources(n, padding, padding_mode) for n in x.shape[1:3])
+        return *winograd.backward(dy, x, w, rows, cols, need[:2]), db
+    dx = input_gradient(dy, x.shape, w, **settings) if need[0] else None
+    dw = weight_gradient(dy, x, w.shape, **settings) if need[1] else None
     return dx, dw, db
 
 
-def correlate(x: Array, w: Array) -> Array:
-    """x [N,H,W,C], padded already, with w [R,S,C,K] at stride 1 -> [N,P,Q,K]."""
-    R, S, _, K = w.shape
-    u = rows(x, S)
-    N, P, Q = x.shape[0], x.shape[1] - R + 1, u.shape[2]
-    y = np.empty((N, P * Q, K), x.dtype)
-    for n in range(N):
-        for r in range(R):
-            block = u[n, r : r + P].reshape(P * Q, -1)
-            if r == 0:
-                np.matmul(block, w[r].reshape(-1, K), out=y[n])
-            else:
-                y[n] += block @ w[r].reshape(-1, K)
-    return y.reshape(N, P, Q, K)
+def suits_winograd(w: Array, stride: int, padding: int) -> bool:
+    return w.shape[:2] == (3, 3) and stride == 1 and padding <= 1 and min(w.shape[2:]) >= ENOUGH
 
 
-def rows(x: Array, S: int) -> Array:
-    """Every S neighbouring pixels of a row side by side: [N,H,W,C] -> [N,H,W-S+1,S*C]."""
-    return np.ascontiguousarray(unfold(x, (1, S), 1))
+def input_gradient(
+    dy: Array, shape: tuple[int, ...], w: Array, *, stride: int, padding: int, padding_mode: str
+) -> Array:
+    """dx of `shape` [N,H,W,C]."""
+    N, H, W, C = shape
+    across = np.ascontiguousarray(w.transpose(0, 1, 3, 2))  # [R,S,K,C]
+    if padding_mode != "reflect" or not padding:
+        dx = np.empty(shape, np.float32)
+        direct.transposed(dy, across, None, stride, padding, dx)
+        return dx
+    around = np.empty((N, H + 2 * padding, W + 2 * padding, C), np.float32)
+    direct.transposed(dy, across, None, stride, 0, around)
+    return reflection_pad.backward(around, pad=padding)
+
+
+def weight_gradient(
+    dy: Array, x: Array, shape: tuple[int, ...], *, stride: int, padding: int, padding_mode: str
+) -> Array:
+    """dw of `shape` [R,S,C,K]."""
+    R, S, C, K = shape
+    if stride > 1 or C <= K:
+        rows, cols = (direct.sources(n, padding, padding_mode) for n in x.shape[1:3])
+        return direct.weight_gradient(x, dy, (R, S), rows, cols, stride)
+    # Unfold the side with fewer channels: pixel i of x meets rows i-R+1 .. i of dy, that is w's last row first.
+    if padding and padding_mode == "reflect":
+        x, padding = reflection_pad.forward(x, pad=padding), 0
+    (_, rows), (_, cols) = (
+        direct._parity(0, padding, 1, taps, n, m)
+        for taps, n, m in zip((R, S), dy.shape[1:3], x.shape[1:3], strict=True)
+    )
+    dw = direct.weight_gradient(dy, x, (R, S), rows, cols, 1)  # [R,S,K,C], flipped
+    return np.ascontiguousarray(dw[::-1, ::-1].transpose(0, 1, 3, 2))

@@ -1,0 +1,265 @@
+"""The benchmarks as smoke tests: every command runs, and none shows a speed for a wrong result. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import costs, machine, options, plot, scaling, step, table
+from benchmarks.__main__ import main
+from benchmarks.harness import contest
+from benchmarks.op_providers import OursOps
+from benchmarks.profile import watching
+from benchmarks.providers import Ours, OursTranslates, Work
+from benchmarks.worker import Result, Worker, WorkerError
+
+HERE = "tests.test_benchmarks"  # workers import this file, so torch is imported only where it is needed
+QUICK = step.SIZES["quick"]
+
+
+# Contestants for the harness, in plain Python.
+
+
+class Right:
+    """Says what it was asked, quickly."""
+
+    answer = 1.0
+
+    def __init__(self, work: Any) -> None:
+        self.weights = 0.0
+
+    def load(self) -> None:
+        self.weights = self.answer
+
+    def inputs(self, key: Any) -> Any:
+        return key
+
+    def run(self, inputs: Any) -> Any:
+        return self.weights + inputs
+
+    def result(self, output: Any) -> Result:
+        return {"y": output}
+
+
+class Wrong(Right):
+    answer = 1.01
+
+
+class NotANumber(Right):
+    answer = float("nan")
+
+
+class Absent(Right):
+    def __init__(self, work: Any) -> None:
+        raise RuntimeError("some-library is not installed: pip install some-library\nand a second line")
+
+
+class Dies(Right):
+    def run(self, inputs: Any) -> Any:
+        os._exit(3)
+
+
+# And broken versions of our own.
+
+
+class NeverUpdates(Ours):
+    def load(self) -> None:
+        super().load()
+        self.model.set_lr(0.0)
+
+
+class ForgetsTheSkip(Ours):
+    """Its residual blocks pass no gradient round their convolutions: right losses, wrong updates."""
+
+    def load(self) -> None:
+        from autograd.ops.conv_norm_relu import ConvNormRelu
+
+        super().load()
+        right = ConvNormRelu.backward
+        ConvNormRelu.backward = lambda node, dy: (*right(node, dy)[:2], 0 * dy)  # type: ignore[method-assign]
+
+
+class Darker(OursTranslates):
+    def result(self, output: Any) -> Result:
+        return {"y": super().result(output)["y"] - 0.001}
+
+
+class HalfTheGradient(OursOps):
+    def result(self, output: Any) -> Result:
+        return {name: array / 2 if name == "dx" else array for name, array in super().result(output).items()}
+
+
+def differ(result: Result, truth: Result) -> float:
+    return abs(result["y"] - truth["y"]) / 1e-3
+
+
+def rows_of(**contestants: str) -> dict[str, dict[str, Any]]:
+    specs = {name: f"{HERE}:{kind}" for name, kind in contestants.items()}
+    rows = contest(specs, None, truth=f"{HERE}:Right", differ=differ, keys=2, pairs=3, starts=1, at_least=0.0)
+    return {row["provider"]: row for row in rows}
+
+
+def test_a_contest_times_what_is_right_and_says_why_the_rest_is_not() -> None:
+    rows = rows_of(ours="Right", same="Right", wrong="Wrong", nan="NotANumber", absent="Absent", dies="Dies")
+    for name in ("ours", "same"):
+        assert len(rows[name]["samples"]) == 3 and rows[name]["seconds"]["median"] > 0 and rows[name]["peak_mb"] > 1
+    assert rows["same"]["ratio"]["low"] <= rows["same"]["ratio"]["median"] <= rows["same"]["ratio"]["high"]
+    assert rows["absent"]["error"] == "RuntimeError: some-library is not installed: pip install some-library"
+    assert rows["dies"]["error"] == "the process ended with status 3"
+    assert "wrong result" in rows["wrong"]["error"] and "wrong result" in rows["nan"]["error"]
+    for name in ("wrong", "nan", "absent", "dies"):
+        assert not {"seconds", "samples", "starts", "ratio"} & rows[name].keys()
+        assert bool(rows[name].get("wrong")) == (name in ("wrong", "nan"))  # absence is no mistake
+
+
+def test_nobody_is_timed_when_ours_is_wrong() -> None:
+    rows = rows_of(ours="Wrong", same="Right")
+    assert rows["ours"]["wrong"]
+    for row in rows.values():
+        assert not {"seconds", "samples", "starts", "ratio"} & row.keys()
+
+
+def test_a_worker_is_a_process_with_a_peak_of_its_own() -> None:
+    ballast = np.ones(60_000_000)  # 480 MB here must not show there
+    worker = Worker(f"{HERE}:Right", None, {"SEEN_BY_WORKER": "1"})
+    peak = worker("memory")["peak_mb"]
+    assert 1 < peak < ballast.nbytes / 1e6
+    assert "SEEN_BY_WORKER" not in os.environ
+    with pytest.raises(WorkerError, match="AttributeError"):
+        worker("no_such_method")
+
+
+def run(command: str, folder: Path, *more: str) -> tuple[int, list[dict[str, Any]]]:
+    """A command as a smoke test; its exit status and rows."""
+    file = folder / "rows.json"
+    drawing = folder / "drawing.svg"
+    status = main([command, "--quick", "--threads", "1", "--json", str(file), "--plot", str(drawing), *more])
+    assert drawing.stat().st_size > 1000
+    rows = json.loads(file.read_text())
+    for row in rows:
+        assert row["machine"]["versions"]["numpy"] and row["machine"]["cpu"] and row["machine"]["date"]
+        assert row["control"]["before"]["gemm_gflops"] > 0 and row["control"]["after"]["copy_gbs"] > 0
+    return status, rows
+
+
+def test_step_refuses_wrong_updates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = f"{HERE}:NeverUpdates,{HERE}:ForgetsTheSkip"
+    status, (ours, still, skipless) = run("step", tmp_path, "--against", broken)
+    assert status == 1 and ours["seconds"]["median"] > 0
+    for row in (still, skipless):
+        assert row["wrong"] and "seconds" not in row
+    assert "WRONG: quick, tests.test_benchmarks:NeverUpdates" in capsys.readouterr().out
+
+
+def test_torchs_layouts_agree_with_each_other_and_with_ours() -> None:
+    from benchmarks.torch_providers import Torch, TorchChannelsLast
+
+    contestants = [kind(Work(24, 4, 1, batch=2)) for kind in (Torch, TorchChannelsLast, Ours)]
+    for contestant in contestants:
+        contestant.load()
+    for key in range(2):
+        truth, *others = (c.result(c.run(c.inputs(key))) for c in contestants)
+        assert [step.differ(result, truth) <= 1 for result in others] == [True, True]
+    assert np.isnan(step.differ({**truth, "D_A": float("nan")}, truth))
+    assert np.isnan(step.differ({k: v for k, v in truth.items() if k != "D_A"}, truth))
+
+
+def test_translate_refuses_a_wrong_picture(tmp_path: Path) -> None:
+    status, rows = run("translate", tmp_path, "--against", f"{HERE}:Darker,onnxruntime")
+    ours, darker, onnx = rows
+    assert status == 1 and darker["wrong"] and "seconds" not in darker
+    assert ours["seconds"]["median"] > 0
+    assert "seconds" in onnx or 'pip install -e ".[bench]"' in onnx["error"]
+
+
+def test_kernels_refuses_a_wrong_gradient(tmp_path: Path) -> None:
+    status, rows = run("kernels", tmp_path, "--ops", "tanh,conv2d", "--against", f"{HERE}:HalfTheGradient")
+    assert status == 1
+    assert {row["work"] for row in rows} == {"tanh-real", "conv2d-real"}
+    for row in rows:
+        assert ("seconds" in row) == (row["provider"] != f"{HERE}:HalfTheGradient") == ("wrong" not in row)
+
+
+def test_scaling_follows_its_axes(tmp_path: Path) -> None:
+    status, rows = run("scaling", tmp_path, "--against", "")
+    assert status == 0 and [row["value"] for row in rows] == [QUICK.size]
+    assert all(row["seconds"]["median"] > 0 for row in rows)
+
+
+def test_scaling_names_growth_and_crossover() -> None:
+    x = [1.0, 4.0, 16.0]
+    assert scaling.slope(x, [3 * v**1.5 for v in x]) == pytest.approx(1.5)
+    faster, slower = ({"work": w, "provider": "torch", "ratio": {"median": m}} for w, m in (("a", 0.5), ("b", 1.2)))
+    assert scaling.crossover([faster]) == ["crossover: none; ours is the fastest at every point"]
+    assert scaling.crossover([faster, slower]) == ["crossover: others are faster at b (torch)"]
+
+
+def test_profile_accounts_for_the_step(tmp_path: Path) -> None:
+    status, rows = run("profile", tmp_path, "--trace", str(tmp_path / "trace.json"))
+    assert status == 0
+    assert 0 < sum(row["time"] for row in rows) <= rows[0]["total"]
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert len(events) == sum(row["calls"] for row in rows)
+    assert {event["ph"] for event in events} == {"X"} and all(event["dur"] > 0 for event in events)
+    starts = [event["ts"] for event in events]
+    assert starts == sorted(starts)
+    assert {event["cat"] for event in events} == {"forward", "backward", "update"}
+
+
+def test_watching_counts_every_convolution_and_leaves_no_trace() -> None:
+    from autograd.function import Function
+    from autograd.ops.tanh import Tanh
+
+    before = Function.__call__, Tanh.backward
+    contestant = Ours(QUICK)
+    with watching() as events:
+        contestant.run(contestant.inputs(0))
+    assert (Function.__call__, Tanh.backward) == before
+    norms = dict.fromkeys(costs.ELEMENTWISE, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "ELEMENTWISE", norms)
+        with watching() as events:
+            contestant.run(contestant.inputs(1))
+    counted = sum(event.flops for event in events if event.op.startswith("conv"))
+    assert counted == costs.step_flops(QUICK)
+
+
+def test_the_papers_step_costs_what_is_known() -> None:
+    paper = step.SIZES["paper"]
+    assert round(costs.step_flops(paper) / 1e9) == 1879
+    assert round(costs.generator_flops(paper)[0] / 1e9, 1) == 99.1
+
+
+def test_options_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in (["step", "--against", "tensorflow"], ["step", "--sizes", "huge"], ["scaling", "--batch", "0"]):
+        assert main(line) == 2
+    errors = capsys.readouterr().err
+    assert "--against tensorflow: wanted some of ours, reference, torch" in errors
+    assert "--sizes huge" in errors and "--batch 0" in errors
+
+
+def test_drift_is_seen() -> None:
+    before = {"gemm_gflops": 100.0, "copy_gbs": 20.0}
+    assert "steady" in machine.drift(before, {"gemm_gflops": 95.0, "copy_gbs": 21.0})
+    assert "DRIFTED" in machine.drift(before, {"gemm_gflops": 80.0, "copy_gbs": 20.0})
+
+
+def test_clock_counts_only_the_run() -> None:
+    class Slow(Right):
+        def inputs(self, key: Any) -> Any:
+            time.sleep(0.2)
+            return key
+
+    from benchmarks.worker import Desk
+
+    desk = Desk(Slow(None))
+    assert max(desk.time(0, 0.0)) < 0.1
+    assert options.chosen("a, b", {"a": 0, "b": 0}, "--x") == ["a", "b"]
+    assert set(plot.DRAWINGS) == {"step", "translate", "kernels", "profile", "scaling"}
+    assert table.render(["a", "b"], [["x", "1"]]).count("\n") == 2

@@ -1,0 +1,204 @@
+"""The compile report: a healthy step passes, and every kind of unfit kernel is caught."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import triton
+import triton.language as tl
+
+from benchmarks import compile_report, roofline
+from benchmarks.__main__ import main
+from benchmarks.cubin import compile_all, compile_launch
+from benchmarks.recording import Operation, Step, record_step
+from kernels.launch import Launch, empty, launch, recorded
+from train.config import PRESETS, Config
+
+F4 = np.float32
+
+
+@triton.jit
+def _sum_atomically(x, total, BLOCK: tl.constexpr):
+    tl.atomic_add(total, tl.sum(tl.load(x + tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)), 0))
+
+
+@triton.jit
+def _count_atomically(x, count, BLOCK: tl.constexpr):
+    """Whole numbers: their sum does not depend on the order."""
+    positive = tl.load(x + tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)) > 0
+    tl.atomic_add(count, tl.sum(positive.to(tl.int32), 0))
+
+
+@triton.jit
+def _product(x, w, y, STEPS: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr):
+    """y = x @ w for x [BLOCK, STEPS * BLOCK]."""
+    row, column = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK)[None, :]
+    acc = tl.zeros((BLOCK, BLOCK), tl.float32)
+    for i in range(STEPS):
+        a = tl.load(x + row * STEPS * BLOCK + i * BLOCK + column)
+        b = tl.load(w + (i * BLOCK + row) * BLOCK + column)
+        acc = tl.dot(a, b, acc, input_precision=PRECISION)
+    tl.store(y + row * BLOCK + column, acc)
+
+
+@triton.jit
+def _sum_of_products(x, w, y, BLOCK: tl.constexpr):
+    """x @ w without tl.dot: what is no matrix product owes nothing to the tensor cores."""
+    row, inner, column = tl.arange(0, BLOCK)[:, None, None], tl.arange(0, BLOCK)[None, :, None], tl.arange(0, BLOCK)
+    products = tl.load(x + row * BLOCK + inner) * tl.load(w + inner * BLOCK + column[None, None, :])
+    tl.store(y + tl.arange(0, BLOCK)[:, None] * BLOCK + column[None, :], tl.sum(products, 1))
+
+
+@triton.jit
+def _centre(x, y, BLOCK: tl.constexpr):
+    """Every value is needed again after the sum: with one warp, that is BLOCK / 32 registers for each thread."""
+    value = tl.load(x + tl.arange(0, BLOCK))
+    tl.store(y + tl.arange(0, BLOCK), value - tl.sum(value, 0) / BLOCK)
+
+
+def one_launch(kernel, *arrays, **settings) -> Launch:
+    with recorded(run=False) as launches:
+        launch(kernel, (4,), *arrays, **settings)
+    return launches[0]
+
+
+def product(precision="tf32", steps=8, block=64, **settings) -> Launch:
+    x, w = np.zeros((block, steps * block), F4), np.zeros((steps * block, block), F4)
+    return one_launch(_product, x, w, empty(x, (block, block)), STEPS=steps, BLOCK=block, PRECISION=precision, **settings)
+
+
+def problems(of: Launch, target: int) -> list[str]:
+    return compile_launch(of, target).problems(target)
+
+
+@pytest.mark.parametrize(("target", "instruction"), [(80, "HMMA"), (90, "HGMMA"), (100, "UTCHMMA")])
+def test_a_product_on_tensor_cores_is_fit(target, instruction):
+    code = compile_launch(product(), target)
+    assert code.problems(target) == [] and instruction in code.tensor and code.products == "tf32"
+    assert max(code.loads) == 16 and code.registers > 0 and code.shared > 0
+
+
+def test_full_float32_needs_no_tensor_cores():
+    code = compile_launch(product("ieee"), 80)
+    assert code.problems(80) == [] and code.tensor == {} and code.products == "fp32"
+
+
+def test_a_product_beside_the_tensor_cores_is_caught():
+    """Tiles of 32 rows are too few for Hopper's instruction: Triton then falls back on that of its forerunner."""
+    (problem,) = problems(product(block=32), 90)
+    assert problem.startswith("tf32 product without HGMMA")
+
+
+def test_spills_are_caught():
+    x = np.zeros(16384, F4)
+    code = compile_launch(one_launch(_centre, x, x, BLOCK=16384, num_warps=1), 80)
+    assert code.spills > 0 and compile_launch(one_launch(_centre, x, x, BLOCK=16384, num_warps=8), 80).problems(80) == []
+    assert any(problem.startswith(f"spills: {code.spills} accesses") for problem in code.problems(80))
+
+
+@pytest.mark.parametrize(("target", "limit"), [(80, 163), (90, 227)])
+def test_too_much_shared_memory_is_caught(target, limit):
+    found = problems(product(block=128, num_warps=8, num_stages=4), target)
+    assert found == [f"256 KB of shared memory, of {limit}"]
+
+
+def test_atomics_on_floats_are_caught_and_on_integers_are_not():
+    x = np.zeros(4096, F4)
+    (problem,) = problems(one_launch(_sum_atomically, x, np.zeros(1, F4), BLOCK=1024), 90)
+    assert problem.startswith("1 atomics on floats")
+    assert problems(one_launch(_count_atomically, x, np.zeros(1, np.int32), BLOCK=1024), 90) == []
+
+
+def test_what_is_no_matrix_product_needs_no_tensor_cores():
+    x = np.zeros((16, 16), F4)
+    code = compile_launch(one_launch(_sum_of_products, x, x, empty(x, x.shape), BLOCK=16), 90)
+    assert code.products == "" and code.problems(90) == []
+
+
+def test_a_kernel_that_does_not_compile_is_reported():
+    """Blocks must be a power of two."""
+    (found,) = compile_all([(product(block=48), 90)], jobs=1)
+    assert isinstance(found, str) and found.startswith("does not compile") and "power of 2" in found
+
+
+def test_other_processes_compile_the_same():
+    work = [(product(), 80), (product(), 90)]
+    assert list(compile_all(work, jobs=2)) == [compile_launch(*pair) for pair in work]
+
+
+# -- the command
+
+
+def test_quick_report_passes(tmp_path, capsys):
+    files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "md")}
+    options = ["--quick", "--targets", "90", "--json", str(files["json"]), "--markdown", str(files["md"])]
+    assert main(["compile_report", *options]) == 0
+    rows = json.loads(files["json"].read_text())
+    assert len(rows) == 4 and all(row["problems"] == [] for row in rows)
+    assert any(row["flops"] and row["products"] for row in rows) and all(row["bytes"] > 0 for row in rows)
+    text = files["md"].read_text()
+    assert all(row["kernel"] in text for row in rows) and "None." in text
+    assert "UNFIT" not in capsys.readouterr().out
+
+
+def test_an_unfit_kernel_fails_the_command(monkeypatch, capsys):
+    x = np.zeros(4096, F4)
+    step = Step([one_launch(_sum_atomically, x, np.zeros(1, F4), BLOCK=1024)])
+    monkeypatch.setattr(compile_report, "record_step", lambda *_: step)
+    assert main(["compile_report", "--quick", "--precision", "fp32", "--targets", "80"]) == 1
+    assert "UNFIT fp32: tests.test_compile_report._sum_atomically (1024) on sm_80: 1 atomics" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [["--targets", "70"], ["--precision", "fp8"]])
+def test_unknown_options_are_refused(option, capsys):
+    assert main(["compile_report", *option]) == 2
+    assert f"error: {' '.join(option)}: wanted some of" in capsys.readouterr().err
+
+
+# -- the record and the prediction
+
+
+def test_a_step_is_recorded_without_running(monkeypatch):
+    monkeypatch.setattr("kernels.interpreter.run", None)
+    step = record_step("tf32", Config(**PRESETS["tiny"]))
+    names = {entry.name for entry in step.launches}
+    assert {"implicit_gemm._correlate", "conv2d._weights", "adam._adam"} <= names
+    assert sum(entry.name == "adam._adam" for entry in step.launches) == 2
+    assert sum(operation.name == "add" for operation in step.operations) > 0 and step.waits >= 8
+    assert np.zeros(1).__class__ is np.ndarray  # NumPy is left as it was
+
+
+def test_storing_bf16_halves_the_bytes_of_pictures():
+    tiny = Config(**PRESETS["tiny"])
+    full, half = (record_step(precision, tiny) for precision in ("tf32", "bf16"))
+    moved = [
+        sum(entry.bytes for entry in step.launches if entry.name == "implicit_gemm._correlate") for step in (full, half)
+    ]
+    assert 0.48 < moved[1] / moved[0] < 0.55
+    assert len(full.launches) <= len(half.launches)
+
+
+def test_every_operation_on_arrays_is_counted(monkeypatch):
+    from benchmarks.recording import Watched, _watched
+
+    step = Step()
+    with _watched(step):
+        x = np.zeros((4, 8), F4)
+        y = x[:2] + 1.0
+        y *= 2.0
+        np.stack([y, y])
+        np.asarray(x)
+        np.expand_dims(x, 0)
+        x[:2] = y
+        assert isinstance(y.sum(), Watched) and y.sum().item() == 32.0
+    assert [operation.name for operation in step.operations] == ["zeros", "add", "multiply", "stack", "copy", "add", "add"]
+    assert step.operations[1] == Operation("add", 128) and step.waits == 1
+
+
+def test_predicted_time():
+    gpu = roofline.Gpu({"fp32": 10.0, "tf32": 20.0, "bf16": 40.0}, 5.0, 4, 90)
+    assert roofline.seconds(gpu, "tf32", flops=40, nbytes=5) == 2.0
+    assert roofline.seconds(gpu, "", flops=0, nbytes=50) == 10.0
+    assert [roofline.unevenness(gpu, n) for n in (1, 4, 5, 8)] == [4.0, 1.0, 1.6, 1.0]
