@@ -55,7 +55,9 @@ class Cubin:
     loads: dict[int, int]
     stores: dict[int, int]
     float_atomics: int
-    products: str  # how it multiplies matrices: "bf16", "tf32", "fp32" (in full, without tensor cores), or "" for not at all
+    products: (
+        str  # how it multiplies matrices: "bf16", "tf32", "fp32" (in full, without tensor cores), or "" for not at all
+    )
     instructions: int
 
     def problems(self, target: int) -> list[str]:

@@ -8,16 +8,13 @@ observation, full of zeros, and every operation on them is noted with its bytes.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from kernels.dispatch import implementation
 from kernels.launch import Launch, hooks, recorded, set_matmul_precision
 from train.config import Config
 from train.cyclegan import CycleGAN
@@ -40,34 +37,21 @@ class Step:
     launches: list[Launch] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     waits: int = 0  # times that the host waits for a number
-    note: str = ""  # what the record does not show as it will be
 
 
 def record_step(precision: str, config: Config | None = None) -> Step:
     """The launches of one update of both players, under the paper's settings unless others are given."""
-    config = (config or Config()).replace(device="interpret")
     step = Step()
-    stored: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if any(setting.name == "precision" for setting in dataclasses.fields(Config)):
-        config = config.replace(precision=precision)
-    elif precision == "bf16":
-        step.note = (
-            "training does not store bf16 yet: recorded with every op's pictures and weights handed over as bf16; "
-            "the conversions themselves and the array operations between ops are those of float32"
-        )
-        stored = _stored_as_bf16()
     before = hooks.matmul
-    set_matmul_precision("fp32" if precision == "fp32" else "tf32")
     try:
-        model = CycleGAN(config)
-        with _watched(step), stored, recorded(run=False) as step.launches:
+        model = CycleGAN(config := (config or Config()).replace(device="interpret", precision=precision))
+        shape = (config.batch_size, config.crop_size, config.crop_size)
+        pictures = [np.zeros((*shape, channels), np.float32) for channels in (config.input_nc, config.output_nc)]
+        with _watched(step), recorded(run=False) as step.launches:
             for network in model.networks().values():
                 for _, parameter in network.named_parameters():
                     parameter.data = parameter.data.view(Watched)
-            shape = (config.batch_size, config.crop_size, config.crop_size)
-            model.step(
-                np.zeros((*shape, config.input_nc), np.float32), np.zeros((*shape, config.output_nc), np.float32)
-            )
+            model.step(*pictures)
     finally:
         set_matmul_precision(before)
     return step
@@ -137,31 +121,6 @@ def _watched(step: Step) -> Iterator[None]:
         mock.patch.object(hooks, "allocate", lambda xp, shape, dtype: zeros(shape, dtype).view(Watched)),
         mock.patch.multiple(np, zeros=watched_zeros, ascontiguousarray=watched_contiguous, asarray=watched_array),
     ):
-        yield
-
-
-@contextlib.contextmanager
-def _stored_as_bf16() -> Iterator[None]:
-    """Ops get their arrays of four axes as bf16 and give float32 back, without a note of either conversion."""
-    import ml_dtypes
-
-    def cast(value: Any, to_bf16: bool) -> Any:
-        if isinstance(value, tuple):
-            return tuple(cast(v, to_bf16) for v in value)
-        if not isinstance(value, np.ndarray) or (to_bf16 and (value.ndim != 4 or value.dtype != np.float32)):
-            return value
-        return hooks.allocate(np, value.shape, np.dtype(ml_dtypes.bfloat16 if to_bf16 else np.float32))
-
-    def in_bf16(op: str, device: Any) -> Any:
-        module = implementation(op, device)
-
-        def converted(function: Any) -> Any:
-            return lambda *args, **settings: cast(function(*cast(args, True), **settings), False)
-
-        directions = [name for name in ("forward", "backward") if hasattr(module, name)]
-        return SimpleNamespace(**{name: converted(getattr(module, name)) for name in directions})
-
-    with mock.patch("autograd.function.implementation", in_bf16):
         yield
 
 

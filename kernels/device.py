@@ -61,7 +61,8 @@ def get_device(name: str = "auto") -> Device:
 def _why_no_cuda() -> str | None:
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError:
+        cupy.cuda.runtime.getDeviceCount  # noqa: B018  a folder that happens to be called cupy has none
+    except (ImportError, AttributeError):
         return 'CuPy is not installed (pip install -e ".[cuda13]" or ".[cuda12]")'
     try:
         count = cupy.cuda.runtime.getDeviceCount()

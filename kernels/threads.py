@@ -89,19 +89,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+def alone(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator for the functions of `cpu.py`: one call at a time, for the workers and the buffers are shared."""
+
+    @functools.wraps(function)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _lock:
+            return function(*args, **kwargs)
+
+    return locked
+
+
 def one_pool(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator for the functions of `cpu.py`: one call at a time, and BLAS on one thread inside."""
+    """`alone`, for functions that call BLAS: it keeps to one thread inside."""
 
     @functools.wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> T:
         with _lock:
-            before = [lib.get_num_threads() for lib in _blas]
-            for lib in _blas:
+            before = [(lib, count) for lib in _blas if (count := lib.get_num_threads()) != 1]
+            for lib, _ in before:
                 lib.set_num_threads(1)
             try:
                 return function(*args, **kwargs)
             finally:
-                for lib, count in zip(_blas, before, strict=True):
+                for lib, count in before:
                     lib.set_num_threads(count)
 
     return limited

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.config import PRESETS, Config, misfit, parse
+from train.config import PRESETS, Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
+from train.options import misfit, parse
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from train import checkpoint, trainer
+from train.command import run_command
 from train.cyclegan import CycleGAN, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,7 +119,7 @@ def test_stopped_by_hand_anywhere(
     done, line = 0, command(data, tmp_path)
     for stop in stops:
         Interrupter.at = stop - done
-        assert trainer.run_command(Interrupter, "train.cyclegan", None, line) == 130
+        assert run_command(Interrupter, "train.cyclegan", None, line) == 130
         out = capsys.readouterr().out
         assert f"stopped after step {stop} of 20; everything is saved" in out
         assert checkpoint.load(tmp_path / "run" / "latest.npz")["run"]["step"] == stop

@@ -22,7 +22,8 @@ from tests.torch_reference import (
     to_torch,
 )
 from train.config import Config
-from train.cyclegan import NAMES, CycleGAN, NonFiniteLoss, together
+from train.cyclegan import NAMES, CycleGAN, together
+from train.errors import NonFiniteLoss
 
 torch.set_num_threads(1)  # threads only get in each other's way on tensors this small
 STEPS, POOL = 20, 3  # a pool so small that most steps swap

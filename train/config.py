@@ -1,4 +1,4 @@
-"""Every setting of a run in one frozen dataclass; the command line is generated from it.
+"""Every setting of a run in one frozen dataclass; the command line is generated from it (train/options.py).
 
 Names follow the flags that users of the best-known CycleGAN code already type. A field's metadata carries its help
 text, its group in `--help`, and whether it may change when a run is continued (`"free"`) or belongs to what the run
@@ -7,16 +7,10 @@ text, its group in `--help`, and whether it may change when a run is continued (
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import difflib
-import sys
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
-
-from train.errors import UserError
+from typing import Any
 
 
 def setting(default: Any, help: str, *, group: str, choices: Sequence[str] = (), resume: str = "fixed") -> Any:
@@ -42,7 +36,13 @@ class Config:
         choices=("auto", "cpu", "cuda", "interpret"),
         resume="free",
     )
-    precision: str = setting("tf32", "on a GPU: full float32 products, TF32 products, or bfloat16 activations (weights stay float32; the CPU is always full float32)", group="run", choices=("fp32", "tf32", "bf16"), resume="free")
+    precision: str = setting(
+        "tf32",
+        "on a GPU: full float32 products, TF32 products, or bfloat16 activations (weights stay float32; the CPU is always full float32)",
+        group="run",
+        choices=("fp32", "tf32", "bf16"),
+        resume="free",
+    )
     seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run")
     max_steps: int = setting(
         0, "stop after this many steps in all (0: when the epochs are done)", group="run", resume="free"
@@ -155,108 +155,3 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
     "paper": {},
 }  # fmt: skip
-
-
-def parse(arguments: Sequence[str] | None, program: str, description: str | None) -> tuple[dict[str, Any], bool]:
-    """The settings given on the command line, and whether to continue an earlier run.
-
-    Only options that were typed (or set by `--preset`) are in the dict. Raises UserError for a wrong option or value.
-    """
-    parser = _Parser(prog=f"python -m {program}", description=(description or "").split("\n")[0], allow_abbrev=False)
-    parser.add_argument(
-        "--preset", choices=tuple(PRESETS), help="named settings, on top of which other options go (default: tiny "
-        "without --dataroot, else paper). paper: the defaults below. tiny, for a laptop's CPU and the built-in scenes: "
-        + " ".join(f"--{name} {value}" for name, value in PRESETS["tiny"].items())
-    )  # fmt: skip
-    parser.add_argument(
-        "--continue_train", action="store_true", help="go on with the run --name where it stopped, under its settings"
-    )
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    types = typing.get_type_hints(Config)
-    for field in dataclasses.fields(Config):
-        meta = field.metadata
-        group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
-        options: dict[str, Any] = {"default": argparse.SUPPRESS}
-        if types[field.name] is bool:
-            options |= {"action": "store_true", "help": meta["help"] + " (default: off)"}
-        else:
-            shown = "" if field.default == "" else f" (default: {field.default})"
-            options |= {"type": types[field.name], "help": meta["help"] + shown}
-            options |= (
-                {"choices": meta["choices"]} if meta["choices"] else {"metavar": types[field.name].__name__.upper()}
-            )
-        group.add_argument(f"--{field.name}", **options)
-    given = vars(parser.parse_args(_spelled_out(list(sys.argv[1:] if arguments is None else arguments))))
-    preset, go_on = given.pop("preset"), given.pop("continue_train")
-    if preset is None and not go_on:
-        preset = "paper" if given.get("dataroot") else "tiny"
-    settings = {**(PRESETS[preset] if preset else {}), **given}
-    if not go_on:  # else they are checked together with the saved ones
-        check(settings)
-    return settings, go_on
-
-
-def check(settings: dict[str, Any]) -> None:
-    """UserError for values that no run can use."""
-    c = Config(**settings)
-    wanted = {
-        "at least 1": ("batch_size", "input_nc", "output_nc", "ngf", "ndf", "load_size", "crop_size", "n_layers_D",
-                       "epoch_count", "lr_decay_iters", "print_freq", "sample_freq", "save_latest_freq"),
-        "at least 0": ("n_blocks", "pool_size", "n_epochs", "n_epochs_decay", "max_steps", "max_dataset_size", "seed",
-                       "num_threads", "save_epoch_freq", "lambda_A", "lambda_B", "lambda_identity", "lr"),
-    }  # fmt: skip
-    for bound, names in wanted.items():
-        for name in names:
-            if not getattr(c, name) >= int(bound[-1]):
-                raise UserError(f"--{name} is {getattr(c, name)}; wanted {bound}")
-    if not 0 <= c.beta1 < 1:
-        raise UserError(f"--beta1 is {c.beta1}; wanted a number from 0 up to, not including, 1")
-    if c.epochs < 1:
-        raise UserError(
-            f"--epoch_count {c.epoch_count} lies beyond the last epoch, {c.n_epochs + c.n_epochs_decay}; "
-            "raise --n_epochs or lower --epoch_count"
-        )
-    if c.preprocess in ("resize_and_crop", "scale_width_and_crop") and c.crop_size > c.load_size:
-        raise UserError(f"--crop_size {c.crop_size} is larger than --load_size {c.load_size}; make it at most as large")
-    if c.lambda_identity > 0 and c.input_nc != c.output_nc:
-        raise UserError(
-            f"the identity loss shows each generator its own target domain, but domain A has {c.input_nc} channels and "
-            f"domain B {c.output_nc}; add --lambda_identity 0"
-        )
-
-
-def misfit(config: Config, width: int, height: int) -> str:
-    """Why the networks cannot take pictures of this size, in words; "" if they can."""
-    step = {"resnet": 4, "unet_128": 128, "unet_256": 256}[config.netG]  # the generator halves and doubles
-    if width % step or height % step:
-        return f"--netG {config.netG} wants sides that are multiples of {step}"
-    layers = {"basic": 3, "n_layers": config.n_layers_D, "pixel": 0}[config.netD]
-    least = max(8, 3 * 2**layers if layers else 0)  # 3x3 scores before the two unstrided 4x4 convolutions
-    if min(width, height) < least:
-        return f"--netG {config.netG} with --netD {config.netD} wants sides of at least {least}"
-    return ""
-
-
-def _spelled_out(arguments: list[str]) -> list[str]:
-    """`--netG resnet_9blocks`, as the field's users type it, in our two options."""
-    spelled: list[str] = []
-    for word in arguments:
-        before, _, kind = word.rpartition("=")
-        if kind in ("resnet_6blocks", "resnet_9blocks") and "--netG" in (before, *spelled[-1:]):
-            spelled += [*filter(None, [before]), "resnet", "--n_blocks", kind[7]]
-        else:
-            spelled.append(word)
-    return spelled
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises UserError and knows the nearest name of a mistyped option."""
-
-    def error(self, message: str) -> NoReturn:
-        known = [name for action in self._actions for name in action.option_strings]
-        if message.startswith("unrecognized arguments:"):
-            word = message.split()[2].split("=")[0]
-            near = difflib.get_close_matches(word, known, 1) if word.startswith("-") else [f"--dataroot {word}"]
-            hint = f"; did you mean {near[0]}?" if near else ""
-            message = f"there is no option {word}{hint} (--help lists all)"
-        raise UserError(message)

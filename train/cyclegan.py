@@ -1,4 +1,6 @@
-"""CycleGAN: two generators that undo each other, two discriminators that keep them honest. `step` is the paper.
+"""CycleGAN: two generators that undo each other, two discriminators that keep them honest.
+
+`step` is the paper:
 
     gen_ab  G: A -> B        disc_b judges domain B
     gen_ba  F: B -> A        disc_a judges domain A        F(G(a)) = a and G(F(b)) = b
@@ -24,13 +26,10 @@ from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, Un
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
 from train.config import Config
+from train.errors import NonFiniteLoss
 from train.image_pool import ImagePool
 
 Losses = dict[str, float]
-
-
-class NonFiniteLoss(FloatingPointError):
-    """A loss became NaN or infinite. Nothing was updated with it."""
 
 
 class CycleGAN:
@@ -235,7 +234,7 @@ def network_seed(config: Config, number: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command `python -m train.cyclegan`; returns the exit status."""
-    from train.trainer import run_command
+    from train.command import run_command
 
     return run_command(CycleGAN, "train.cyclegan", __doc__, arguments)
 

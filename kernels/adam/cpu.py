@@ -8,12 +8,12 @@ import numpy as np
 
 from kernels.adam import reference
 from kernels.device import Array
-from kernels.threads import kernel, one_pool, ready, share
+from kernels.threads import alone, kernel, ready, share
 
 f4 = np.float32
 
 
-@one_pool
+@alone
 def update(
     params: Sequence[Array],
     grads: Sequence[Array],

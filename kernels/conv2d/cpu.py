@@ -1,6 +1,6 @@
 """Convolution for the CPU: Winograd's way where it applies, else block by block through BLAS.
 
-3x3 kernels at stride 1 with enough channels take a quarter of the multiplications in winograd.py; everything else is
+3x3 and 4x4 kernels at stride 1 with enough channels take a quarter of the multiplications in winograd.py; everything else is
 in direct.py. Other precisions than float32 are served by the reference.
 """
 
@@ -65,7 +65,8 @@ def backward(
 
 
 def suits_winograd(w: Array, stride: int, padding: int) -> bool:
-    return w.shape[:2] == (3, 3) and stride == 1 and padding <= 1 and min(w.shape[2:]) >= ENOUGH
+    """Whether winograd.py computes this convolution, and faster."""
+    return w.shape[:2] in ((3, 3), (4, 4)) and stride == 1 and padding <= 1 and min(w.shape[2:]) >= ENOUGH
 
 
 def input_gradient(

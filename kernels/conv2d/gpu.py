@@ -122,7 +122,7 @@ def weight_gradient(
     runs = max(1, min(PROGRAMS // (grid[0] * grid[1]), total // (2 * tiles["BK"])))
     run = triton.cdiv(triton.cdiv(total, runs), tiles["BK"]) * tiles["BK"]
     runs = triton.cdiv(total, run)
-    partials = empty(x, (runs, count), x.dtype if runs == 1 else "float32")
+    partials = empty(x, (runs, count), "float32")
     # Program (i, k, z) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of partial z, from pixels [z run, ...).
     launch(
         _weights, (*grid, runs), x, dy, partials, H, W, Q, P * Q, total, run, count,
@@ -133,7 +133,7 @@ def weight_gradient(
     )  # fmt: skip
     dw = partials[0]
     if runs > 1:
-        dw = empty(x, (count,))
+        dw = empty(x, (count,), "float32")
         # Program i owns elements [512 i, 512 (i + 1)) and adds the runs' partials to them in order.
         launch(_add_runs, (triton.cdiv(count, 512),), partials, dw, count, runs, BLOCK=512)
     shape = (R, S, K, C) if swap else (R, S, C, K)

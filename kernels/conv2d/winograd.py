@@ -52,20 +52,21 @@ CHUNK = 1 << 23
 
 
 def forward(x: Array, w: Array, rows: Array, cols: Array) -> Array:
-    """x [N,H,W,C], w [3,3,C,K] -> y [N,P,Q,K].
+    """x [N,H,W,C], w [R,R,C,K] with R 3 or 4 -> y [N,P,Q,K].
 
-    rows, cols: for every row (column) of the padded picture, P+2 (Q+2) of them, its source in x or -1 for zero.
+    rows, cols: for every row (column) of the padded picture, P+R-1 (Q+R-1) of them, its source in x or -1 for zero.
     """
     N, C, K = x.shape[0], *w.shape[2:]
-    y = np.empty((N, len(rows) - 2, len(cols) - 2, K), f4)
-    rows, cols, lines, across = _tiling(N, rows, cols)
+    m = 7 - len(w)  # the side of a tile
+    y = np.empty((N, len(rows) + m - 6, len(cols) + m - 6, K), f4)
+    rows, cols, lines, across = _tiling(N, rows, cols, m)
     U = _transformed(w)
     for base, end in _rounds(lines, across, C + K):
         tiles = (end - base) * across
         V, M = scratch("V", 6, 6, tiles, C), scratch("M", 6, 6, tiles, K)
-        share(_input, end - base, V.size, base, x, V, rows, cols)
+        share(_input, end - base, V.size, base, x, V, rows, cols, m)
         _products(0, 0, tiles, K, C, V, U, 0, M)
-        share(_output, end - base, M.size, base, y, M, rows, cols)
+        share(_output, end - base, M.size, base, y, M, rows, cols, m)
     return y
 
 
@@ -74,22 +75,23 @@ def backward(
 ) -> tuple[Array | None, Array | None]:
     """dy [N,P,Q,K] and what forward had -> (dx, dw), None where not in `need`."""
     N, C, K = x.shape[0], *w.shape[2:]
-    rows, cols, lines, across = _tiling(N, rows, cols)
+    m = 7 - len(w)
+    rows, cols, lines, across = _tiling(N, rows, cols, m)
     dx = np.zeros(x.shape, f4) if need[0] else None
     U = _transformed(w) if need[0] else None
     dU = scratch("dU", 6, 6, C, K)
     for base, end in _rounds(lines, across, C + K):
         tiles = (end - base) * across
         V, M = scratch("V", 6, 6, tiles, C), scratch("M", 6, 6, tiles, K)
-        share(_output_adjoint, end - base, M.size, base, dy, M, rows, cols)
+        share(_output_adjoint, end - base, M.size, base, dy, M, rows, cols, m)
         if need[1]:
-            share(_input, end - base, V.size, base, x, V, rows, cols)
+            share(_input, end - base, V.size, base, x, V, rows, cols, m)
             _products(1, 0, C, K, tiles, V, M, int(base > 0), dU)
         if need[0]:
             _products(0, 1, tiles, C, K, M, U, 0, V)
             # Tiles overlap by two rows: every second line of tiles, then the others, so that no two threads meet.
             for parity in (0, 1):
-                share(_input_adjoint, (end - base + 1 - parity) // 2, V.size, base, parity, dx, V, rows, cols)
+                share(_input_adjoint, (end - base + 1 - parity) // 2, V.size, base, parity, dx, V, rows, cols, m)
     if not need[1]:
         return dx, None
     dw = np.empty(w.shape, f4)
@@ -97,10 +99,13 @@ def backward(
     return dx, dw
 
 
-def _tiling(N: int, rows: Array, cols: Array) -> tuple[Array, Array, int, int]:
+def _tiling(N: int, rows: Array, cols: Array, m: int) -> tuple[Array, Array, int, int]:
     """Maps lengthened to whole tiles with zeros, the lines of tiles in the batch, and the tiles in a line."""
-    down, across = (math.ceil((len(m) - 2) / 4) for m in (rows, cols))
-    rows, cols = (np.pad(m, (0, 4 * n + 2 - len(m)), constant_values=-1) for m, n in ((rows, down), (cols, across)))
+    down, across = (math.ceil((len(sources) + m - 6) / m) for sources in (rows, cols))
+    rows, cols = (
+        np.pad(sources, (0, m * (n - 1) + 6 - len(sources)), constant_values=-1)
+        for sources, n in ((rows, down), (cols, across))
+    )
     return rows, cols, N * down, across
 
 
@@ -112,7 +117,7 @@ def _rounds(lines: int, across: int, channels: int) -> list[tuple[int, int]]:
 
 
 def _transformed(w: Array) -> Array:
-    """U [6,6,C,K] of w [3,3,C,K]."""
+    """U [6,6,C,K] of w [R,R,C,K]."""
     U = scratch("U", 6, 6, *w.shape[2:])
     share(_weight, w.shape[2], U.size, w, U)
     return U
@@ -153,18 +158,18 @@ def _b(v0, v1, v2, v3, v4, v5):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _at(m0, m1, m2, m3, m4, m5):  # type: ignore[no-untyped-def]
+def _at(m0, m1, m2, m3, m4, m5, three):  # type: ignore[no-untyped-def]
     p, q = m1 + m2, m1 - m2
     return (
         m0 + p + m3 + m4,
         q + f4(0.5) * m3 - f4(2) * m4,
-        p + f4(0.25) * m3 + f4(4) * m4,
+        p + f4(0.25) * m3 + f4(4) * m4 + three * m5,
         q + f4(0.125) * m3 - f4(8) * m4 + m5,
     )
 
 
 @kernel
-def _a(y0, y1, y2, y3):  # type: ignore[no-untyped-def]
+def _a(y0, y1, y2, y3, three):  # type: ignore[no-untyped-def]
     p, q = y0 + y2, y1 + y3
     return (
         y0,
@@ -172,30 +177,31 @@ def _a(y0, y1, y2, y3):  # type: ignore[no-untyped-def]
         p - q,
         y0 + f4(0.5) * y1 + f4(0.25) * y2 + f4(0.125) * y3,
         y0 - f4(2) * y1 + f4(4) * y2 - f4(8) * y3,
-        y3,
+        y3 + three * y2,
     )
 
 
 @kernel
-def _g(w0, w1, w2):  # type: ignore[no-untyped-def]
-    p = w0 + w2
+def _g(w0, w1, w2, w3, three):  # type: ignore[no-untyped-def]
+    p, q = w0 + w2, w1 + w3
     return (
         w0,
-        f4(1 / 3) * (p + w1),
-        f4(1 / 3) * (w1 - p),
-        f4(-16 / 15) * w0 - f4(8 / 15) * w1 - f4(4 / 15) * w2,
-        f4(1 / 15) * w0 - f4(2 / 15) * w1 + f4(4 / 15) * w2,
-        w2,
+        f4(1 / 3) * (p + q),
+        f4(1 / 3) * (q - p),
+        f4(-16 / 15) * w0 - f4(8 / 15) * w1 - f4(4 / 15) * w2 - f4(2 / 15) * w3,
+        f4(1 / 15) * w0 - f4(2 / 15) * w1 + f4(4 / 15) * w2 - f4(8 / 15) * w3,
+        w3 + three * w2,
     )
 
 
 @kernel
-def _gt(g0, g1, g2, g3, g4, g5):  # type: ignore[no-untyped-def]
-    p = f4(1 / 3) * (g1 - g2)
+def _gt(g0, g1, g2, g3, g4, g5, three):  # type: ignore[no-untyped-def]
+    p, q = f4(1 / 3) * (g1 - g2), f4(1 / 3) * (g1 + g2)
     return (
         g0 + p - f4(16 / 15) * g3 + f4(1 / 15) * g4,
-        f4(1 / 3) * (g1 + g2) - f4(8 / 15) * g3 - f4(2 / 15) * g4,
-        p - f4(4 / 15) * g3 + f4(4 / 15) * g4 + g5,
+        q - f4(8 / 15) * g3 - f4(2 / 15) * g4,
+        p - f4(4 / 15) * g3 + f4(4 / 15) * g4 + three * g5,
+        q - f4(2 / 15) * g3 - f4(8 / 15) * g4 + g5,
     )
 
 
@@ -203,17 +209,17 @@ def _gt(g0, g1, g2, g3, g4, g5):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _input(first, last, base, x, V, rows, cols):  # type: ignore[no-untyped-def]
+def _input(first, last, base, x, V, rows, cols, m):  # type: ignore[no-untyped-def]
     """V = B^T d B"""
-    C, across, down = x.shape[3], cols.size // 4, rows.size // 4
+    C, across, down = x.shape[3], (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d = np.empty((6, 6, C), f4)
     for line in range(base + first, base + last):
-        n, top = line // down, line % down * 4
+        n, top = line // down, line % down * m
         t = (line - base) * across
         for tile in range(across):
             for r in range(6):
                 for s in range(6):
-                    i, j = rows[top + r], cols[4 * tile + s]
+                    i, j = rows[top + r], cols[m * tile + s]
                     if i < 0 or j < 0:
                         for c in range(C):
                             d[r, s, c] = f4(0)
@@ -234,12 +240,12 @@ def _input(first, last, base, x, V, rows, cols):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _input_adjoint(first, last, base, parity, dx, V, rows, cols):  # type: ignore[no-untyped-def]
+def _input_adjoint(first, last, base, parity, dx, V, rows, cols, m):  # type: ignore[no-untyped-def]
     """dx += B dV B^T"""
-    C, across, down = dx.shape[3], cols.size // 4, rows.size // 4
+    C, across, down = dx.shape[3], (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d = np.empty((6, 6, C), f4)
     for line in range(base + 2 * first + parity, base + 2 * last + parity, 2):
-        n, top = line // down, line % down * 4
+        n, top = line // down, line % down * m
         t = (line - base) * across
         for tile in range(across):
             for s in range(6):
@@ -253,7 +259,7 @@ def _input_adjoint(first, last, base, parity, dx, V, rows, cols):  # type: ignor
                         d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c],
                     ) = _b(d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c])  # fmt: skip
                 for s in range(6):
-                    i, j = rows[top + r], cols[4 * tile + s]
+                    i, j = rows[top + r], cols[m * tile + s]
                     if i >= 0 and j >= 0:
                         for c in range(C):
                             dx[n, i, j, c] += d[r, s, c]
@@ -261,43 +267,43 @@ def _input_adjoint(first, last, base, parity, dx, V, rows, cols):  # type: ignor
 
 
 @kernel
-def _output(first, last, base, y, M, rows, cols):  # type: ignore[no-untyped-def]
+def _output(first, last, base, y, M, rows, cols, m):  # type: ignore[no-untyped-def]
     """Y = A^T M A; what lies beyond the picture is dropped"""
-    (_, P, Q, K), across, down = y.shape, cols.size // 4, rows.size // 4
-    d = np.empty((4, 6, K), f4)
+    (_, P, Q, K), across, down = y.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
+    d, three = np.empty((4, 6, K), f4), f4(m == 3)
     for line in range(base + first, base + last):
-        n, top = line // down, line % down * 4
+        n, top = line // down, line % down * m
         t = (line - base) * across
         for tile in range(across):
             for s in range(6):
                 for c in range(K):
                     d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c] = _at(
-                        M[0, s, t, c], M[1, s, t, c], M[2, s, t, c], M[3, s, t, c], M[4, s, t, c], M[5, s, t, c]
+                        M[0, s, t, c], M[1, s, t, c], M[2, s, t, c], M[3, s, t, c], M[4, s, t, c], M[5, s, t, c], three
                     )
-            for r in range(min(4, P - top)):
+            for r in range(min(m, P - top)):
                 for c in range(K):
                     d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c] = _at(
-                        d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c]
+                        d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c], three
                     )
-                for s in range(min(4, Q - 4 * tile)):
+                for s in range(min(m, Q - m * tile)):
                     for c in range(K):
-                        y[n, top + r, 4 * tile + s, c] = d[r, s, c]
+                        y[n, top + r, m * tile + s, c] = d[r, s, c]
             t += 1
 
 
 @kernel
-def _output_adjoint(first, last, base, dy, M, rows, cols):  # type: ignore[no-untyped-def]
+def _output_adjoint(first, last, base, dy, M, rows, cols, m):  # type: ignore[no-untyped-def]
     """dM = A dY A^T"""
-    (_, P, Q, K), across, down = dy.shape, cols.size // 4, rows.size // 4
-    d = np.empty((6, 4, K), f4)
+    (_, P, Q, K), across, down = dy.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
+    d, three = np.empty((6, 4, K), f4), f4(m == 3)
     for line in range(base + first, base + last):
-        n, top = line // down, line % down * 4
+        n, top = line // down, line % down * m
         t = (line - base) * across
         for tile in range(across):
             for r in range(4):
                 for s in range(4):
-                    i, j = top + r, 4 * tile + s
-                    if i < P and j < Q:
+                    i, j = top + r, m * tile + s
+                    if r < m and s < m and i < P and j < Q:
                         for c in range(K):
                             d[r, s, c] = dy[n, i, j, c]
                     else:
@@ -307,49 +313,56 @@ def _output_adjoint(first, last, base, dy, M, rows, cols):  # type: ignore[no-un
                 for c in range(K):
                     (
                         d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], d[4, s, c], d[5, s, c],
-                    ) = _a(d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c])  # fmt: skip
+                    ) = _a(d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], three)  # fmt: skip
             for r in range(6):
                 for c in range(K):
                     (
                         M[r, 0, t, c], M[r, 1, t, c], M[r, 2, t, c], M[r, 3, t, c], M[r, 4, t, c], M[r, 5, t, c],
-                    ) = _a(d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c])  # fmt: skip
+                    ) = _a(d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], three)  # fmt: skip
             t += 1
 
 
 @kernel
 def _weight(first, last, w, U):  # type: ignore[no-untyped-def]
     """U = G w G^T for the input channels first..last"""
-    K = w.shape[3]
-    d = np.empty((6, 3, K), f4)
+    R, K = w.shape[0], w.shape[3]
+    v, d, three = np.zeros((4, 4, K), f4), np.empty((6, 4, K), f4), f4(R == 3)
     for c in range(first, last):
-        for s in range(3):
+        for r in range(R):
+            for s in range(R):
+                for k in range(K):
+                    v[r, s, k] = w[r, s, c, k]
+        for s in range(4):
             for k in range(K):
                 (
                     d[0, s, k], d[1, s, k], d[2, s, k], d[3, s, k], d[4, s, k], d[5, s, k],
-                ) = _g(w[0, s, c, k], w[1, s, c, k], w[2, s, c, k])  # fmt: skip
+                ) = _g(v[0, s, k], v[1, s, k], v[2, s, k], v[3, s, k], three)  # fmt: skip
         for r in range(6):
             for k in range(K):
                 (
                     U[r, 0, c, k], U[r, 1, c, k], U[r, 2, c, k], U[r, 3, c, k], U[r, 4, c, k], U[r, 5, c, k],
-                ) = _g(d[r, 0, k], d[r, 1, k], d[r, 2, k])  # fmt: skip
+                ) = _g(d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k], three)  # fmt: skip
 
 
 @kernel
 def _weight_adjoint(first, last, dw, U):  # type: ignore[no-untyped-def]
     """dw = G^T dU G for the input channels first..last"""
-    K = dw.shape[3]
-    d = np.empty((3, 6, K), f4)
+    R, K = dw.shape[0], dw.shape[3]
+    d, three = np.empty((4, 6, K), f4), f4(R == 3)
     for c in range(first, last):
         for s in range(6):
             for k in range(K):
-                d[0, s, k], d[1, s, k], d[2, s, k] = _gt(
-                    U[0, s, c, k], U[1, s, c, k], U[2, s, c, k], U[3, s, c, k], U[4, s, c, k], U[5, s, c, k]
+                d[0, s, k], d[1, s, k], d[2, s, k], d[3, s, k] = _gt(
+                    U[0, s, c, k], U[1, s, c, k], U[2, s, c, k], U[3, s, c, k], U[4, s, c, k], U[5, s, c, k], three
                 )
-        for r in range(3):
+        for r in range(R):
             for k in range(K):
-                dw[r, 0, c, k], dw[r, 1, c, k], dw[r, 2, c, k] = _gt(
-                    d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k], d[r, 4, k], d[r, 5, k]
+                d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k] = _gt(
+                    d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k], d[r, 4, k], d[r, 5, k], three
                 )
+            for s in range(R):
+                for k in range(K):
+                    dw[r, s, c, k] = d[r, s, k]
 
 
 @kernel

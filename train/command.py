@@ -1,0 +1,140 @@
+"""The command around a run: new or continued, introduced and summed up, every mishap told in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kernels.device import get_device
+from train import checkpoint
+from train.config import Config
+from train.cyclegan import CycleGAN
+from train.errors import UserError
+from train.metrics import format_scores
+from train.options import check, parse
+from train.trainer import Run
+
+
+def run_command(
+    make_model: Callable[[Config], CycleGAN], program: str, description: str | None, arguments: list[str] | None
+) -> int:
+    """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
+    try:
+        settings, continued = parse(arguments, program, description)
+        run = (resume_run if continued else new_run)(make_model, settings, program)
+        introduce(run)
+        run.train()
+        return farewell(run)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        mend = "a smaller --crop_size, --batch_size, --ngf or --ndf needs less"
+        print(f"error: out of memory ({error}); {mend}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        mend = "make room, check that you may write there, or choose another --checkpoints_dir"
+        print(f"error: {where}{error.strerror or error}; {mend}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped at once; what was saved before is kept", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def new_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
+    """A run from scratch, in a folder of its own."""
+    config = Config(**settings)
+    parent = Path(config.checkpoints_dir)
+    if config.name in (".", "..") or set(config.name) & set("/\\\0"):
+        raise UserError(
+            f"--name {config.name!r} must name one folder, without slashes; --checkpoints_dir says where it lies"
+        )
+    if not config.name:
+        stem = Path(config.dataroot).resolve().name if config.dataroot else "scenes"
+        names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
+        config = config.replace(name=next(name for name in names if not (parent / name).exists()))
+    elif (parent / config.name / "latest.npz").exists():
+        raise UserError(
+            f"{parent / config.name} already holds a run; add --continue_train to go on with it, or choose another --name"
+        )
+    return Run(make_model, resolve(config), program)
+
+
+def resume_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
+    """The run `--name`, as it was saved last; settings typed now must not make it another run."""
+    parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
+    runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
+    name = settings.get("name") or (runs[0] if len(runs) == 1 else "")
+    if name not in runs:
+        if name and (parent / name / "config.json").exists():
+            raise UserError(f"run {name!r} was stopped before it was first saved; start it without --continue_train")
+        known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
+        raise UserError(
+            f"--continue_train: {f'there is no run {name!r}' if name else 'which run? Give --name'}; {known}"
+        )
+    state = checkpoint.load(parent / name / "latest.npz")
+    try:
+        saved = state["config"]
+        known_settings = {field.name: saved[field.name] for field in dataclasses.fields(Config) if field.name in saved}
+        settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
+        config = resolve(Config(**settings))
+        checkpoint.check_same_run(saved, config)
+        check(settings)
+        run = Run(make_model, config, program)
+        run.load_state_dict(state)
+        finished = run.step >= run.total
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{parent / name / 'latest.npz'} is a checkpoint, but not one that this program can continue "
+            f"({type(error).__name__}: {error}); it may come from another version. Start afresh under another --name"
+        ) from error
+    if finished:
+        raise UserError(
+            f"run {name!r} has done {run.step} steps of {run.total}; to train on, raise "
+            f"{'--max_steps' if run.total == config.max_steps else '--n_epochs or --n_epochs_decay'}"
+        )
+    return run
+
+
+def resolve(config: Config) -> Config:
+    """The config with its device named: auto becomes what there is."""
+    try:
+        return config.replace(device=get_device(config.device).name)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error
+
+
+def introduce(run: Run) -> None:
+    """What is about to happen."""
+    c = run.config
+    data = c.dataroot or "built-in scenes (brown animals on grass, striped ones on dry ground)"
+    weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
+    print(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
+    print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B")
+    print(f"networks {c.netG} ngf {c.ngf}, {c.netD} ndf {c.ndf}: {weights / 1e6:.2f} M weights in all")
+    print(f"steps    {run.total}, batch {c.batch_size}, {c.crop_size} pixels, learning rate {c.lr}")
+    print(f"folder   {run.folder}", flush=True)
+
+
+def farewell(run: Run) -> int:
+    """Scores, files, and how to go on. Returns the exit status."""
+    if run.state == "interrupted":
+        print(
+            f"\nstopped after step {run.step} of {run.total}; everything is saved. To go on:\n  {run.command_to_go_on()}"
+        )
+        return 128 + run.signal
+    scores = run.finish()
+    print(f"\n{run.total} steps done, {run.seconds:.0f} s of training.")
+    for title, table in (scores or {}).items():
+        print(f"\n{format_scores(table, title)}")
+    if scores:
+        print("\nuntouched input: the picture as it is. mean image: the same average picture for everything.")
+    print(f"\nreport   {run.folder / 'report.html'}")
+    print(f"samples  {run.sample_path(run.step)}")
+    print(f"weights  {run.folder / 'latest.npz'}")
+    return 0
