@@ -20,6 +20,9 @@ setup(
     package_data={"train": ["*.html"]},
     install_requires=[
         "numpy>=2.0",  # arrays on the CPU, and the BLAS behind every matrix product there
+        "numba>=0.60",  # compiles the CPU kernels' loops, and lets them call BLAS from inside
+        "scipy>=1.11",  # hands numba the BLAS it calls
+        "threadpoolctl>=3.3",  # keeps BLAS to one thread while our own threads run
         "pillow>=10.1",  # reads and writes images; 10.1 brought the scalable font that labels sample grids
         "tqdm>=4.66",  # the progress bar, with rates and time left, on any terminal
         "matplotlib>=3.8",  # the loss curves of the report; loaded only when one is drawn
@@ -35,6 +38,7 @@ setup(
             "triton>=3.6,<3.10",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
             "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
         ],
+        "bench": ["torch==2.13.0", "onnx>=1.16", "onnxruntime>=1.18"],  # the peers that benchmarks race against
         # CuPy: arrays, streams and graphs on the GPU. Triton: the language of our kernels.
         "cuda13": ["cupy-cuda13x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],
         "cuda12": ["cupy-cuda12x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],

@@ -1,9 +1,11 @@
 """The least time that GPUs could take: arithmetic at their peak or memory at full speed, whichever is longer.
 
 Peaks are dense, without sparsity, from NVIDIA's data sheets: A100 80GB SXM, H100 SXM, H200 SXM, HGX B200 (per GPU), and the
-Ada Lovelace architecture whitepaper for the RTX 4090 (products of bf16 added up in float32). Real kernels reach perhaps two
-thirds of them. The RTX 4090 is taken to run what was compiled for sm_80, as it can. Programs are dealt out to the multiprocessors whole, so a launch takes as long as the busiest one: with 140
-equal programs on 132 of them, that is twice the average.
+Ada Lovelace architecture whitepaper for the RTX 4090 (products of bf16 added up in float32), which is taken to run what was
+compiled for sm_80. Real kernels reach perhaps two thirds of their peak.
+
+Programs are dealt out to the multiprocessors whole, so a launch takes as long as the busiest one: with 140 equal programs
+on 132 of them, that is twice the average.
 """
 
 from __future__ import annotations

@@ -34,9 +34,8 @@ def gemm(context: Any, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, 
         types_of = dict(zip(NAMES, signature.args, strict=True))
         values = dict(zip(NAMES, arguments, strict=True))
 
-        def number(name: str, as_type: types.Type, llvm: ir.Type) -> ir.Value:
-            value = context.cast(builder, values[name], types_of[name], as_type)
-            return cgutils.alloca_once_value(builder, builder.trunc(value, llvm) if llvm == CHAR else value)
+        def number(name: str, as_type: types.Type) -> ir.Value:
+            return cgutils.alloca_once_value(builder, context.cast(builder, values[name], types_of[name], as_type))
 
         def letter(name: str) -> ir.Value:
             flag = context.cast(builder, values[name], types_of[name], types.int32)
@@ -50,13 +49,13 @@ def gemm(context: Any, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, 
             return builder.bitcast(array.data, CHAR.as_pointer())
 
         def integer(name: str) -> ir.Value:
-            return number(name, types.int32, INT)
+            return number(name, types.int32)
 
         one = cgutils.alloca_once_value(builder, ir.Constant(FLOAT, 1.0))
         # BLAS counts columns first: a row-major product is the product of the transposes in reverse order.
         call = [
             letter("transpose_b"), letter("transpose_a"), integer("n"), integer("m"), integer("k"), one,
-            first("b"), integer("ldb"), first("a"), integer("lda"), number("beta", types.float32, FLOAT),
+            first("b"), integer("ldb"), first("a"), integer("lda"), number("beta", types.float32),
             first("c"), integer("ldc"),
         ]  # fmt: skip
         pointers = [builder.bitcast(p, CHAR.as_pointer()) for p in call]

@@ -14,6 +14,7 @@ zeros nor mirrored margins are ever stored.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -32,6 +33,7 @@ FEW = 8
 the other way round, one row for each number in a patch and one column for each pixel, so that copies are long."""
 
 
+@functools.lru_cache(1000)
 def sources(size: int, padding: int, mode: str) -> Array:
     """For each row of a picture of `size` rows padded by `padding`: its source, or -1 for zero."""
     i = np.arange(-padding, size + padding)
@@ -78,6 +80,7 @@ def transposed(x: Array, w: Array, b: Array | None, stride: int, padding: int, o
             out[:, start[0] :: stride, start[1] :: stride] = 0 if b is None else b
 
 
+@functools.lru_cache(1000)
 def _parity(a: int, padding: int, stride: int, taps: int, size: int, length: int) -> tuple[slice, Array]:
     """The taps that meet output rows a, a + stride, ..., last one first, and the map of the input rows they read."""
     first = (a + padding) % stride

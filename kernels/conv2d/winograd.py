@@ -1,15 +1,16 @@
-"""Winograd's convolution F(4x4, 3x3): 3x3 kernels at stride 1 with a quarter of the multiplications.
+"""Winograd's convolution: 3x3 and 4x4 kernels at stride 1 with a quarter of the multiplications.
 
-A 4x4 tile of the output needs a 6x6 patch d of the input. With three small constant matrices
+An m x m tile of the output needs a 6x6 patch d of the input: m = 4 for 3x3 kernels, 3 for 4x4. With three small
+constant matrices
 
     Y = A^T [ (G w G^T) * (B^T d B) ] A            * element by element, then summed over the channels C
 
 so that for each of the 36 elements the sum over channels is a matrix product [tiles,C] x [C,K]. The backward is the
 adjoint, read from right to left: dM = A dY A^T; dV = dM U^T, dU = V^T dM; dx += B dV B^T, dw = G^T dU G.
-docs/winograd.md derives the matrices. They belong to the points 0, 1, -1, 1/2, -2, whose rounding error is a third
-below that of the usual 0, 1, -1, 2, -2.
 
-Each transform below acts along one axis; a tile is transformed along its columns, then along its rows.
+The matrices belong to the points 0, 1, -1, 1/2, -2; docs/winograd.md derives them and measures their error. Below,
+`_bt`, `_g`, `_at` and their transposes `_b`, `_gt`, `_a` apply them along one axis, with common terms taken together
+and `three` (0 or 1) telling where the last point's column goes.
 """
 
 from __future__ import annotations
@@ -23,29 +24,6 @@ from kernels.gemm import gemm
 from kernels.threads import MACS, kernel, scratch, share
 
 f4 = np.float32
-
-BT = np.array([
-    [1, -3 / 2, -2, 3 / 2, 1, 0],
-    [0, -1, 1 / 2, 5 / 2, 1, 0],
-    [0, 1, -5 / 2, 1 / 2, 1, 0],
-    [0, -2, -1, 2, 1, 0],
-    [0, 1 / 2, -1, -1 / 2, 1, 0],
-    [0, 1, -3 / 2, -2, 3 / 2, 1],
-])  # fmt: skip
-G = np.array([
-    [1, 0, 0],
-    [1 / 3, 1 / 3, 1 / 3],
-    [-1 / 3, 1 / 3, -1 / 3],
-    [-16 / 15, -8 / 15, -4 / 15],
-    [1 / 15, -2 / 15, 4 / 15],
-    [0, 0, 1],
-])  # fmt: skip
-AT = np.array([
-    [1, 1, 1, 1, 1, 0],
-    [0, 1, -1, 1 / 2, -2, 0],
-    [0, 1, 1, 1 / 4, 4, 0],
-    [0, 1, -1, 1 / 8, -8, 1],
-])  # fmt: skip
 
 CHUNK = 1 << 23
 """Elements of V and M together that one round works on: 32 MB, about a last-level cache."""
@@ -102,11 +80,10 @@ def backward(
 def _tiling(N: int, rows: Array, cols: Array, m: int) -> tuple[Array, Array, int, int]:
     """Maps lengthened to whole tiles with zeros, the lines of tiles in the batch, and the tiles in a line."""
     down, across = (math.ceil((len(sources) + m - 6) / m) for sources in (rows, cols))
-    rows, cols = (
-        np.pad(sources, (0, m * (n - 1) + 6 - len(sources)), constant_values=-1)
-        for sources, n in ((rows, down), (cols, across))
-    )
-    return rows, cols, N * down, across
+    maps = [np.full(m * (n - 1) + 6, -1) for n in (down, across)]
+    for longer, sources in zip(maps, (rows, cols), strict=True):
+        longer[: len(sources)] = sources
+    return *maps, N * down, across
 
 
 def _rounds(lines: int, across: int, channels: int) -> list[tuple[int, int]]:

@@ -1,0 +1,185 @@
+"""The CPU's own promises: threads do not change the bits, BLAS gets its threads back, buffers do not leak into results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from kernels import threads
+from kernels.adam import cpu as adam
+from kernels.adam import reference as plain_adam
+from kernels.conv2d import cpu as conv2d
+from kernels.conv2d import reference
+from kernels.conv_transpose2d import cpu as conv_transpose2d
+from kernels.conv_transpose2d import reference as plain_transpose
+from kernels.instance_norm import cpu as instance_norm
+from kernels.instance_norm import reference as plain_norm
+from kernels.reflection_pad import cpu as reflection_pad
+from kernels.reflection_pad import reference as plain_pad
+
+rng = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def close(got, want, tolerance=5e-6):
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() <= tolerance * max(1, np.abs(want).max())
+
+
+CONVOLUTIONS = {
+    "stem": ((2, 9, 10, 3), (7, 7, 3, 18), dict(padding=3, padding_mode="reflect")),
+    "head": ((1, 9, 8, 18), (7, 7, 18, 3), dict(padding=3, padding_mode="reflect")),
+    "strided": ((2, 9, 8, 10), (3, 3, 10, 12), dict(stride=2, padding=1)),
+    "strided, reflected": ((1, 9, 9, 9), (3, 3, 9, 9), dict(stride=2, padding=1, padding_mode="reflect")),
+    "first of a discriminator": ((2, 11, 8, 3), (4, 4, 3, 16), dict(stride=2, padding=1)),
+    "last of a discriminator": ((2, 5, 6, 24), (4, 4, 24, 1), dict(padding=1)),
+    "few channels out, strided": ((1, 9, 11, 12), (3, 3, 12, 3), dict(stride=2, padding=1)),
+    "1x1": ((2, 3, 5, 9), (1, 1, 9, 12), {}),
+    "1x1, strided: some pixels meet no weight": ((1, 7, 6, 9), (1, 1, 9, 8), dict(stride=2)),
+    "stride beyond the kernel's half": ((1, 8, 7, 8), (3, 3, 8, 8), dict(stride=3, padding=1)),
+    "more patches than one block": ((1, 40, 44, 8), (3, 3, 8, 9), dict(stride=2, padding=1)),
+    "deeper than one product": ((1, 5, 5, 300), (4, 4, 300, 10), dict(stride=2, padding=1)),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_conv2d_agrees_with_float64(name):
+    shape, kernel, settings = CONVOLUTIONS[name]
+    x, w, b = normal(*shape), normal(*kernel), normal(kernel[3])
+    exact = [a.astype(np.float64) for a in (x, w, b)]
+    want = reference.forward(*exact, **settings)
+    close(conv2d.forward(x, w, b, **settings), want)
+    dy = normal(*want.shape)
+    gradients = conv2d.backward(dy, x, w, **settings)
+    for got, wanted in zip(gradients, reference.backward(dy.astype(np.float64), *exact[:2], **settings), strict=True):
+        close(got, wanted)
+
+
+@pytest.mark.parametrize("C, K, R, extra", [(8, 6, 3, 1), (10, 3, 4, 0), (3, 9, 4, 0)])
+def test_conv_transpose2d_agrees_with_float64(C, K, R, extra):
+    x, w, b = normal(2, 5, 4, C), normal(R, R, C, K), normal(K)
+    exact = [a.astype(np.float64) for a in (x, w, b)]
+    want = plain_transpose.forward(*exact, output_padding=extra)
+    close(conv_transpose2d.forward(x, w, b, output_padding=extra), want)
+    dy = normal(*want.shape)
+    wanted = plain_transpose.backward(dy.astype(np.float64), *exact[:2], output_padding=extra)
+    for got, exactly in zip(conv_transpose2d.backward(dy, x, w, output_padding=extra), wanted, strict=True):
+        close(got, exactly)
+
+
+@pytest.mark.parametrize("H, W, pad", [(2, 2, 1), (5, 4, 3), (3, 9, 2), (7, 7, 6)])
+def test_reflection_pad_and_its_adjoint(H, W, pad):
+    x, dy = normal(2, H, W, 3), normal(2, H + 2 * pad, W + 2 * pad, 3)
+    assert np.array_equal(reflection_pad.forward(x, pad=pad), plain_pad.forward(x, pad=pad))
+    close(reflection_pad.backward(dy, pad=pad), plain_pad.backward(dy, pad=pad))
+
+
+@pytest.mark.parametrize("mean", [0.0, 100.0, 1000.0])
+def test_instance_norm_survives_a_large_mean(mean):
+    x = normal(1, 32, 33, 5) + np.float32(mean)
+    y, _, rstd = instance_norm.forward(x)
+    want, _, wanted = plain_norm.forward(x.astype(np.float64))
+    close(rstd, wanted, 1e-6)
+    close(y, want, 1e-6 * max(1, mean))
+
+
+def test_a_constant_plane_gives_zeros():
+    y, _, rstd = instance_norm.forward(np.full((1, 9, 9, 2), 3.7, np.float32), eps=1e-5)
+    assert not y.any() and np.allclose(rstd, 1e-5**-0.5)
+
+
+def test_adam_agrees_with_its_reference_and_leaves_the_gradient_alone():
+    p, g, m, v = normal(7, 5), normal(5, 7).T, normal(7, 5), np.abs(normal(7, 5))
+    mine, theirs = ([a.copy() for a in (p, m, v)] for _ in range(2))
+    settings = dict(lr=1e-2, beta1=0.5, beta2=0.999, eps=1e-8, step=3)
+    before = g.copy()
+    adam.update([mine[0]], [g], [mine[1]], [mine[2]], **settings)
+    plain_adam.update([theirs[0]], [g], [theirs[1]], [theirs[2]], **settings)
+    assert np.array_equal(g, before)
+    for got, want in zip(mine, theirs, strict=True):
+        close(got, want, 1e-6)
+
+
+def everything() -> list[np.ndarray]:
+    """One result of each kind of kernel, large enough to be shared among threads."""
+    fixed = np.random.default_rng(1)
+    x, w, few = (fixed.standard_normal(s).astype(np.float32) for s in ((1, 48, 48, 32), (3, 3, 32, 32), (7, 7, 32, 3)))
+    results = [conv2d.forward(x, w, padding=1), conv2d.forward(x, few, padding=3, padding_mode="reflect")]
+    results += conv2d.backward(x, x, w, padding=1)
+    results += conv2d.backward(x[:, ::2, ::2], x, w, stride=2, padding=1)
+    results += [conv_transpose2d.forward(x, w), *instance_norm.forward(x, x, activation="relu")]
+    return [*results, instance_norm.backward(x, x, *instance_norm.forward(x)[1:])]
+
+
+def test_the_number_of_threads_does_not_change_one_bit(monkeypatch):
+    monkeypatch.setattr(threads, "GRAIN", 1)
+    results = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "COUNT", count)
+        results.append([a.tobytes() for a in everything()])
+    assert results[0] == results[1] == results[2]
+
+
+def test_blas_has_its_threads_back():
+    x, w = normal(1, 8, 8, 16), normal(3, 3, 16, 16)
+    with threadpool_limits(2, user_api="blas"):
+        counts = [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+        conv2d.forward(x, w)
+        with pytest.raises(ValueError, match="does not fit"):
+            conv2d.forward(x, w[:, :, :3])
+        assert [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"] == counts
+
+
+def test_results_are_not_buffers():
+    x, w = normal(1, 8, 8, 16), normal(3, 3, 16, 16)
+    first = conv2d.forward(x, w, padding=1)
+    kept = first.copy()
+    conv2d.forward(-x, w, padding=1)
+    assert np.array_equal(first, kept)
+
+
+def test_read_only_and_strided_arrays_are_taken():
+    x, w = normal(1, 16, 8, 16)[:, ::2], np.broadcast_to(normal(3, 3, 1, 16), (3, 3, 16, 16))
+    close(conv2d.forward(x, w), reference.forward(x, w))
+
+
+def test_many_threads_may_call_at_once():
+    x, w = normal(1, 16, 16, 16), normal(3, 3, 16, 16)
+    want, wrong = conv2d.forward(x, w), []
+
+    def call() -> None:
+        wrong.extend(i for i in range(20) if not np.array_equal(conv2d.forward(x, w), want))
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+def test_an_error_in_one_part_is_raised(monkeypatch):
+    monkeypatch.setattr(threads, "COUNT", 2)
+
+    def fails(first: int, last: int) -> None:
+        if first:
+            raise ZeroDivisionError(first)
+
+    with pytest.raises(ZeroDivisionError):
+        threads.share(fails, 2, 10 * threads.GRAIN)
+    done: list[int] = []
+    threads.share(lambda first, last: done.append(last - first), 2, 10 * threads.GRAIN)
+    assert sorted(done) == [1, 1]
+
+
+def test_numba_is_not_loaded_before_it_is_needed():
+    code = "import sys, kernels.dispatch, autograd, nn, train.cyclegan; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

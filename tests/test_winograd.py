@@ -1,0 +1,133 @@
+"""Winograd's convolution: the matrices themselves, every ragged size, and how exact it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kernels.conv2d import cpu, direct, reference, winograd
+
+POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
+
+
+def matrices(R: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """B^T, G and A^T for kernels of R taps, derived from the points (and infinity) as in docs/winograd.md."""
+    m = 7 - R
+    f = [np.prod([p - q for q in POINTS if q != p]) for p in POINTS]
+    bt = np.array([np.append(np.poly([q for q in POINTS if q != p])[::-1], 0) for p in POINTS] + [np.poly(POINTS)[::-1]])
+    g = np.array([[p**i / fp for i in range(R)] for p, fp in zip(POINTS, f, strict=True)] + [np.eye(R)[-1]])
+    at = np.hstack([np.array([[p**i for p in POINTS] for i in range(m)]), np.eye(m)[:, -1:]])
+    return bt, g, at
+
+
+@pytest.mark.parametrize("R", [3, 4])
+def test_the_code_applies_the_three_matrices(R):
+    bt, g, at = matrices(R)
+    short_tile, short_kernel = np.float32(7 - R == 3), np.float32(R == 3)
+    rng = np.random.default_rng(0)
+
+    def agrees(function, matrix, filled, *flag):
+        v = rng.standard_normal(matrix.shape[1]).astype(np.float32)
+        padded = [np.float32(x) for x in np.append(v, np.zeros(filled - len(v)))]
+        np.testing.assert_allclose(function.py_func(*padded, *flag)[: len(matrix)], matrix @ v, rtol=1e-5, atol=1e-5)
+
+    agrees(winograd._bt, bt, 6)
+    agrees(winograd._b, bt.T, 6)
+    agrees(winograd._at, at, 6, short_tile)
+    agrees(winograd._a, at.T, 4, short_tile)
+    agrees(winograd._g, g, 4, short_kernel)
+    agrees(winograd._gt, g.T, 6, short_kernel)
+
+
+@pytest.mark.parametrize("R", [3, 4])
+def test_the_matrices_make_a_convolution(R):
+    bt, g, at = matrices(R)
+    rng = np.random.default_rng(1)
+    d, w = rng.standard_normal(6), rng.standard_normal(R)
+    np.testing.assert_allclose(at @ ((g @ w) * (bt @ d)), np.convolve(d, w[::-1], "valid"), rtol=1e-12)
+
+
+def case(N, H, W, C, K, R, padding, mode, mean=0.0, seed=0):
+    """x, w, dy in float32, and the settings."""
+    rng = np.random.default_rng(seed)
+    x = (rng.standard_normal((N, H, W, C)) + mean).astype(np.float32)
+    w = rng.standard_normal((R, R, C, K)).astype(np.float32)
+    dy = rng.standard_normal((N, H + 2 * padding - R + 1, W + 2 * padding - R + 1, K)).astype(np.float32)
+    return x, w, dy, dict(padding=padding, padding_mode=mode)
+
+
+def truth(x, w, dy, settings):
+    """y, dx, dw in float64."""
+    x, w, dy = (a.astype(np.float64) for a in (x, w, dy))
+    dx, dw, _ = reference.backward(dy, x, w, need=(True, True, False), **settings)
+    return reference.forward(x, w, **settings), dx, dw
+
+
+def fast(x, w, dy, settings):
+    """y, dx, dw by winograd.py, which is seen to be what runs."""
+    assert cpu.suits_winograd(w, 1, settings["padding"])
+    dx, dw, _ = cpu.backward(dy, x, w, need=(True, True, False), **settings)
+    return cpu.forward(x, w, **settings), dx, dw
+
+
+def rms(error, scale):
+    return np.sqrt(np.mean(error**2)) / np.sqrt(np.mean(scale**2))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 2, 2, 16, 16, 3, 1, "reflect"),
+        (1, 3, 4, 17, 20, 3, 1, "zeros"),
+        (2, 5, 6, 16, 18, 3, 1, "reflect"),
+        (2, 8, 9, 33, 16, 3, 1, "reflect"),
+        (1, 4, 11, 16, 16, 3, 0, "zeros"),
+        (3, 1, 7, 16, 16, 3, 1, "zeros"),
+        (2, 4, 5, 16, 20, 4, 1, "zeros"),
+        (1, 7, 8, 18, 17, 4, 1, "reflect"),
+        (2, 6, 9, 16, 16, 4, 0, "zeros"),
+    ],
+)
+def test_every_ragged_size_agrees_with_float64(shape):
+    inputs = case(*shape)
+    for name, got, want in zip(("y", "dx", "dw"), fast(*inputs), truth(*inputs), strict=True):
+        assert got.shape == want.shape and rms(got - want, want) < 3e-6, name
+
+
+def test_a_round_ends_between_any_two_lines_of_tiles(monkeypatch):
+    inputs = case(2, 13, 9, 16, 17, 3, 1, "reflect")
+    once = fast(*inputs)
+    monkeypatch.setattr(winograd, "CHUNK", 36 * 3 * 33)  # one line of three tiles in each round
+    for got, want in zip(fast(*inputs), once, strict=True):
+        assert rms(got - want, want) < 1e-6
+
+
+def test_error_is_a_few_times_that_of_float32():
+    x, w, dy, settings = case(1, 24, 24, 64, 64, 3, 1, "reflect")
+    exact = truth(x, w, dy, settings)
+    plain = reference.forward(x, w, **settings), *reference.backward(dy, x, w, **settings)[:2]
+    for name, got, float32, want in zip(("y", "dx", "dw"), fast(x, w, dy, settings), plain, exact, strict=True):
+        assert rms(got - want, want) < 12 * rms(float32 - want, want), name
+
+
+def test_a_large_mean_costs_no_more_than_its_own_rounding():
+    inputs = case(1, 16, 16, 32, 32, 3, 1, "reflect", mean=100.0)
+    for got, want in zip(fast(*inputs), truth(*inputs), strict=True):
+        assert rms(got - want, want) < 1e-5
+
+
+def test_nan_is_not_lost():
+    x, w, dy, settings = case(1, 8, 8, 16, 16, 3, 1, "reflect")
+    x[0, 4, 4, 3] = np.nan
+    y, dx, dw = fast(x, w, dy, settings)
+    assert np.isnan(y[0, 3:6, 3:6]).all() and np.isnan(dw[:, :, 3]).all() and np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("C, K, stride", [(15, 32, 1), (32, 3, 1), (32, 32, 2)])
+def test_other_convolutions_go_elsewhere(C, K, stride):
+    assert not cpu.suits_winograd(np.zeros((3, 3, C, K), np.float32), stride, 1)
+
+
+def test_sources_mirror_or_leave_out():
+    assert direct.sources(4, 1, "zeros").tolist() == [-1, 0, 1, 2, 3, -1]
+    assert direct.sources(4, 3, "reflect").tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
