@@ -102,8 +102,8 @@ launch by launch without running it; every kernel compiled by Triton {triton} fo
 Bytes count every array of a launch once; what is read again is taken to come from the L2 cache. Waves: programs over those
 that all multiprocessors hold at a time. Predicted time: for every launch the longer of FLOPs over peak and bytes over
 bandwidth; times the busiest multiprocessor's share over the average; plus a gap for each launch. Real kernels do not reach
-the peak. Loads and stores: bytes for each thread x instructions. PyTorch's numbers were
-measured beforehand, not by this program."""
+the peak. Loads and stores: bytes for each thread x instructions. PyTorch's numbers were measured beforehand, not by this
+program."""
 
 
 def _place(kind: str) -> str:

@@ -19,8 +19,7 @@ SYMBOL = "palindrome_sgemm"
 llvmlite.binding.add_symbol(SYMBOL, get_cython_function_address("scipy.linalg.cython_blas", "sgemm"))
 
 
-@intrinsic
-def gemm(context: Any, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
+def _gemm(context, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc):
     """c = op(a) @ op(b) + beta * c in float32, op(a) [m,k], op(b) [k,n], c [m,n], rows lda, ldb, ldc elements apart.
 
     a, b, c are float32 arrays of any number of axes, of which the first element and the given distances count.
@@ -30,7 +29,7 @@ def gemm(context: Any, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, 
         raise TypeError(f"gemm: wanted float32 arrays, got {a}, {b}, {c}")
     signature = types.void(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc)
 
-    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):
         types_of = dict(zip(NAMES, signature.args, strict=True))
         values = dict(zip(NAMES, arguments, strict=True))
 
@@ -68,3 +67,5 @@ def gemm(context: Any, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, 
 
 NAMES = ("transpose_a", "transpose_b", "m", "n", "k", "a", "lda", "b", "ldb", "beta", "c", "ldc")
 CHAR, INT, FLOAT = ir.IntType(8), ir.IntType(32), ir.FloatType()
+
+gemm: Any = intrinsic(_gemm)

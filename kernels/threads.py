@@ -72,7 +72,7 @@ def _serve(tasks: queue.SimpleQueue[Any], done: queue.SimpleQueue[Any]) -> None:
         problem = None
         try:
             function(first, last, *args)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  whatever it is, the caller raises it
             problem = error
         del function, args  # or the arrays would live until the next task
         done.put(problem)

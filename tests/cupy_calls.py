@@ -18,7 +18,9 @@ import cupy
 import numpy as np
 
 NAMES = {"cupy", "xp"}  # what the product calls the array library
-RETURNS = {"cuda.get_current_stream": "cuda.Stream", "get_default_memory_pool": "cuda.MemoryPool"}
+OTHERS = {"np", "tl", "ops()"}  # what has functions of the same names
+# A thing of the kind that a function returns.
+RETURNS = {"cuda.get_current_stream": "cuda.Stream.null", "get_default_memory_pool": "_default_memory_pool"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def signature(function: Callable) -> inspect.Signature:
     parts = [part.strip() for part in told[1].split(",")]
     # "int device_id=-1" -> "device_id=None": neither C types nor values matter here.
     names = [re.sub(r"^(?:\w+ )*([*\w/]+)=.*", r"\1=None", re.sub(r"^(?:\w+ )+(?=\w+$)", "", part)) for part in parts]
-    return inspect.signature(eval(f"lambda {', '.join(names)}: None"))
+    bound = names[:1] == ["self"] and getattr(function, "__self__", None) is not None
+    return inspect.signature(eval(f"lambda {', '.join(names[bound:])}: None"))
 
 
 def uses(tree: ast.AST, methods: bool) -> Iterator[Use]:
@@ -79,11 +82,12 @@ def uses(tree: ast.AST, methods: bool) -> Iterator[Use]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
             continue
-        name, extra = name_of(node), 0
-        if name is None and methods and node.attr in dir(np.ndarray) and not is_numpy(node.value):
-            name, extra = f"ndarray.{node.attr}", 1  # self
+        name = name_of(node)
+        if name is None and methods and node.attr in dir(np.ndarray) and ast.unparse(node.value) not in OTHERS:
+            name = f"ndarray.{node.attr}"
         if not name:
             continue
+        extra = is_class(name.rpartition(".")[0])  # for self
         call = called.get(id(node))
         if call is None:
             yield Use(name, node.lineno)
@@ -103,13 +107,16 @@ def name_of(node: ast.AST) -> str | None:
         owner = name_of(node.value)
         return None if owner is None else f"{owner}.{node.attr}".lstrip(".")
     if isinstance(node, ast.Call):
-        if ast.unparse(node.func).endswith(("xp_of", "import_module")):
-            return "" if "import_module" not in ast.unparse(node.func) or "cupy" in ast.unparse(node) else None
+        if ast.unparse(node.func).endswith("xp_of") or ast.unparse(node).endswith("import_module('cupy')"):
+            return ""
         maker = name_of(node.func)
-        return RETURNS.get(maker, maker if maker[:1] and isinstance(find(maker), type) else None) if maker else None
+        return RETURNS.get(maker, maker if is_class(maker) else None) if maker else None
     return "" if ast.unparse(node) == "sys.modules['cupy']" else None
 
 
-def is_numpy(node: ast.AST) -> bool:
-    """Whether an expression is NumPy itself, as in `np.resize`."""
-    return isinstance(node, ast.Name) and node.id == "np"
+def is_class(name: str) -> bool:
+    """Whether `cupy.<name>` is a class."""
+    try:
+        return isinstance(find(name), type)
+    except AttributeError:
+        return False

@@ -94,8 +94,8 @@ def _operator(name: str) -> Callable:
     return apply
 
 
-BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
-COMPARED = "lt le eq ne gt ge neg pos abs invert".split()
+BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"]
+COMPARED = ["lt", "le", "eq", "ne", "gt", "ge", "neg", "pos", "abs", "invert"]
 for _name in [*COMPARED, *(prefix + name for name in BINARY for prefix in ("", "r", "i"))]:
     if hasattr(cupy.ndarray, f"__{_name}__"):
         setattr(Array, f"__{_name}__", _operator(f"__{_name}__"))

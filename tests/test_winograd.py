@@ -14,7 +14,9 @@ def matrices(R: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B^T, G and A^T for kernels of R taps, derived from the points (and infinity) as in docs/winograd.md."""
     m = 7 - R
     f = [np.prod([p - q for q in POINTS if q != p]) for p in POINTS]
-    bt = np.array([np.append(np.poly([q for q in POINTS if q != p])[::-1], 0) for p in POINTS] + [np.poly(POINTS)[::-1]])
+    bt = np.array(
+        [np.append(np.poly([q for q in POINTS if q != p])[::-1], 0) for p in POINTS] + [np.poly(POINTS)[::-1]]
+    )
     g = np.array([[p**i / fp for i in range(R)] for p, fp in zip(POINTS, f, strict=True)] + [np.eye(R)[-1]])
     at = np.hstack([np.array([[p**i for p in POINTS] for i in range(m)]), np.eye(m)[:, -1:]])
     return bt, g, at

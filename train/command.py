@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernels.device import get_device
+from kernels.device import Device, get_device
+from kernels.memory import peak_bytes, size_text
 from train import checkpoint
 from train.config import Config
 from train.cyclegan import CycleGAN
@@ -33,8 +34,7 @@ def run_command(
         print(f"error: {error}", file=sys.stderr)
         return 2
     except MemoryError as error:
-        mend = "a smaller --crop_size, --batch_size, --ngf or --ndf needs less"
-        print(f"error: out of memory ({error}); {mend}", file=sys.stderr)
+        print(f"error: {out_of_memory(error)}", file=sys.stderr)
         return 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -109,6 +109,20 @@ def resolve(config: Config) -> Config:
         raise UserError(str(error)) from error
 
 
+def out_of_memory(error: MemoryError) -> UserError:
+    """What was asked for, how much was held, and the options that need less. NumPy and CuPy raise the same error."""
+    on_gpu = type(error).__module__.startswith("cupy")
+    peak = peak_bytes(Device("cuda" if on_gpu else "cpu"))
+    asked = str(error).rstrip(".") or "an array could not be made"
+    return UserError(
+        f"out of memory on {'the GPU' if on_gpu else 'this machine'}: {asked}"
+        + (f"; at most {size_text(peak)} were held" if peak else "")
+        + ". A smaller --crop_size needs much less (half the side, a quarter of the memory); so do --batch_size 1, "
+        + ("--precision bf16, " if on_gpu else "")
+        + "a smaller --ngf or --ndf, and, somewhat, fewer --n_blocks"
+    )
+
+
 def introduce(run: Run) -> None:
     """What is about to happen."""
     c = run.config
@@ -129,7 +143,9 @@ def farewell(run: Run) -> int:
         )
         return 128 + run.signal
     scores = run.finish()
-    print(f"\n{run.total} steps done, {run.seconds:.0f} s of training.")
+    peak = peak_bytes(run.model.device)
+    held = f", at most {size_text(peak)} of memory" if peak else ""
+    print(f"\n{run.total} steps done, {run.seconds:.0f} s of training{held}.")
     for title, table in (scores or {}).items():
         print(f"\n{format_scores(table, title)}")
     if scores:

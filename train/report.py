@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from kernels.memory import size_text
 from train.charts import cards, column
 from train.checkpoint import write_atomically
 from train.config import Config
@@ -37,13 +38,14 @@ def write_report(
     samples: Sequence[tuple[int, Path]] = (),
     state: str = "running",
     total: int = 0,
+    peak: int | None = None,
 ) -> Path:
     """Write `run_dir/report.html` and return its path; call it as often as you like.
 
     `history` holds the records of metrics.jsonl, `config` the settings as a dict, `scores` what `paired_scores` gave
     under a title per direction ("A → B"). `samples` are the steps and files of the sample grids, oldest first; at most
     twelve, spread evenly, are embedded. `state` is "running", "finished" or "interrupted", `total` the steps of the
-    whole run. Raises `UserError` if the disk refuses.
+    whole run, `peak` the most memory held, in bytes. Raises `UserError` if the disk refuses.
     """
     step = int(history[-1]["step"]) if history else 0
     name = str(config.get("name") or Path(run_dir).name)
@@ -52,7 +54,7 @@ def write_report(
         state=escape(state),
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",
         fraction=f"{step / total:.4f}" if total else "0",
-        facts=_facts(history, total - step if state == "running" else 0),
+        facts=_facts(history, total - step if state == "running" else 0, peak),
         advice=_advice(name, config) if state == "interrupted" else "",
         samples=_samples(samples),
         scores=_scores(scores or {}),
@@ -64,7 +66,7 @@ def write_report(
     return path
 
 
-def _facts(history: Records, left: int) -> str:
+def _facts(history: Records, left: int, peak: int | None) -> str:
     seconds, wait = column(history, "seconds"), column(history, "wait")
     spent = float(np.nansum(seconds))
     facts = {}
@@ -75,6 +77,8 @@ def _facts(history: Records, left: int) -> str:
             facts["Time left, about"] = _duration(left * recent)
         if np.isfinite(wait).any():
             facts["Waiting for images"] = f"{float(np.nansum(wait)) / spent:.1%}"
+    if peak:
+        facts["Most memory held"] = size_text(peak)
     if history and "epoch" in history[-1]:
         facts["Epoch"] = str(history[-1]["epoch"])
     return "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())

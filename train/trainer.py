@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels.memory import peak_bytes
 from train import checkpoint
 from train.config import Config
 from train.cyclegan import CycleGAN
@@ -215,6 +216,7 @@ class Run:
             samples=[(int(file.stem.removeprefix("step_")), file) for file in files],
             state=self.state,
             total=self.total,
+            peak=peak_bytes(self.model.device),
         )
 
     def finish(self) -> dict[str, Scores] | None:

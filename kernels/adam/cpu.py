@@ -37,7 +37,7 @@ def update(
 
 
 @kernel
-def _update(first, last, p, g, m, v, rate, weight1, weight2, unbias, eps):  # type: ignore[no-untyped-def]
+def _update(first, last, p, g, m, v, rate, weight1, weight2, unbias, eps):
     for i in range(first, last):
         m[i] += weight1 * (g[i] - m[i])
         v[i] += weight2 * (g[i] * g[i] - v[i])

@@ -116,7 +116,7 @@ def _planes(x: Array, rows: Array, cols: Array) -> Array:
 
 
 @kernel
-def _plane(first, last, x, rows, cols, planes):  # type: ignore[no-untyped-def]
+def _plane(first, last, x, rows, cols, planes):
     for line in range(first, last):
         n, i = line // rows.size, line % rows.size
         for c in range(x.shape[3]):
@@ -125,7 +125,7 @@ def _plane(first, last, x, rows, cols, planes):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _plane_patches(m, count, P, Q, r, group, S, planes, stride, buffer):  # type: ignore[no-untyped-def]
+def _plane_patches(m, count, P, Q, r, group, S, planes, stride, buffer):
     """The same as `_patches` from planes -> buffer [group,S,C,count]"""
     k = 0
     while k < count:  # as many pixels as are left of a row
@@ -146,7 +146,7 @@ def _plane_patches(m, count, P, Q, r, group, S, planes, stride, buffer):  # type
 
 
 @kernel
-def _patches(m, count, P, Q, r, group, S, x, rows, cols, stride, buffer):  # type: ignore[no-untyped-def]
+def _patches(m, count, P, Q, r, group, S, x, rows, cols, stride, buffer):
     """Rows r .. r+group of the patches of output pixels m .. m+count, side by side -> buffer [count,group,S,C]"""
     C = x.shape[3]
     for k in range(count):
@@ -168,7 +168,7 @@ def _patches(m, count, P, Q, r, group, S, x, rows, cols, stride, buffer):  # typ
 
 
 @kernel
-def _gather(first, last, size, group, S, planar, x, w, b, rows, cols, stride, out, P, Q, start, step):  # type: ignore[no-untyped-def]
+def _gather(first, last, size, group, S, planar, x, w, b, rows, cols, stride, out, P, Q, start, step):
     """Each task makes `size` output pixels."""
     C, K = x.shape[1] if planar else x.shape[3], w.shape[1]
     R = w.shape[0] // (S * C)
@@ -194,7 +194,7 @@ def _gather(first, last, size, group, S, planar, x, w, b, rows, cols, stride, ou
 
 
 @kernel
-def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, step):  # type: ignore[no-untyped-def]
+def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, step):
     """Few output channels: first every pixel times all taps, [R*S*K,C] x [C,pixels], then the taps added where they belong.
 
     w [R,S,K,C]. Each task makes `lines` rows of the output.
@@ -217,7 +217,7 @@ def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, st
             gemm(0, 1, R * S * K, columns, C, w, C, line, C, 0, products, columns)
             for r in range(R):
                 p = (i - r) // stride
-                if (i - r) % stride == 0 and top <= p and p < bottom:
+                if (i - r) % stride == 0 and top <= p < bottom:
                     for s in range(S):
                         for k in range(K):
                             if stride == 1:
@@ -233,7 +233,7 @@ def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, st
 
 
 @kernel
-def _patch_products(first, last, splits, group, planar, x, dy, size, rows, cols, stride, partial):  # type: ignore[no-untyped-def]
+def _patch_products(first, last, splits, group, planar, x, dy, size, rows, cols, stride, partial):
     """Each task sums patches^T @ dy over its share of the pixels, for `group` rows of the kernel."""
     (_, R, S, C, K), pixels = partial.shape, dy.shape[0]
     buffer = np.empty(2 * BLOCK * group * S * C, f4)

@@ -34,7 +34,7 @@ def forward(x: Array, w: Array, rows: Array, cols: Array) -> Array:
 
     rows, cols: for every row (column) of the padded picture, P+R-1 (Q+R-1) of them, its source in x or -1 for zero.
     """
-    N, C, K = x.shape[0], *w.shape[2:]
+    N, (C, K) = len(x), w.shape[2:]
     m = 7 - len(w)  # the side of a tile
     y = np.empty((N, len(rows) + m - 6, len(cols) + m - 6, K), f4)
     rows, cols, lines, across = _tiling(N, rows, cols, m)
@@ -52,7 +52,7 @@ def backward(
     dy: Array, x: Array, w: Array, rows: Array, cols: Array, need: tuple[bool, bool]
 ) -> tuple[Array | None, Array | None]:
     """dy [N,P,Q,K] and what forward had -> (dx, dw), None where not in `need`."""
-    N, C, K = x.shape[0], *w.shape[2:]
+    N, (C, K) = len(x), w.shape[2:]
     m = 7 - len(w)
     rows, cols, lines, across = _tiling(N, rows, cols, m)
     dx = np.zeros(x.shape, f4) if need[0] else None
@@ -83,7 +83,7 @@ def _tiling(N: int, rows: Array, cols: Array, m: int) -> tuple[Array, Array, int
     maps = [np.full(m * (n - 1) + 6, -1) for n in (down, across)]
     for longer, sources in zip(maps, (rows, cols), strict=True):
         longer[: len(sources)] = sources
-    return *maps, N * down, across
+    return maps[0], maps[1], N * down, across
 
 
 def _rounds(lines: int, across: int, channels: int) -> list[tuple[int, int]]:
@@ -110,7 +110,7 @@ def _products(transpose_a: int, transpose_b: int, m: int, n: int, k: int, A: Arr
 
 
 @kernel
-def _bt(d0, d1, d2, d3, d4, d5):  # type: ignore[no-untyped-def]
+def _bt(d0, d1, d2, d3, d4, d5):
     p, q = d3 - d1, d4 - d2
     return (
         d0 + f4(1.5) * p - f4(2) * d2 + d4,
@@ -123,7 +123,7 @@ def _bt(d0, d1, d2, d3, d4, d5):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _b(v0, v1, v2, v3, v4, v5):  # type: ignore[no-untyped-def]
+def _b(v0, v1, v2, v3, v4, v5):
     return (
         v0,
         v2 - v1 - f4(1.5) * v0 - f4(2) * v3 + f4(0.5) * v4 + v5,
@@ -135,7 +135,7 @@ def _b(v0, v1, v2, v3, v4, v5):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _at(m0, m1, m2, m3, m4, m5, three):  # type: ignore[no-untyped-def]
+def _at(m0, m1, m2, m3, m4, m5, three):
     p, q = m1 + m2, m1 - m2
     return (
         m0 + p + m3 + m4,
@@ -146,7 +146,7 @@ def _at(m0, m1, m2, m3, m4, m5, three):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _a(y0, y1, y2, y3, three):  # type: ignore[no-untyped-def]
+def _a(y0, y1, y2, y3, three):
     p, q = y0 + y2, y1 + y3
     return (
         y0,
@@ -159,7 +159,7 @@ def _a(y0, y1, y2, y3, three):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _g(w0, w1, w2, w3, three):  # type: ignore[no-untyped-def]
+def _g(w0, w1, w2, w3, three):
     p, q = w0 + w2, w1 + w3
     return (
         w0,
@@ -172,7 +172,7 @@ def _g(w0, w1, w2, w3, three):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gt(g0, g1, g2, g3, g4, g5, three):  # type: ignore[no-untyped-def]
+def _gt(g0, g1, g2, g3, g4, g5, three):
     p, q = f4(1 / 3) * (g1 - g2), f4(1 / 3) * (g1 + g2)
     return (
         g0 + p - f4(16 / 15) * g3 + f4(1 / 15) * g4,
@@ -186,7 +186,7 @@ def _gt(g0, g1, g2, g3, g4, g5, three):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _input(first, last, base, x, V, rows, cols, m):  # type: ignore[no-untyped-def]
+def _input(first, last, base, x, V, rows, cols, m):
     """V = B^T d B"""
     C, across, down = x.shape[3], (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d = np.empty((6, 6, C), f4)
@@ -217,7 +217,7 @@ def _input(first, last, base, x, V, rows, cols, m):  # type: ignore[no-untyped-d
 
 
 @kernel
-def _input_adjoint(first, last, base, parity, dx, V, rows, cols, m):  # type: ignore[no-untyped-def]
+def _input_adjoint(first, last, base, parity, dx, V, rows, cols, m):
     """dx += B dV B^T"""
     C, across, down = dx.shape[3], (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d = np.empty((6, 6, C), f4)
@@ -244,7 +244,7 @@ def _input_adjoint(first, last, base, parity, dx, V, rows, cols, m):  # type: ig
 
 
 @kernel
-def _output(first, last, base, y, M, rows, cols, m):  # type: ignore[no-untyped-def]
+def _output(first, last, base, y, M, rows, cols, m):
     """Y = A^T M A; what lies beyond the picture is dropped"""
     (_, P, Q, K), across, down = y.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d, three = np.empty((4, 6, K), f4), f4(m == 3)
@@ -269,7 +269,7 @@ def _output(first, last, base, y, M, rows, cols, m):  # type: ignore[no-untyped-
 
 
 @kernel
-def _output_adjoint(first, last, base, dy, M, rows, cols, m):  # type: ignore[no-untyped-def]
+def _output_adjoint(first, last, base, dy, M, rows, cols, m):
     """dM = A dY A^T"""
     (_, P, Q, K), across, down = dy.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d, three = np.empty((6, 4, K), f4), f4(m == 3)
@@ -300,7 +300,7 @@ def _output_adjoint(first, last, base, dy, M, rows, cols, m):  # type: ignore[no
 
 
 @kernel
-def _weight(first, last, w, U):  # type: ignore[no-untyped-def]
+def _weight(first, last, w, U):
     """U = G w G^T for the input channels first..last"""
     R, K = w.shape[0], w.shape[3]
     v, d, three = np.zeros((4, 4, K), f4), np.empty((6, 4, K), f4), f4(R == 3)
@@ -322,7 +322,7 @@ def _weight(first, last, w, U):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _weight_adjoint(first, last, dw, U):  # type: ignore[no-untyped-def]
+def _weight_adjoint(first, last, dw, U):
     """dw = G^T dU G for the input channels first..last"""
     R, K = dw.shape[0], dw.shape[3]
     d, three = np.empty((4, 6, K), f4), f4(R == 3)
@@ -343,6 +343,6 @@ def _weight_adjoint(first, last, dw, U):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _product(first, last, transpose_a, transpose_b, m, n, k, A, B, out, beta):  # type: ignore[no-untyped-def]
+def _product(first, last, transpose_a, transpose_b, m, n, k, A, B, out, beta):
     for i in range(first, last):
         gemm(transpose_a, transpose_b, m, n, k, A[i], A.shape[2], B[i], B.shape[2], beta, out[i], n)

@@ -41,6 +41,6 @@ def backward(
     **norm: Any,
 ) -> tuple[Array | None, Array | None]:
     dz = instance_norm.backward(dout, z, mean, rstd, **{"activation": "relu", **norm})
-    geometry = {"stride": stride, "padding": padding, "padding_mode": padding_mode}
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding, "padding_mode": padding_mode}
     dx, dw, _ = conv2d.backward(dz, x, w, **geometry, need=(*need, False))
     return dx, dw

@@ -70,7 +70,7 @@ def _slabs(x: Array) -> tuple[int, int, int]:
 
 
 @kernel
-def _moments(first, last, x, means, squares):  # type: ignore[no-untyped-def]
+def _moments(first, last, x, means, squares):
     """Mean and M2 [N,slabs,C] of each slab of x [N,pixels,C]"""
     slabs, C = means.shape[1:]
     for i in range(first, last):
@@ -91,7 +91,7 @@ def _moments(first, last, x, means, squares):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _merge(means, squares, pixels, eps, mean, rstd):  # type: ignore[no-untyped-def]
+def _merge(means, squares, pixels, eps, mean, rstd):
     N, slabs, C = means.shape
     for n in range(N):
         for c in range(C):
@@ -106,7 +106,7 @@ def _merge(means, squares, pixels, eps, mean, rstd):  # type: ignore[no-untyped-
 
 
 @kernel
-def _normalise(first, last, slabs, x, skip, has_skip, mean, rstd, slope, y):  # type: ignore[no-untyped-def]
+def _normalise(first, last, slabs, x, skip, has_skip, mean, rstd, slope, y):
     pixels, C = x.shape[1:]
     for i in range(first, last):
         n, slab = i // slabs, i % slabs
@@ -120,7 +120,7 @@ def _normalise(first, last, slabs, x, skip, has_skip, mean, rstd, slope, y):  # 
 
 
 @kernel
-def _sums(first, last, dy, x, mean, rstd, slope, sums, alongs):  # type: ignore[no-untyped-def]
+def _sums(first, last, dy, x, mean, rstd, slope, sums, alongs):
     """Per slab, the sum of g = act'(x_hat) dy and of g x_hat"""
     slabs, C = sums.shape[1:]
     pixels = x.shape[1]
@@ -138,7 +138,7 @@ def _sums(first, last, dy, x, mean, rstd, slope, sums, alongs):  # type: ignore[
 
 
 @kernel
-def _gradient(first, last, slabs, dy, x, mean, rstd, slope, total, along, dx):  # type: ignore[no-untyped-def]
+def _gradient(first, last, slabs, dy, x, mean, rstd, slope, total, along, dx):
     """dx = rstd (g - mean(g) - x_hat mean(g x_hat))"""
     pixels, C = x.shape[1:]
     for i in range(first, last):

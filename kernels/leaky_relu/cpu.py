@@ -26,6 +26,6 @@ def _scaled(x: Array, sign: Array, slope: float) -> Array:
 
 
 @kernel
-def _scale(first, last, x, sign, slope, y):  # type: ignore[no-untyped-def]
+def _scale(first, last, x, sign, slope, y):
     for i in range(first, last):
         y[i] = x[i] if sign[i] > 0 else x[i] * slope

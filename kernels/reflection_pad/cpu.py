@@ -32,7 +32,7 @@ def backward(dy: Array, *, pad: int) -> Array:
 
 
 @kernel
-def _mirror(first, last, x, pad, y):  # type: ignore[no-untyped-def]
+def _mirror(first, last, x, pad, y):
     (_, H, W, C), lines = x.shape, y.shape[1]
     for line in range(first, last):
         n, i = line // lines, abs(line % lines - pad)
@@ -45,7 +45,7 @@ def _mirror(first, last, x, pad, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fold(first, last, dy, pad, dx):  # type: ignore[no-untyped-def]
+def _fold(first, last, dy, pad, dx):
     _, H, W, C = dx.shape
     for line in range(first, last):
         n, i = line // H, line % H
