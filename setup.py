@@ -37,6 +37,7 @@ setup(
             "types-tqdm",  # tqdm's types, for mypy
             "triton>=3.6,<3.10",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
             "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
+            "cupy-cuda13x>=14",  # imports without a GPU, so that every call of ours is checked against the real thing
         ],
         "bench": ["torch==2.13.0", "onnx>=1.16", "onnxruntime>=1.18"],  # the peers that benchmarks race against
         # CuPy: arrays, streams and graphs on the GPU. Triton: the language of our kernels.

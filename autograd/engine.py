@@ -6,9 +6,10 @@ import contextlib
 import heapq
 import threading
 
-from autograd.function import Function
+from autograd.function import Function, one
 from autograd.tensor import Tensor
 from kernels.device import Array, xp_of
+from kernels.dispatch import implementation
 
 _state = threading.local()
 
@@ -39,22 +40,23 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
     if grad is None:
         if tensor.size != 1:
             raise ValueError(f"backward: a tensor of shape {tensor.shape} needs an upstream gradient of that shape")
-        grad = xp_of(tensor.data).ones_like(tensor.data)
-    grad = tensor.device.asarray(grad, dtype=tensor.dtype)
+        grad = xp_of(tensor.data).ones_like(tensor.data) if tensor.shape else one(tensor.device, tensor.dtype)
+    else:
+        grad = tensor.device.asarray(grad, dtype=tensor.dtype)
     if grad.shape != tensor.shape:
         raise ValueError(f"backward: upstream gradient {grad.shape} does not fit the tensor {tensor.shape}")
 
     ready: list[tuple[int, Function]] = []  # a heap, youngest first
     pending: dict[Function, Array] = {}  # gradients of node outputs so far
+    arrived: dict[Tensor, list[Array]] = {}  # gradients of leaves, to be summed together at the end
+    add = implementation("add", tensor.device)
 
     def give(receiver: Tensor, g: Array) -> None:
         node = receiver.creator
         if node is None:
-            g = g if receiver.grad is None else receiver.grad + g
-            # Arrays, not the scalars that sums give; an op may mix precisions, but each leaf keeps its own.
-            receiver.grad = receiver.device.asarray(g, dtype=receiver.dtype)
+            arrived.setdefault(receiver, [] if receiver.grad is None else [receiver.grad]).append(g)
         elif node in pending:
-            pending[node] = pending[node] + g  # never in place: somebody else may hold the first array
+            pending[node] = add.forward(pending[node], g)  # never in place: somebody else may hold the first array
         else:
             pending[node] = g
             heapq.heappush(ready, (-node.serial, node))
@@ -76,6 +78,10 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
             if receiver is not None and receiver.requires_grad and shape is not None:
                 give(receiver, unbroadcast(node.name, g, shape))
         node.release()
+    # An op may mix precisions, but each leaf keeps its own.
+    totals = add.totals(list(arrived.values()), [leaf.dtype for leaf in arrived])
+    for leaf, total in zip(arrived, totals, strict=True):
+        leaf.grad = total
 
 
 def unbroadcast(op: str, grad: Array, shape: tuple[int, ...]) -> Array:

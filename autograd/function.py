@@ -7,6 +7,8 @@ import weakref
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
 from kernels.dispatch import implementation
@@ -91,6 +93,24 @@ class Function:
     def release(self) -> None:
         """Let go of everything the node holds."""
         self.inputs, self.saved, self.versions = None, (), []
+
+
+_ones: dict[tuple[str, str], Array] = {}
+
+
+def one(device: Device, dtype: Any) -> Array:
+    """The number 1 that `backward` starts from: always the same array, so that ops can know it without reading it."""
+    key = device.name, str(dtype)
+    if key not in _ones:
+        _ones[key] = device.xp.ones((), dtype)
+        if device.xp is np:
+            _ones[key].flags.writeable = False
+    return _ones[key]
+
+
+def is_one(array: Array) -> bool:
+    """Whether this is that array."""
+    return any(array is known for known in _ones.values())
 
 
 def common_device(op: str, inputs: tuple[Tensor | None, ...]) -> Device:

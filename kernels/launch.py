@@ -117,8 +117,8 @@ def launch(
         return
     pointers = [Pointer(a) if _is_array(a) else a for a in arguments]
     if all(isinstance(a, np.ndarray) for a in arrays):
-        programs = hooks.order(itertools.product(*map(range, grid)))
-        importlib.import_module("kernels.interpreter").run(kernel, programs, grid, pointers, constexprs)
+        run = importlib.import_module("kernels.interpreter").run
+        hooks.perform(lambda: run(kernel, hooks.order(itertools.product(*map(range, grid))), grid, pointers, constexprs))
     else:
         use_cupy()
         kernel[grid](*pointers, **constexprs, **options)
@@ -151,12 +151,31 @@ def contiguous(*arrays: Array) -> tuple[Array, ...]:
     return tuple(a if a is None or a.flags.c_contiguous else xp_of(a).ascontiguousarray(a) for a in arrays)
 
 
+def upload(xp: Any, host: np.ndarray) -> Array:
+    """A constant that kernels read, on the device. While a graph is captured the copy is made beside it and not again."""
+    if xp is np:
+        array = host.copy()
+    else:
+        with xp.cuda.Stream(non_blocking=True) as stream:
+            array = xp.asarray(host)
+            stream.synchronize()
+    if hooks.capture is not None:
+        hooks.capture.append(array)
+    return array
+
+
 @dataclass
 class Hooks:
-    """Process-wide: how outputs are allocated, the interpreter's order of programs, where launches are noted."""
+    """Process-wide: how outputs are allocated, the interpreter's order of programs, where launches are noted.
+
+    `perform` is given each launch of the interpreter; `capture` is a list while a graph is captured (kernels/graph.py), of
+    what must live as long as the graph.
+    """
 
     allocate: Callable[[Any, tuple[int, ...], np.dtype], Array] = lambda xp, shape, dtype: xp.empty(shape, dtype)
     order: Callable[[Iterable[tuple]], Iterable[tuple]] = iter
+    perform: Callable[[Callable[[], None]], None] = lambda launch: launch()
+    capture: list[Any] | None = None
     records: list[Launch] | None = None
     run: bool = True
     matmul: str = "tf32"

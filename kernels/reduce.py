@@ -34,9 +34,9 @@ def _sum_partials(partials, total, count, scale, BLOCK: tl.constexpr):
     tl.store(total, tl.sum(lanes, 0) * scale)
 
 
-def mean_of_partials(partials: Array, n: int) -> Array:
-    """The sum of `partials` [T] over n: a float32 array of shape []. One launch."""
+def mean_of_partials(partials: Array, n: int, weight: float = 1.0) -> Array:
+    """The sum of `partials` [T] over n, times `weight`: a float32 array of shape []. One launch."""
     total = empty(partials, (), "float32")
     # One program: lane i adds partials i, i + BLOCK, i + 2 BLOCK, ...; then the lanes are summed as a tree.
-    launch(_sum_partials, (1,), partials, total, partials.size, 1 / n, BLOCK=BLOCK)
+    launch(_sum_partials, (1,), partials, total, partials.size, weight / n, BLOCK=BLOCK)
     return total

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from types import ModuleType
 
 import numpy as np
 import triton
 
-from kernels.device import Array
+from kernels.device import Array, xp_of
 from kernels.launch import hooks, upload
 
 BLOCK = 1024
@@ -15,15 +16,17 @@ Rows = tuple[tuple[int, ...], ...]
 
 
 def tables(like: Array, rows: Rows) -> tuple[Array, Array]:
-    """`rows` [T,...] and owned blocks [B,2] on the device of `like`. A row ends with a number of elements.
+    """`rows` [T,...] and owned blocks [B,2] on the device of `like`. A row ends with its number of elements.
 
-    Row i of the second names a row of the first, and which 1024 elements of that tensor program i owns.
+    Row i of the second array names a row of the first and a block of 1024 elements: program i's.
     """
-    if hooks.capture is not None:  # a graph must own what it reads
-        return _tables(like, rows)
-    return _kept(_Like(like), rows)
+    make = _kept if hooks.capture is None else _made  # what a graph reads must be its own
+    return make(xp_of(like), rows)
 
 
-def _tables(like: Array, rows: Rows) -> tuple[Array, Array]:
+def _made(xp: ModuleType, rows: Rows) -> tuple[Array, Array]:
     owned = [(row, block) for row, (*_, size) in enumerate(rows) for block in range(triton.cdiv(size, BLOCK))]
-    return upload(like, np.array(rows, np.int64)), upload(like, np.array(owned, np.int32))
+    return upload(xp, np.array(rows, np.int64)), upload(xp, np.array(owned, np.int32))
+
+
+_kept = functools.lru_cache(maxsize=8)(_made)  # memory pools hand out the same addresses at every step

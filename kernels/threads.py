@@ -7,6 +7,7 @@ thread; afterwards it has its own number back, for the user's other code.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import os
@@ -16,9 +17,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+import numba
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  loaded before the limits are set up, or they would miss its BLAS
-from numba import config, njit
+from numba import njit
 from numba.core import event
 from threadpoolctl import ThreadpoolController
 
@@ -32,7 +34,8 @@ OPTIONS: dict[str, Any] = dict(
 kernel = njit(**OPTIONS)
 """Compiles a function that one thread runs, without Python's global lock."""
 
-COUNT: int = config.NUMBA_NUM_THREADS  # the cores this process may use, or the environment's NUMBA_NUM_THREADS
+COUNT: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+# the cores this process may use, or the environment's NUMBA_NUM_THREADS
 GRAIN = 1 << 17
 """Numbers worth handing to a second thread: about 40 microseconds' work, twice what handing them over costs."""
 MACS = 16
@@ -133,6 +136,19 @@ def scratch(name: str, *shape: int) -> np.ndarray:
     if buffer is None or buffer.size < size:
         buffer = _buffers[name] = np.empty(size, np.float32)
     return buffer[:size].reshape(shape)
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc not to hand freed memory back: the next step wants as much again, and clearing new pages takes time."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+        if mallopt:
+            trim_threshold, mmap_threshold = -1, -3
+            mallopt(trim_threshold, 2**31 - 1)
+            mallopt(mmap_threshold, 2**25)
+
+
+_keep_freed_memory()
 
 
 class _Announce(event.Listener):

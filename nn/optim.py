@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from autograd.tensor import zeros_like
+from kernels.adam.reference import rates
 from kernels.device import to_host
 from kernels.dispatch import implementation
+from kernels.graph import Control
 from nn.module import Parameter
 
 
@@ -76,10 +78,19 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         self.m = [zeros_like(p) for p in self.parameters]
         self.v = [zeros_like(p) for p in self.parameters]
+        device = self.parameters[0].device
+        self.control = None if device.name == "cpu" else Control(device, 2, np.float32)  # see kernels/adam
+
+    def advance(self) -> None:
+        """The host's part of a step: count it, and tell the device what follows from the count and from lr."""
+        self.steps += 1
+        if self.control is not None:
+            self.control.host[...] = rates(self.lr, *self.betas, self.steps)
+            self.control.send()
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
-        self.steps += 1
+        self.advance()
         moved = self.moved()
         if not moved:
             return
@@ -94,6 +105,7 @@ class Adam(Optimizer):
             beta2=self.betas[1],
             eps=self.eps,
             step=self.steps,
+            **({} if self.control is None else {"control": self.control.array}),
         )
         for p in params:
             p.changed()

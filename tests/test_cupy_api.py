@@ -222,7 +222,7 @@ def test_the_pool_keeps_cupy_arrays(cuda):
     [lambda xp, x: xp.sqrt(x, where=x > 0), lambda xp, x: xp.apply_over_axes(xp.sum, x, 0), lambda xp, x: x.setflags(),
      lambda xp, x: x + np.ones(3), lambda xp, x: np.ones(3) * x, lambda xp, x: np.asarray(x), lambda xp, x: np.stack([x]),
      lambda xp, x: xp.concatenate([x, np.ones(3)]), lambda xp, x: x.sum(where=True), lambda xp, x: x.ctypes,
-     lambda xp, x: x.flags.writeable, lambda xp, x: xp.errstate(), lambda xp, x: xp.pad(x), lambda xp, x: np.sqrt(x)],
+     lambda xp, x: x.flags.writeable, lambda xp, x: xp.errstate(), lambda xp, x: xp.pad(x), lambda xp, x: xp.cuda.Stream(blocking=False), lambda xp, x: xp.cuda.Stream().wait(), lambda xp, x: np.sqrt(x)],
 )  # fmt: skip
 def test_the_stand_in_refuses_what_cupy_refuses(wrong, cuda):
     with pytest.raises((TypeError, AttributeError)):

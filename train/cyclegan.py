@@ -20,14 +20,16 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad
-from autograd.ops import concat, l1_loss
+from autograd.ops import add, concat, l1_loss, part
 from kernels.device import Array, Device, get_device
+from kernels.graph import Control, capturing
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
 from train.config import Config
 from train.errors import NonFiniteLoss
-from train.image_pool import ImagePool
+from train.graphed import GraphedStep
+from train.image_pool import DevicePool, ImagePool, image_pool
 
 Losses = dict[str, float]
 
@@ -43,27 +45,36 @@ class CycleGAN:
         self.gen_ba = generator(config, config.output_nc, config.input_nc, seed=1)
         self.disc_a = discriminator(config, config.input_nc, seed=2)
         self.disc_b = discriminator(config, config.output_nc, seed=3)
-        self.pool_a = ImagePool(config.pool_size, [config.seed, 4])
-        self.pool_b = ImagePool(config.pool_size, [config.seed, 5])
+        self.pool_a = image_pool(config.pool_size, [config.seed, 4], self.device)
+        self.pool_b = image_pool(config.pool_size, [config.seed, 5], self.device)
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
         """One Adam for both generators, one for both discriminators."""
         c = self.config
+        self.graphed = GraphedStep(self) if self.device.name == "cuda" else None
         self.optimizer_g = Adam(self.gen_ab.parameters() + self.gen_ba.parameters(), c.lr, (c.beta1, 0.999))
         self.optimizer_d = Adam(self.disc_a.parameters() + self.disc_b.parameters(), c.lr, (c.beta1, 0.999))
 
     def step(self, real_a: Array, real_b: Array) -> Losses:
         """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
 
-        Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
+        Raises NonFiniteLoss before a NaN or an infinity can reach the weights; on a GPU after (see train/graphed.py).
         """
-        a, b = self.tensor(real_a), self.tensor(real_b)
+        if self.graphed is not None and self.graphed.ready(real_a, real_b):
+            losses = self.graphed(real_a, real_b)
+            refuse_nonfinite(losses)
+        else:
+            losses = self.play(self.tensor(real_a), self.tensor(real_b))
+        return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
+
+    def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """One update of both players; the weighted losses."""
         losses, fake_a, fake_b = self.generator_losses(a, b)
         self.update(self.optimizer_g, losses)
         judged = self.discriminator_losses(a, b, self.pool_a, self.pool_b, fake_a, fake_b)
         self.update(self.optimizer_d, judged)
-        return {name: (losses | judged)[name].item() for name in NAMES}
+        return losses | judged
 
     def generator_losses(self, a: Tensor, b: Tensor) -> tuple[dict[str, Tensor], Array, Array]:
         """What the generators minimise, and the fakes they made. The discriminators only judge."""
@@ -82,14 +93,12 @@ class CycleGAN:
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b), c.gan_mode),
             "G_B": generator_loss(self.disc_a(fake_a), c.gan_mode),
-            "cycle_A": c.lambda_A * l1_loss(rec_a, a),
-            "cycle_B": c.lambda_B * l1_loss(rec_b, b),
+            "cycle_A": l1_loss(rec_a, a, c.lambda_A),
+            "cycle_B": l1_loss(rec_b, b, c.lambda_B),
         }
         if same_a is not None and same_b is not None:
-            losses["idt_A"] = c.lambda_B * c.lambda_identity * l1_loss(same_b, b)
-            losses["idt_B"] = c.lambda_A * c.lambda_identity * l1_loss(same_a, a)
-        else:
-            losses["idt_A"] = losses["idt_B"] = self.tensor(0.0)
+            losses["idt_A"] = l1_loss(same_b, b, c.lambda_B * c.lambda_identity)
+            losses["idt_B"] = l1_loss(same_a, a, c.lambda_A * c.lambda_identity)
         return losses, fake_a.data, fake_b.data
 
     def discriminator_losses(
@@ -104,20 +113,33 @@ class CycleGAN:
             disc.requires_grad_(True)
             on_real, on_fake = together(disc, real, self.tensor(pool.query(fake)))
             mode = self.config.gan_mode
-            losses[name] = 0.5 * (discriminator_loss(on_real, True, mode) + discriminator_loss(on_fake, False, mode))
+            losses[name] = add(
+                discriminator_loss(on_real, True, mode, weight=0.5), discriminator_loss(on_fake, False, mode, weight=0.5)
+            )
         return losses
 
     def update(self, optimizer: Adam, losses: dict[str, Tensor]) -> None:
         """Move one player's networks down the sum of its losses."""
-        for name, loss in losses.items():
-            if not np.isfinite(loss.item()):
-                raise NonFiniteLoss(f"loss {name} is {loss.item()}")
+        if not capturing():
+            refuse_nonfinite(losses)
         optimizer.zero_grad()
-        total, *others = losses.values()
-        for loss in others:
-            total = total + loss
-        total.backward()
+        add(*losses.values()).backward()
         optimizer.step()
+
+    # -- what a captured step is told before each replay
+
+    def controls(self) -> list[Control]:
+        """The numbers on the device that differ from step to step."""
+        parts = (self.optimizer_g, self.optimizer_d, self.pool_a, self.pool_b)
+        return [part.control for part in parts if getattr(part, "control", None) is not None]
+
+    def advance(self) -> None:
+        """The host's part of a step: both players count it, the pools decide."""
+        self.optimizer_g.advance()
+        self.optimizer_d.advance()
+        for pool in (self.pool_a, self.pool_b):
+            if isinstance(pool, DevicePool):
+                pool.advance()
 
     # -- pictures
 
@@ -169,6 +191,7 @@ class CycleGAN:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`, exactly."""
+        self.graphed = GraphedStep(self) if self.graphed is not None else None
         for name, network in self.networks().items():
             network.load_state_dict(state["networks"][name])
         self.optimizer_g.load_state_dict(state["optimizers"]["g"])
@@ -185,7 +208,14 @@ def together(network: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape[1:] != y.shape[1:]:
         return network(x), network(y)
     both = network(concat(x, y, axis=0))
-    return both[: len(x)], both[len(x) :]
+    return part(both, 0, len(x)), part(both, len(x), len(both))
+
+
+def refuse_nonfinite(losses: dict[str, Tensor]) -> None:
+    """Raises NonFiniteLoss that names the first loss that is NaN or infinite."""
+    for name, loss in losses.items():
+        if not np.isfinite(loss.item()):
+            raise NonFiniteLoss(f"loss {name} is {loss.item()}")
 
 
 def storage(precision: str, device: Device) -> np.dtype:

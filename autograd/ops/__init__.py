@@ -12,12 +12,14 @@ from autograd.ops.instance_norm import instance_norm
 from autograd.ops.l1_loss import l1_loss
 from autograd.ops.leaky_relu import leaky_relu, relu
 from autograd.ops.lsgan_loss import lsgan_loss
+from autograd.ops.mean import mean
+from autograd.ops.part import part
 from autograd.ops.reflection_pad import reflection_pad
 from autograd.ops.resize import resize
 from autograd.ops.tanh import tanh
 
 __all__ = [
     "add", "bce_with_logits", "cast", "concat", "conv2d", "conv_norm_relu", "conv_transpose2d", "div", "getitem",
-    "hinge_loss", "instance_norm", "l1_loss", "leaky_relu", "lsgan_loss", "mul", "pow", "reflection_pad", "relu",
-    "reshape", "resize", "sub", "sum", "tanh",
+    "hinge_loss", "instance_norm", "l1_loss", "leaky_relu", "lsgan_loss", "mean", "mul", "part", "pow",
+    "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
 ]  # fmt: skip

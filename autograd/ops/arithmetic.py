@@ -1,4 +1,4 @@
-"""Elementwise arithmetic and reshaping, straight on arrays: there is no kernel to choose.
+"""Elementwise arithmetic and reshaping, straight on arrays: only sums, which every training step has, have a kernel.
 
 Operands broadcast as in NumPy; the backwards return gradients of the broadcast shape and the engine sums them back.
 """
@@ -14,11 +14,13 @@ from kernels.device import Array, xp_of
 
 
 class Add(Function):
-    def forward(self, x: Array, y: Array) -> Array:
-        return x + y
+    op = "add"
 
-    def backward(self, dz: Array) -> tuple[Array, Array]:
-        return dz, dz
+    def forward(self, *xs: Array) -> Array:
+        return self.kernel.forward(*xs)
+
+    def backward(self, dz: Array) -> tuple[Array, ...]:
+        return (dz,) * len(self.shapes)
 
 
 class Sub(Function):
@@ -95,9 +97,9 @@ class GetItem(Function):
         return dx
 
 
-def add(x: Any, y: Any) -> Tensor:
-    """x + y"""
-    return Add()(*_pair(x, y))
+def add(x: Any, *others: Any) -> Tensor:
+    """x + y + ..., from left to right; two operands may be a tensor and a number."""
+    return Add()(*(_pair(x, *others) if len(others) == 1 else (x, *others)))
 
 
 def sub(x: Any, y: Any) -> Tensor:

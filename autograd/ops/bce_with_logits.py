@@ -10,6 +10,6 @@ class BceWithLogits(LabelLoss):
     op = "bce_with_logits"
 
 
-def bce_with_logits(x: Tensor, target: float) -> Tensor:
-    """mean log loss of logits x against a constant label: 1 real, 0 fake."""
-    return BceWithLogits(target=target)(x)
+def bce_with_logits(x: Tensor, target: float, weight: float = 1.0) -> Tensor:
+    """weight times the mean log loss of logits x against a constant label: 1 real, 0 fake."""
+    return BceWithLogits(target=target, weight=weight)(x)

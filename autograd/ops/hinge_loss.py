@@ -10,6 +10,6 @@ class HingeLoss(LabelLoss):
     op = "hinge_loss"
 
 
-def hinge_loss(x: Tensor, target: float) -> Tensor:
-    """mean(max(0, 1 - target * x)), for a constant label: +1 real, -1 fake."""
-    return HingeLoss(target=target)(x)
+def hinge_loss(x: Tensor, target: float, weight: float = 1.0) -> Tensor:
+    """weight * mean(max(0, 1 - target * x)), for a constant label: +1 real, -1 fake."""
+    return HingeLoss(target=target, weight=weight)(x)

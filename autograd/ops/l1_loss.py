@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autograd.function import Function
+from autograd.ops.label_loss import scaled
 from autograd.tensor import Tensor
 from kernels.device import Array
 
@@ -11,16 +12,15 @@ class L1Loss(Function):
     op = "l1_loss"
 
     def forward(self, x: Array, y: Array) -> Array:
-        loss, dx = self.kernel.forward(x, y)
+        loss, dx = self.kernel.forward(x, y, **self.settings)
         self.save(dx)
         return loss
 
     def backward(self, dloss: Array) -> tuple[Array, Array | None]:
-        (dx,) = self.saved
-        dx = (dloss * dx).astype(dx.dtype, copy=False)
+        dx = scaled(self.saved[0], dloss)
         return dx, -dx if self.need[1] else None
 
 
-def l1_loss(x: Tensor, y: Tensor) -> Tensor:
-    """mean(|x - y|) of two tensors of one shape."""
-    return L1Loss()(x, y)
+def l1_loss(x: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
+    """weight * mean(|x - y|) of two tensors of one shape."""
+    return L1Loss(weight=weight)(x, y)

@@ -1,13 +1,13 @@
-"""What the adversarial losses share: a map of judgements against one constant label."""
+"""What the losses share: the kernel gives value and gradient in one pass, so the backward has nothing left to do."""
 
 from __future__ import annotations
 
-from autograd.function import Function
+from autograd.function import Function, is_one
 from kernels.device import Array
 
 
 class LabelLoss(Function):
-    """A loss whose kernel gives value and gradient in one pass; the gradient is all that is kept."""
+    """A loss of scores against one constant label, times a weight; the gradient is all that is kept."""
 
     def forward(self, x: Array) -> Array:
         loss, dx = self.kernel.forward(x, **self.settings)
@@ -15,5 +15,9 @@ class LabelLoss(Function):
         return loss
 
     def backward(self, dloss: Array) -> Array:
-        (dx,) = self.saved
-        return (dloss * dx).astype(dx.dtype, copy=False)
+        return scaled(self.saved[0], dloss)
+
+
+def scaled(dx: Array, dloss: Array) -> Array:
+    """dloss * dx; dx itself where the loss is what `backward` started from, or a term of the sum that it started from."""
+    return dx if is_one(dloss) else (dloss * dx).astype(dx.dtype, copy=False)

@@ -10,6 +10,6 @@ class LsganLoss(LabelLoss):
     op = "lsgan_loss"
 
 
-def lsgan_loss(x: Tensor, target: float) -> Tensor:
-    """mean((x - target)^2) over all elements of x, for a constant label: 1 real, 0 fake."""
-    return LsganLoss(target=target)(x)
+def lsgan_loss(x: Tensor, target: float, weight: float = 1.0) -> Tensor:
+    """weight * mean((x - target)^2) over all elements of x, for a constant label: 1 real, 0 fake."""
+    return LsganLoss(target=target, weight=weight)(x)

@@ -5,4 +5,6 @@
     p = p - lr m_hat / (sqrt(v_hat) + eps)
 
 params, grads, m, v: lists of arrays of equal shapes; `step` t counts from 1. Writes params, m and v.
+`control` [2], float32 on the device, holds lr / (1 - beta1^t) and (1 - beta2^t)^-1/2; where it is given, lr and step are not
+looked at. The CPU's implementation has no such argument.
 """

@@ -1,13 +1,13 @@
 """Adam on the GPU: all tensors of a player in one launch.
 
 A generator has 46 tensors of very different sizes; one launch each would cost more than the arithmetic. So the kernel gets
-a table of addresses, and a list that tells each program which tensor and which 1024 elements of it are its own.
+a table of addresses, and a list that tells each program which tensor and which 1024 elements of it are its own. The two
+numbers that differ from step to step are read from `control`, so that a captured graph serves for every step.
 Grid: one program for 1024 elements of one tensor. Bytes: p, m, v read and written, g read: 28 for each parameter.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +15,9 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array, xp_of
-from kernels.launch import address, contiguous, launch
-
-BLOCK = 1024
+from kernels.adam.reference import rates
+from kernels.launch import address, contiguous, launch, upload
+from kernels.tables import BLOCK, tables
 
 
 @triton.jit
@@ -42,7 +42,8 @@ def _step(p, g, m, v, inside, rate, root, rate1, rate2, eps):
 
 
 @triton.jit
-def _adam(table, owned, rate, root, rate1, rate2, eps, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+def _adam(table, owned, control, rate1, rate2, eps, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+    rate, root = tl.load(control), tl.load(control + 1)
     row, start = tl.load(owned + 2 * tl.program_id(0)), tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK
     at = start + tl.arange(0, BLOCK)
     size = tl.load(table + 5 * row + 4)
@@ -65,6 +66,7 @@ def update(
     beta2: float,
     eps: float,
     step: int,
+    control: Array | None = None,
 ) -> None:
     if not params:
         return
@@ -73,12 +75,13 @@ def update(
     for row in tensors:
         _check(row)
     addresses = tuple((*map(address, row), row[0].size) for row in tensors)
-    table, owned = _tables(xp_of(params[0]), addresses)
+    table, owned = tables(params[0], addresses)
+    if control is None:
+        control = upload(xp_of(params[0]), np.array(rates(lr, beta1, beta2, step), np.float32))
     aligned = all(a % 16 == 0 for row in addresses for a in row[:4])
-    rates = (lr / (1 - beta1**step), (1 - beta2**step) ** -0.5, 1 - beta1, 1 - beta2, float(eps))
     # Program i owns the 1024 elements of one tensor that row i of `owned` names.
     launch(
-        _adam, owned.shape[:1], table, owned, *rates,
+        _adam, owned.shape[:1], table, owned, control, 1 - beta1, 1 - beta2, float(eps),
         bytes=28 * sum(p.size for p in params), ALIGNED=aligned, BLOCK=BLOCK,
     )  # fmt: skip
 
@@ -91,10 +94,3 @@ def _check(row: tuple[Array, ...]) -> None:
         raise ValueError(f"adam: shapes of a weight, its gradient and moments differ: {[a.shape for a in row]}")
     if not all(a.flags.c_contiguous for a in (p, *moments)):
         raise ValueError("adam: weights and moments are updated in place and must be contiguous")
-
-
-@functools.lru_cache(maxsize=8)
-def _tables(xp, addresses: tuple[tuple[int, ...], ...]) -> tuple[Array, Array]:
-    """Addresses and sizes [T,5] and owned blocks [B,2] on the device. Kept: memory pools hand out the same addresses."""
-    owned = [(row, block) for row, (*_, size) in enumerate(addresses) for block in range(triton.cdiv(size, BLOCK))]
-    return xp.asarray(np.array(addresses, np.int64)), xp.asarray(np.array(owned, np.int32))

@@ -4,5 +4,5 @@
          = mean( max(x, 0) - t x + log(1 + e^-|x|) )        the form that cannot overflow
     dx   = (s(x) - t) / n
 
-x any shape -> (loss, dx). Saves dx.
+x any shape -> (loss, dx). `weight` multiplies the loss and dx. Saves dx.
 """

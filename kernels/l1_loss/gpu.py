@@ -23,11 +23,11 @@ def _loss(x, y, dx, partials, share, n, BLOCK: tl.constexpr):
     tl.store(partials + tl.program_id(0), tl.sum(tl.abs(error), 0))
 
 
-def forward(x: Array, y: Array) -> tuple[Array, Array]:
+def forward(x: Array, y: Array, *, weight: float = 1.0) -> tuple[Array, Array]:
     if x.shape != y.shape:
         raise ValueError(f"l1_loss: shapes {x.shape} and {y.shape} differ")
     x, y = contiguous(x, y)
     dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
     # Program i owns elements [1024 i, 1024 (i + 1)) of x, y and dx, and partial i.
-    launch(_loss, partials.shape, x, y, dx, partials, 1 / x.size, x.size, BLOCK=BLOCK)
-    return mean_of_partials(partials, x.size), dx
+    launch(_loss, partials.shape, x, y, dx, partials, weight / x.size, x.size, BLOCK=BLOCK)
+    return mean_of_partials(partials, x.size, weight), dx

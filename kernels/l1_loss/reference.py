@@ -5,8 +5,9 @@ from __future__ import annotations
 from kernels.device import Array, xp_of
 
 
-def forward(x: Array, y: Array) -> tuple[Array, Array]:
+def forward(x: Array, y: Array, *, weight: float = 1.0) -> tuple[Array, Array]:
     if x.shape != y.shape:
         raise ValueError(f"l1_loss: shapes {x.shape} and {y.shape} differ")
     error = x - y
-    return abs(error).mean(), xp_of(x).sign(error) * x.dtype.type(1 / x.size)
+    number = x.dtype.type
+    return abs(error).mean() * number(weight), xp_of(x).sign(error) * number(weight / x.size)

@@ -24,9 +24,9 @@ def _loss(x, dx, partials, target, share, n, BLOCK: tl.constexpr):
     tl.store(partials + tl.program_id(0), tl.sum(tl.where(at < n, loss, 0.0), 0))
 
 
-def forward(x: Array, *, target: float) -> tuple[Array, Array]:
+def forward(x: Array, *, target: float, weight: float = 1.0) -> tuple[Array, Array]:
     (x,) = contiguous(x)
     dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
     # Program i owns elements [1024 i, 1024 (i + 1)) of x and dx, and partial i.
-    launch(_loss, partials.shape, x, dx, partials, float(target), 1 / x.size, x.size, BLOCK=BLOCK)
-    return mean_of_partials(partials, x.size), dx
+    launch(_loss, partials.shape, x, dx, partials, float(target), weight / x.size, x.size, BLOCK=BLOCK)
+    return mean_of_partials(partials, x.size, weight), dx

@@ -5,6 +5,6 @@ from __future__ import annotations
 from kernels.device import Array
 
 
-def forward(x: Array, *, target: float) -> tuple[Array, Array]:
+def forward(x: Array, *, target: float, weight: float = 1.0) -> tuple[Array, Array]:
     error = x - x.dtype.type(target)
-    return (error * error).mean(), error * x.dtype.type(2 / x.size)
+    return (error * error).mean() * x.dtype.type(weight), error * x.dtype.type(2 * weight / x.size)

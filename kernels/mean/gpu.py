@@ -1,0 +1,30 @@
+"""The mean as a loss on the GPU: value and gradient in one pass over x.
+
+Grid: one program for 1024 elements; each leaves a partial sum, and a second launch of one program adds those in order.
+Bytes: x read and dx written once.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.device import Array
+from kernels.launch import contiguous, empty, launch
+from kernels.reduce import BLOCK, mean_of_partials
+
+
+@triton.jit
+def _mean(x, dx, partials, share, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
+    tl.store(dx + at, tl.zeros((BLOCK,), tl.float32) + share, mask=at < n)
+    tl.store(partials + tl.program_id(0), tl.sum(value, 0))
+
+
+def forward(x: Array, *, weight: float = 1.0) -> tuple[Array, Array]:
+    (x,) = contiguous(x)
+    dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
+    # Program i owns elements [1024 i, 1024 (i + 1)) of x and dx, and partial i.
+    launch(_mean, partials.shape, x, dx, partials, weight / x.size, x.size, BLOCK=BLOCK)
+    return mean_of_partials(partials, x.size, weight), dx

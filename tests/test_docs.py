@@ -1,0 +1,56 @@
+"""The pages in docs/: their code runs and prints what they show, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from kernels import launch
+
+ROOT = Path(__file__).parents[1]
+WITH_CODE = ("fused_conv", "reductions")
+ROUNDING = re.compile(r"\d+(?:\.\d+)?e[+-]\d+")  # measured errors: 4e-07
+
+
+class Checker(doctest.OutputChecker):
+    """Rounding errors may be three times what the page shows, or a third: sums differ a little between machines."""
+
+    def check_output(self, want: str, got: str, flags: int) -> bool:
+        shown, measured = (list(map(float, ROUNDING.findall(text))) for text in (want, got))
+        same_words = ROUNDING.sub("~", want) == ROUNDING.sub("~", got)
+        return same_words and all(b / 3 <= a <= b * 3 for a, b in zip(shown, measured, strict=True))
+
+
+def complaints(text: str) -> str:
+    """What does not come out as the page says."""
+    said: list[str] = []
+    runner = doctest.DocTestRunner(Checker(), verbose=False)
+    blocks = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    runner.run(doctest.DocTestParser().get_doctest(blocks, {}, "page", None, 0), out=said.append)
+    assert runner.tries > 0, "no code was found"
+    return "".join(said)
+
+
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_the_code_of_a_page_prints_what_the_page_shows(page, monkeypatch):
+    monkeypatch.setattr(launch.hooks, "matmul", "fp32")  # restored, whatever the page sets
+    said = complaints((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
+    assert not said, said
+
+
+@pytest.mark.parametrize(
+    ("shown", "right"),
+    [("x 2e-06 y", True), ("x 5e-06 y", True), ("x 9e-06 y", False), ("x 2e-07 y", False), ("x 2e-06 z", False),
+     ("x 2e-06 2e-06 y", False), ("x 0.000002 y", False)],
+)  # fmt: skip
+def test_a_wrong_figure_is_caught(shown, right):
+    assert (complaints(f"```python\n>>> print('x 2e-06 y')\n{shown}\n```\n") == "") == right
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.stem)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    assert links and not [link for link in links if not (page.parent / link).exists()]
