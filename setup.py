@@ -20,7 +20,7 @@ setup(
     package_data={"train": ["*.html"]},
     install_requires=[
         "numpy>=2.0",  # arrays on the CPU, and the BLAS behind every matrix product there
-        "numba>=0.60",  # compiles the CPU kernels' loops, and lets them call BLAS from inside
+        "numba>=0.60",  # compiles the CPU kernels' loops, on first use, and lets them call BLAS from inside
         "scipy>=1.11",  # hands numba the BLAS it calls
         "threadpoolctl>=3.3",  # keeps BLAS to one thread while our own threads run
         "pillow>=10.1",  # reads and writes images; 10.1 brought the scalable font that labels sample grids

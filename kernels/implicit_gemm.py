@@ -15,6 +15,7 @@ forward pass mirrored its picture, pixels of the margin hold gradients that belo
 `spread` leaves them in `ring`, which holds nothing else, and `fold_ring` adds them.
 
 Grid of both: pixel tiles x channel tiles x images (and phases). A tile lies in one image, so that it can leave statistics.
+The weight may be a stack: then each run of `images` images in a row has its own (kernels/grouped.py).
 
 Bytes, as the launches count them: every array once. x is read again for each tap and each channel tile, w by each pixel
 tile; both come from the L2 cache, since what programs running together touch is a few rows of x and all of w (1-4 MB).
@@ -28,6 +29,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
+from kernels.grouped import groups
 from kernels.launch import empty, input_precision, launch
 from kernels.reflection_pad.gpu import _copy_of, _mirror
 
@@ -62,7 +64,7 @@ def ring_index(u, v, P, Q, PAD: tl.constexpr):
 
 @triton.jit
 def _correlate(
-    x, w, bias, y, partials, H, W, Q, pixels,
+    x, w, bias, y, partials, images, H, W, Q, pixels,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
     STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
@@ -73,6 +75,7 @@ def _correlate(
     at = tl.minimum(pixel, pixels - 1)  # a row beyond the last repeats it: no mask on loads, and no store
     h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD
     x += n * H * W * CHANNELS
+    w += n // images * (R * S * CHANNELS * OUT)
     acc = tl.zeros((BM, BN), tl.float32)
     for start in range(0, R * S * CHANNELS, BK):
         flat, tap, channel = tap_and_channel(start, CHANNELS, BK)
@@ -89,7 +92,7 @@ def _correlate(
         b = load(w + b_at, b_is, CHANNELS % BK != 0 or OUT % BN != 0)
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
     if bias is not None:
-        acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
+        acc += tl.load(bias + n // images * OUT + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
     inside = (pixel < pixels)[:, None] & (o < OUT)[None, :]
     y += n * pixels * OUT + pixel[:, None] * OUT + o[None, :]
     if EVEN:
@@ -107,7 +110,7 @@ def _correlate(
 
 @triton.jit
 def _spread(
-    x, w, bias, y, ring, N, H, W, P, Q,
+    x, w, bias, y, ring, N, images, H, W, P, Q,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
     STRIDE: tl.constexpr, PAD: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
@@ -131,6 +134,7 @@ def _spread(
     i, j = first_h + at // columns, first_w + at % columns
     o = tl.program_id(1) * BN + tl.arange(0, BN)
     x += n.to(tl.int64) * H * W * CHANNELS
+    w += n // images * (R * S * CHANNELS * OUT)
     taps_h, taps_w = (R - phase_h + STRIDE - 1) // STRIDE, (S - phase_w + STRIDE - 1) // STRIDE
     length = taps_h * taps_w * CHANNELS
     acc = tl.zeros((BM, BN), tl.float32)
@@ -146,7 +150,7 @@ def _spread(
         b = load(w + b_at, b_is, CHANNELS % BK != 0 or OUT % BN != 0)
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
     if bias is not None:
-        acc += tl.load(bias + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
+        acc += tl.load(bias + n // images * OUT + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
     u, v = i * STRIDE + phase_h, j * STRIDE + phase_w
     inside = (u >= PAD) & (u < PAD + P) & (v >= PAD) & (v < PAD + Q)
     ours = (pixel < pixels)[:, None] & (o < OUT)[None, :]
@@ -188,10 +192,10 @@ def correlate(
 ) -> tuple[Array, Array | None, int]:  # fmt: skip
     """y [N,*size,O], and per pixel tile its mean and squared deviations [N,T,2,O] (or None), and the tile's pixels.
 
-    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]) are contiguous.
+    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]), or a stack of such, are contiguous.
     """
     N, H, W, CHANNELS = x.shape
-    (R, S), OUT = w.shape[:2], w.shape[2 if swap else 3]
+    (R, S), OUT = w.shape[-4:-2], w.shape[-2 if swap else -1]
     pixels = size[0] * size[1]
     tiles = choose_tiles(N * pixels, OUT, CHANNELS, x)
     y = empty(x, (N, *size, OUT))
@@ -199,7 +203,7 @@ def correlate(
     partials = empty(x, (N, grid[0], 2, OUT), "float32") if statistics else None
     # Program (t, k, n) owns pixels [t BM, (t + 1) BM) of image n of y, channels [k BN, (k + 1) BN), and partial (n, t).
     launch(
-        _correlate, grid, x, w, b, y, partials, H, W, size[1], pixels,
+        _correlate, grid, x, w, b, y, partials, N // groups(x, w), H, W, size[1], pixels,
         flops=2 * y.size * R * S * CHANNELS, CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
         STRIDE=stride, PAD=padding, REFLECT=reflect, PRECISION=input_precision(),
         EVEN=pixels % tiles["BM"] == 0 and OUT % tiles["BN"] == 0, **tiles,
@@ -213,7 +217,7 @@ def spread(
 ) -> Array:  # fmt: skip
     """y [N,*size,O], the adjoint of `correlate` with the same settings; x and w as there."""
     N, H, W, CHANNELS = x.shape
-    (R, S), OUT = w.shape[:2], w.shape[2 if swap else 3]
+    (R, S), OUT = w.shape[-4:-2], w.shape[-2 if swap else -1]
     (P, Q), reflect = size, reflect and padding > 0
     y = empty(x, (N, P, Q, OUT))
     margin = (P + 2 * padding) * (Q + 2 * padding) - P * Q
@@ -224,7 +228,7 @@ def spread(
     # Program (t, k, (phase, n)) owns BM pixels of one phase of image n of y and its margin, channels [k BN, (k + 1) BN).
     launch(
         _spread, (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N * stride**2),
-        x, w, b, y, ring, N, H, W, P, Q,
+        x, w, b, y, ring, N, N // groups(x, w), H, W, P, Q,
         flops=2 * x.size * R * S * OUT, CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
         STRIDE=stride, PAD=padding, PRECISION=input_precision(), **tiles,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
 from kernels.device import Array
+from kernels.grouped import for_weight
 
 
 class Conv2d(Function):
@@ -13,10 +14,10 @@ class Conv2d(Function):
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         self.save(x, w)
-        return self.kernel.forward(x, w, b, **self.settings)
+        return for_weight(self.kernel, w).forward(x, w, b, **self.settings)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        return self.kernel.backward(dy, *self.saved, **self.settings, need=self.need)
+        return for_weight(self.kernel, self.saved[1]).backward(dy, *self.saved, **self.settings, need=self.need)
 
 
 def conv2d(

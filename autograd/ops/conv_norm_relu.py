@@ -6,6 +6,7 @@ from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
 from kernels.device import Array
+from kernels.grouped import for_weight
 from kernels.instance_norm.reference import check_activation
 
 
@@ -13,12 +14,12 @@ class ConvNormRelu(Function):
     op = "conv_norm_relu"
 
     def forward(self, x: Array, w: Array, skip: Array | None) -> Array:
-        out, z, mean, rstd = self.kernel.forward(x, w, skip, **self.settings)
+        out, z, mean, rstd = for_weight(self.kernel, w).forward(x, w, skip, **self.settings)
         self.save(x, w, z, mean, rstd)
         return out
 
     def backward(self, dout: Array) -> tuple[Array | None, ...]:
-        dx, dw = self.kernel.backward(dout, *self.saved, **self.settings, need=self.need[:2])
+        dx, dw = for_weight(self.kernel, self.saved[1]).backward(dout, *self.saved, **self.settings, need=self.need[:2])
         return dx, dw, dout
 
 

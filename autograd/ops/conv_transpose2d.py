@@ -5,6 +5,7 @@ from __future__ import annotations
 from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.device import Array
+from kernels.grouped import for_weight
 
 
 class ConvTranspose2d(Function):
@@ -12,10 +13,10 @@ class ConvTranspose2d(Function):
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         self.save(x, w)
-        return self.kernel.forward(x, w, b, **self.settings)
+        return for_weight(self.kernel, w).forward(x, w, b, **self.settings)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        return self.kernel.backward(dy, *self.saved, **self.settings, need=self.need)
+        return for_weight(self.kernel, self.saved[1]).backward(dy, *self.saved, **self.settings, need=self.need)
 
 
 def conv_transpose2d(

@@ -34,12 +34,14 @@ from kernels.reflection_pad.reference import check as check_mirror
 
 @triton.jit
 def _weights(
-    x, dy, partials, H, W, Q, pixels, total, run, slot,
+    x, dy, partials, H, W, Q, pixels, total, run, runs, groups,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, LENGTH: tl.constexpr, S: tl.constexpr, BIAS: tl.constexpr,
     W_IN: tl.constexpr, W_OUT: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr,
     EVEN: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    z = tl.program_id(2)
+    z, group = tl.program_id(2) % runs, (tl.program_id(2) // runs).to(tl.int64)
+    x += group * (total // pixels * H * W * CHANNELS)
+    dy += group * total * OUT
     flat, tap, channel = tap_and_channel(tl.program_id(0) * BM, CHANNELS, BM)  # the rows of dw
     r, s = tap // S, tap % S
     o = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -63,7 +65,10 @@ def _weights(
         b = load(dy + pixel.to(tl.int64)[:, None] * OUT + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)
     at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
-    tl.store(partials + z.to(tl.int64) * slot + at, acc, mask=(flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :])
+    # A run's partial: every group's weights, then every group's biases.
+    before = tl.where(flat < LENGTH, group * (LENGTH * OUT), ((groups - 1) * LENGTH + group) * OUT)
+    partials += z.to(tl.int64) * groups * ((LENGTH + BIAS) * OUT)
+    tl.store(partials + before[:, None] + at, acc, mask=(flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :])
 
 
 @triton.jit
