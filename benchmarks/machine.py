@@ -22,7 +22,6 @@ import numpy as np
 
 PACKAGES = ("numpy", "torch", "numba", "scipy", "onnxruntime", "triton", "cupy-cuda12x", "cupy-cuda13x")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 ROOT = Path(__file__).parent.parent
 
 GEMM = 1536  # side of the control's square matrices
@@ -39,7 +38,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         **({"gpu": gpu_name()} if device == "cuda" else {}),
         "python": platform.python_version(),
         "versions": versions(),
-        "environment": {name: os.environ[name] for name in THREAD_VARIABLES + BLAS_VARIABLES if name in os.environ},
+        "environment": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
     }
 
 
@@ -127,10 +126,3 @@ def drift(before: dict[str, float], after: dict[str, float]) -> str:
     ]
     steady = all(abs(c) <= 0.1 for c in change.values())
     return f"control: {', '.join(parts)}: " + ("steady" if steady else "THE MACHINE DRIFTED; trust only the ratios")
-
-
-def warnings() -> list[str]:
-    """Settings of this shell that change speed."""
-    found = [f"{name}={os.environ[name]}" for name in BLAS_VARIABLES if name in os.environ]
-    hint = "BLAS may not pick what suits this processor; `env -u NAME` removes it"
-    return [f"{', '.join(found)} set: {hint}"] if found else []

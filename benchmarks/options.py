@@ -90,15 +90,14 @@ def _report(
     on = getattr(args, "device", "cpu")
     seconds = 0.05 if args.quick else 0.5
     about = machine.describe(on)
-    for line in (title(about), *machine.warnings()):
-        print(line, flush=True)
+    print(title(about), flush=True)
     before = machine.control(seconds, on)
     rows = measure()
     after = machine.control(seconds, on)
     text = "\n".join((show(rows), "", machine.drift(before, after)))
     print("\n" + text)
     rows = [{**row, "control": {"before": before, "after": after}, "machine": about} for row in rows]
-    write(args, command, rows, "\n".join((title(about), *machine.warnings(), "", text)))
+    write(args, command, rows, "\n".join((title(about), "", text)))
     wrong = {f"{row['work']}, {row['provider']}: {row['error']}" for row in rows if row.get("wrong")}
     for line in sorted(wrong):
         print(f"\nWRONG: {line}")
