@@ -48,7 +48,7 @@ def record_step(precision: str, config: Config | None = None) -> Step:
         shape = (config.batch_size, config.crop_size, config.crop_size)
         pictures = [np.zeros((*shape, channels), np.float32) for channels in (config.input_nc, config.output_nc)]
         with _watched(step), recorded(run=False) as step.launches:
-            for network in model.networks().values():
+            for network in (*model.networks().values(), model.gens.tied(), model.discs.tied()):
                 for _, parameter in network.named_parameters():
                     parameter.data = parameter.data.view(Watched)
             model.step(*pictures)

@@ -39,13 +39,16 @@ class Control:
     """A few numbers that the host sets before a step and kernels read: `host` and, on the device, `array`."""
 
     def __init__(self, device: Device, shape: int | tuple[int, ...], dtype: Any) -> None:
+        if capturing():
+            raise RuntimeError("numbers made while a graph is captured are never sent: run the step once before")
+        self.device = device
         self.host = np.zeros(shape, dtype)
         self.array: Array = device.xp.zeros(shape, dtype)
 
     def send(self) -> None:
         """Copy the numbers to the device; while a graph is captured, leave it to whoever replays the graph."""
         if not capturing():
-            write(self.array, self.host)
+            self.array[...] = self.device.asarray(self.host)
 
 
 def joined(device: Device, controls: Sequence[Control]) -> Control:
@@ -60,14 +63,6 @@ def joined(device: Device, controls: Sequence[Control]) -> Control:
         control.array = block.array[part].view(dtype).reshape(shape)
         control.host[...] = old
     return block
-
-
-def write(array: Array, host: np.ndarray) -> None:
-    """Copy from the host into an array of the same shape and dtype on the device."""
-    if isinstance(array, np.ndarray):
-        array[...] = host
-    else:
-        array.set(host)
 
 
 class Graph:

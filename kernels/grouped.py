@@ -23,9 +23,7 @@ class GroupByGroup:
     def forward(self, x: Array, w: Array, third: Array | None = None, **settings: Any) -> Any:
         """`third` is a stack of biases [G,K] or a skip [G*N,P,Q,K]."""
         thirds = third if third is not None and third.ndim == 2 else pieces(third, len(w))
-        parts = [
-            self.kernel.forward(*group, **settings) for group in zip(pieces(x, len(w)), w, thirds, strict=True)
-        ]
+        parts = [self.kernel.forward(*group, **settings) for group in zip(pieces(x, len(w)), w, thirds, strict=True)]
         if not isinstance(parts[0], tuple):
             return xp_of(x).concatenate(parts)
         return tuple(xp_of(x).concatenate(images) for images in zip(*parts, strict=True))
@@ -33,9 +31,7 @@ class GroupByGroup:
     def backward(self, dy: Array, x: Array, w: Array, *saved: Array, **settings: Any) -> tuple[Array | None, ...]:
         """`saved` is what the forward left for each image."""
         cut = [pieces(a, len(w)) for a in (dy, x, *saved)]
-        parts = [
-            self.kernel.backward(dy, x, w, *rest, **settings) for w, dy, x, *rest in zip(w, *cut, strict=True)
-        ]
+        parts = [self.kernel.backward(dy, x, w, *rest, **settings) for w, dy, x, *rest in zip(w, *cut, strict=True)]
         dxs, *others = zip(*parts, strict=True)
         dx = None if dxs[0] is None else xp_of(x).concatenate(dxs)
         return dx, *(None if d[0] is None else xp_of(x).stack(d) for d in others)

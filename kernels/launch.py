@@ -117,8 +117,8 @@ def launch(
         return
     pointers = [Pointer(a) if _is_array(a) else a for a in arguments]
     if all(isinstance(a, np.ndarray) for a in arrays):
-        run = importlib.import_module("kernels.interpreter").run
-        hooks.perform(lambda: run(kernel, hooks.order(itertools.product(*map(range, grid))), grid, pointers, constexprs))
+        run, every = importlib.import_module("kernels.interpreter").run, tuple(map(range, grid))
+        hooks.perform(lambda: run(kernel, hooks.order(itertools.product(*every)), grid, pointers, constexprs))
     else:
         use_cupy()
         kernel[grid](*pointers, **constexprs, **options)

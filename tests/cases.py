@@ -223,6 +223,12 @@ LOSSES = (
     Case(
         "l1_loss", "real", dict(x=(1, 64, 64, 3), y=(1, 64, 64, 3)), full=dict(x=(1, 256, 256, 3), y=(1, 256, 256, 3))
     ),
+    *_five("mean", *SCORES, TIES, weight=-1.0),
+    *(
+        _map(op, "weighted", (2, 6, 5, 1), weight=0.3, target=1.0)
+        for op in ("lsgan_loss", "bce_with_logits", "hinge_loss")
+    ),
+    Case("l1_loss", "weighted", dict(x=(2, 5, 4, 3), y=(2, 5, 4, 3)), dict(weight=10.0)),
     Case("l1_loss", "degenerate", dict(x=(2, 5, 4, 3), y=(2, 5, 4, 3)), values="ties"),
 )
 
@@ -236,11 +242,30 @@ JOINS = (
     Case("concat", "batch", dict(x=(1, 3, 4, 2), y=(3, 3, 4, 2)), dict(axis=0)),
 )  # fmt: skip
 
-CASES = (
-    *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *FUSED_BLOCKS, *NORMS, *PADS, *RESIZES, *POINTWISE, *LOSSES, *JOINS,
+SUMS = (
+    Case("add", "minimal", dict(x=(1,), y=(1,))),
+    Case("add", "ragged", dict(x=(2, 7, 5, 3), y=(2, 7, 5, 3), z=(2, 7, 5, 3))),
+    Case("add", "non-contiguous", dict(x=(2, 5, 6, 4), y=(2, 5, 6, 4)), strided=True),
+    Case("add", "real", dict(x=(1, 32, 32, 16), y=(1, 32, 32, 16)),
+         full=dict(x=(1, 64, 64, 256), y=(1, 64, 64, 256))),
+    Case("add", "degenerate", dict(x=(2, 3))),  # nothing to add
+    Case("add", "many", {f"x{i}": (3, 5) for i in range(11)}),  # more than one launch takes
 )  # fmt: skip
 
-# Adam works in place on lists of parameters, outside the graph: see tests/test_optim.py.
+PARTS = (
+    _map("part", "minimal", (1, 1, 1, 1), start=0, stop=1),
+    _map("part", "ragged", (5, 7, 5, 3), start=1, stop=4),
+    _map("part", "non-contiguous", (3, 5, 6, 4), STRIDED, start=0, stop=2),
+    _map("part", "real", (4, 16, 16, 3), dict(full=dict(x=(4, 256, 256, 3))), start=2, stop=3),
+    _map("part", "degenerate", (3, 4, 3, 2), start=0, stop=3),  # all of it
+)
+
+CASES = (
+    *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *FUSED_BLOCKS, *NORMS, *PADS, *RESIZES, *POINTWISE, *LOSSES, *JOINS, *SUMS, *PARTS,
+)  # fmt: skip
+
+# Adam works in place on lists of parameters, outside the graph: see tests/test_optim.py. The other ops without a gradient
+# are the image pool (tests/test_image_pool_kernel.py) and the conversion between precisions (tests/test_ops.py).
 ADAM = (
     Case("adam", "minimal", dict(p0=(1,))),
     Case("adam", "ragged", dict(p0=(3, 3, 5, 7), p1=(7,), p2=(1, 1, 3, 2))),

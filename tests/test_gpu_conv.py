@@ -98,7 +98,7 @@ CASES = [
     Case("conv_transpose2d", "whole-tiles", (1, 8, 8, 16), (3, 3, 16, 16)),
     Case("conv_transpose2d", "unet", (1, 3, 2, 7), (4, 4, 7, 4), True, dict(output_padding=0)),
     Case("conv_norm_relu", "residual", (1, 8, 16, 16), (3, 3, 16, 16), True, dict(padding=1, activation="none", **REFLECT)),
-    Case("conv_norm_relu", "ragged", (2, 12, 10, 3), (3, 3, 3, 5), False, dict(padding=1, **REFLECT)),  # dw in 3 runs
+    Case("conv_norm_relu", "ragged", (2, 26, 25, 3), (3, 3, 3, 5), False, dict(padding=1, **REFLECT)),  # dw in runs
     Case("conv_norm_relu", "leaky", (2, 8, 6, 5), (4, 4, 5, 7), True, dict(stride=2, padding=1, activation="leaky_relu")),
 ]  # fmt: skip
 
@@ -128,8 +128,10 @@ def test_bfloat16_in_and_out(case):
 
     arrays = case.arrays(ml_dtypes.bfloat16)
     expected = both_ways(case.module("reference"), case, *(None if a is None else a.astype(np.float64) for a in arrays))
-    for want, got in zip(expected, both_ways(case.module("gpu"), case, *arrays), strict=True):
-        assert got.dtype == (ml_dtypes.bfloat16 if got.ndim in (1, 4) else np.float32)
+    results = both_ways(case.module("gpu"), case, *arrays)
+    images = (0, 1, 4) if case.op == "conv_norm_relu" else (0, 1)  # out, z, dx, or y, dx; else statistics, dw and db
+    for i, (want, got) in enumerate(zip(expected, results, strict=True)):
+        assert got.dtype == (ml_dtypes.bfloat16 if i in images else np.float32)
         error = np.abs(got.astype(np.float64) - want)
         if case.op == "conv_norm_relu":  # where rounding moves z across 0, relu's mask flips: rare, so look at the rest
             assert np.quantile(error / np.abs(want).max(), 0.98) <= 2e-2

@@ -67,8 +67,13 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh,
     "leaky_relu": lambda x, slope: F.leaky_relu(x, slope),
     "concat": lambda *xs, axis=-1: torch.cat(xs, dim=axis),
-    "lsgan_loss": lambda x, target: F.mse_loss(x, torch.full_like(x, target)),
-    "l1_loss": lambda x, y: F.l1_loss(x, y),
-    "bce_with_logits": lambda x, target: F.binary_cross_entropy_with_logits(x, torch.full_like(x, target)),
-    "hinge_loss": lambda x, target: F.relu(1 - target * x).mean(),
+    "lsgan_loss": lambda x, target, weight=1.0: weight * F.mse_loss(x, torch.full_like(x, target)),
+    "l1_loss": lambda x, y, weight=1.0: weight * F.l1_loss(x, y),
+    "bce_with_logits": lambda x, target, weight=1.0: (
+        weight * F.binary_cross_entropy_with_logits(x, torch.full_like(x, target))
+    ),
+    "hinge_loss": lambda x, target, weight=1.0: weight * F.relu(1 - target * x).mean(),
+    "mean": lambda x, weight: weight * x.mean(),
+    "add": lambda *xs: torch.stack(xs).sum(dim=0),
+    "part": lambda x, start, stop: x[start:stop],
 }

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad
-from autograd.ops import add, concat, l1_loss, part
+from autograd.ops import add, l1_loss
 from kernels.device import Array, Device, get_device
 from kernels.graph import Control, capturing
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
+from nn.twins import Twins, together  # noqa: F401 - `together` is offered here too
 from train.config import Config
 from train.errors import NonFiniteLoss
 from train.graphed import GraphedStep
@@ -50,7 +51,8 @@ class CycleGAN:
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
-        """One Adam for both generators, one for both discriminators."""
+        """The players: both generators with one Adam, both discriminators with another."""
+        self.gens, self.discs = Twins(self.gen_ab, self.gen_ba), Twins(self.disc_b, self.disc_a)
         c = self.config
         self.graphed = GraphedStep(self) if self.device.name == "cuda" else None
         self.optimizer_g = Adam(self.gen_ab.parameters() + self.gen_ba.parameters(), c.lr, (c.beta1, 0.999))
@@ -84,15 +86,15 @@ class CycleGAN:
 
         same_a = same_b = None
         if c.lambda_identity > 0:
-            fake_b, same_b = together(self.gen_ab, a, b)  # G(a), and G(b), which should leave b alone
-            fake_a, same_a = together(self.gen_ba, b, a)
+            (fake_b, same_b), (fake_a, same_a) = self.gens((a, b), (b, a))  # G(a), and G(b), which should leave b alone
         else:
-            fake_b, fake_a = self.gen_ab(a), self.gen_ba(b)
-        rec_a, rec_b = self.gen_ba(fake_b), self.gen_ab(fake_a)
+            (fake_b,), (fake_a,) = self.gens((a,), (b,))
+        (rec_b,), (rec_a,) = self.gens((fake_a,), (fake_b,))
+        (on_b,), (on_a,) = self.discs((fake_b,), (fake_a,))
 
         losses = {
-            "G_A": generator_loss(self.disc_b(fake_b), c.gan_mode),
-            "G_B": generator_loss(self.disc_a(fake_a), c.gan_mode),
+            "G_A": generator_loss(on_b, c.gan_mode),
+            "G_B": generator_loss(on_a, c.gan_mode),
             "cycle_A": l1_loss(rec_a, a, c.lambda_A),
             "cycle_B": l1_loss(rec_b, b, c.lambda_B),
         }
@@ -105,17 +107,14 @@ class CycleGAN:
         self, a: Tensor, b: Tensor, pool_a: ImagePool, pool_b: ImagePool, fake_a: Array, fake_b: Array
     ) -> dict[str, Tensor]:
         """What the discriminators minimise: half for calling real pictures real, half for calling fakes fake."""
-        losses = {}
-        for name, disc, real, pool, fake in (
-            ("D_A", self.disc_b, b, pool_b, fake_b),
-            ("D_B", self.disc_a, a, pool_a, fake_a),
-        ):
+        for disc in (self.disc_a, self.disc_b):
             disc.requires_grad_(True)
-            on_real, on_fake = together(disc, real, self.tensor(pool.query(fake)))
-            mode = self.config.gan_mode
-            losses[name] = add(
-                discriminator_loss(on_real, True, mode, weight=0.5), discriminator_loss(on_fake, False, mode, weight=0.5)
-            )
+        old_b, old_a = self.tensor(pool_b.query(fake_b)), self.tensor(pool_a.query(fake_a))
+        (real_b, false_b), (real_a, false_a) = self.discs((b, old_b), (a, old_a))
+        losses, mode = {}, self.config.gan_mode
+        for name, real, false in (("D_A", real_b, false_b), ("D_B", real_a, false_a)):
+            on_real, on_fake = discriminator_loss(real, True, mode, 0.5), discriminator_loss(false, False, mode, 0.5)
+            losses[name] = add(on_real, on_fake)
         return losses
 
     def update(self, optimizer: Adam, losses: dict[str, Tensor]) -> None:
@@ -130,8 +129,9 @@ class CycleGAN:
 
     def controls(self) -> list[Control]:
         """The numbers on the device that differ from step to step."""
-        parts = (self.optimizer_g, self.optimizer_d, self.pool_a, self.pool_b)
-        return [part.control for part in parts if getattr(part, "control", None) is not None]
+        pools = [pool for pool in (self.pool_a, self.pool_b) if isinstance(pool, DevicePool)]
+        controls = [self.optimizer_g.control, self.optimizer_d.control, *(pool.control for pool in pools)]
+        return [control for control in controls if control is not None]
 
     def advance(self) -> None:
         """The host's part of a step: both players count it, the pools decide."""
@@ -201,14 +201,6 @@ class CycleGAN:
 
 
 NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
-
-
-def together(network: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """network(x) and network(y) as one batch where sizes agree. Exact: instance norm keeps pictures apart."""
-    if x.shape[1:] != y.shape[1:]:
-        return network(x), network(y)
-    both = network(concat(x, y, axis=0))
-    return part(both, 0, len(x)), part(both, len(x), len(both))
 
 
 def refuse_nonfinite(losses: dict[str, Tensor]) -> None:

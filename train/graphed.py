@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class GraphedStep:
-    """A model's step for batches of one size. The first `warm` steps of a size run as usual: they compile the kernels.
+    """A model's step for batches of one size. The first `warm` steps of a size run as usual: they compile the
+    kernels and make the pools, so there must be one at least.
 
     Make a new one where arrays of the model were replaced or its settings changed.
     """

@@ -14,8 +14,8 @@ import numpy as np
 import triton
 import triton.language as tl
 
-from kernels.device import Array, xp_of
 from kernels.adam.reference import rates
+from kernels.device import Array, xp_of
 from kernels.launch import address, contiguous, launch, upload
 from kernels.tables import BLOCK, tables
 

@@ -49,7 +49,7 @@ def _add(y, x0, x1, x2, x3, x4, x5, x6, x7, n, BLOCK: tl.constexpr):
 
 @triton.jit
 def _totals(table, owned, COUNT: tl.constexpr, BF16: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
-    row = table + tl.load(owned + 2 * tl.program_id(0)) * (COUNT + 2)  # the addresses of y and x0, x1, ..., and the size
+    row = table + tl.load(owned + 2 * tl.program_id(0)) * (COUNT + 2)  # addresses of y, x0, x1, ...; the size
     at = tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK + tl.arange(0, BLOCK)
     size = tl.load(row + COUNT + 1)
     total = tl.zeros((BLOCK,), tl.float32)

@@ -5,7 +5,7 @@
     dw[(r,s,c),k] = sum over pixels (n,p,q) of  x[n, p*stride + r - pad, q*stride + s - pad, c] * dy[n,p,q,k]
 
 The third has its long side, thousands of pixels, in the reduction, and few tiles: 36 of 128x128 for a residual layer,
-where an H100 has 132 multiprocessors. So the pixels are split into as many runs as fill one wave; each program leaves a
+where an H100 has 132 multiprocessors. So the pixels are split into runs where that pays (`_runs`); each program leaves a
 float32 partial for its run, and a second launch adds the runs in order. Atomics would save that launch and give other
 bits each time. The bias is a weight whose input is always 1: its gradient is one more row, (r,s,c) = R*S*C.
 
@@ -13,12 +13,13 @@ What is slow: the head and the stem's dx have 3 channels out, of which a tile is
 49 taps: about 400 MB from L2, some 75 us on an H100. Putting the taps of a row beside the channels (7*3 = 21 columns of
 32, a reduction over 7*C, then a sum of 7 shifted columns in a second launch) would read a seventh.
 
-Grid: rows of dw x columns of dw x runs of pixels. Bytes: x, dy, and the partials written and read once. x is read again
+Grid: rows of dw x columns of dw x runs of pixels, for each group's weight. A run lies in one group. Bytes: x, dy, and the partials written and read once. x is read again
 for each tap, and dy for each tile of rows, from the L2 cache: the largest, 256x256x64, has 8 MB in bf16.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import triton
@@ -26,10 +27,13 @@ import triton.language as tl
 
 from kernels.conv2d.reference import check
 from kernels.device import Array
+from kernels.grouped import groups
 from kernels.implicit_gemm import PROGRAMS, correlate, full_float32, load, spread, step, tap_and_channel
 from kernels.launch import contiguous, empty, input_precision, launch
 from kernels.reflection_pad.gpu import _mirror
 from kernels.reflection_pad.reference import check as check_mirror
+
+GROUPED = True
 
 
 @triton.jit
@@ -65,10 +69,10 @@ def _weights(
         b = load(dy + pixel.to(tl.int64)[:, None] * OUT + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)
     at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
-    # A run's partial: every group's weights, then every group's biases.
-    before = tl.where(flat < LENGTH, group * (LENGTH * OUT), ((groups - 1) * LENGTH + group) * OUT)
-    partials += z.to(tl.int64) * groups * ((LENGTH + BIAS) * OUT)
-    tl.store(partials + before[:, None] + at, acc, mask=(flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :])
+    partials += z.to(tl.int64) * groups * ((LENGTH + BIAS) * OUT) + group * (LENGTH * OUT)
+    if BIAS:  # which stand together behind the last group's weights
+        at += tl.where(flat == LENGTH, (groups - 1 - group) * (LENGTH * OUT) + group * OUT, 0)[:, None]
+    tl.store(partials + at, acc, mask=(flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :])
 
 
 @triton.jit
@@ -106,48 +110,74 @@ def backward(
     if need[0]:
         dx = spread(dy, w, None, x.shape[1:3], swap=True, **geometry)
     if need[1] or need[2]:
-        dw, db = weight_gradient(x, dy, w.shape[:2], bias=need[2], **geometry)
+        dw, db = weight_gradient(x, dy, w.shape[-4:-2], groups(x, w), bias=need[2], **geometry)
+        dw, db = unstacked(w, dw, db)
     return dx, dw if need[1] else None, db
 
 
 def weight_gradient(
-    x: Array, dy: Array, kernel: tuple[int, int], *,
+    x: Array, dy: Array, kernel: tuple[int, int], count: int = 1, *,
     stride: int, padding: int, reflect: bool = False, bias: bool = False, swap: bool = False,
 ) -> tuple[Array, Array | None]:  # fmt: skip
-    """dw [*kernel,C,K] (with `swap` [*kernel,K,C]) and db [K] (or None) from x [N,H,W,C] and dy [N,P,Q,K], contiguous."""
+    """dw [G,*kernel,C,K] (with `swap` [G,*kernel,K,C]) and db [G,K] (or None) for a `count` of G groups.
+
+    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; their g-th parts give dw[g].
+    """
     (_, H, W, C), (N, P, Q, K), (R, S) = x.shape, dy.shape, kernel
-    length = R * S * C
-    count, total = (length + bias) * K, N * P * Q
+    length, total = R * S * C, N // count * P * Q
     # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
     BN = min(64 if full_float32(x) else 128, max(16, triton.next_power_of_2(K)))
     BM = 128 if C % 128 == 0 and BN == 128 else 64
     tiles = dict(BM=BM, BN=BN, BK=step(x) if C % 16 == 0 else min(step(x), 32))
     warps = 8 if BM == 128 or str(x.dtype) == "float32" else 4  # float32 x is turned around in registers
-    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(K, tiles["BN"])
-    runs = max(1, min(PROGRAMS // (grid[0] * grid[1]), total // (2 * tiles["BK"])))
-    run = triton.cdiv(triton.cdiv(total, runs), tiles["BK"]) * tiles["BK"]
-    runs = triton.cdiv(total, run)
-    partials = empty(x, (runs, count), "float32")
-    # Program (i, k, z) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of partial z, from pixels [z run, ...).
+    grid = triton.cdiv(length + bias, BM), triton.cdiv(K, BN)
+    run, runs = _split(total, grid[0] * grid[1] * count, tiles["BK"])
+    size = count * (length + bias) * K
+    partials = empty(x, (runs, size), "float32")
+    # Program (i, k, (g, z)) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of group g's partial z, from the
+    # group's pixels [z run, (z + 1) run).
     launch(
-        _weights, (*grid, runs), x, dy, partials, H, W, Q, P * Q, total, run, count,
-        flops=2 * length * K * total, CHANNELS=C, OUT=K, LENGTH=length, S=S, BIAS=bias,
+        _weights, (*grid, count * runs), x, dy, partials, H, W, Q, P * Q, total, run, runs, count,
+        flops=2 * length * K * N * P * Q, CHANNELS=C, OUT=K, LENGTH=length, S=S, BIAS=bias,
         W_IN=1 if swap else K, W_OUT=C if swap else 1, STRIDE=stride, PAD=padding, REFLECT=reflect,
         EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(),
         num_warps=warps, num_stages=3, **tiles,
     )  # fmt: skip
     dw = partials[0]
     if runs > 1:
-        dw = empty(x, (count,), "float32")
+        dw = empty(x, (size,), "float32")
         # Program i owns elements [512 i, 512 (i + 1)) and adds the runs' partials to them in order.
-        launch(_add_runs, (triton.cdiv(count, 512),), partials, dw, count, runs, BLOCK=512)
-    shape = (R, S, K, C) if swap else (R, S, C, K)
-    return dw[: length * K].reshape(shape), dw[length * K :] if bias else None
+        launch(_add_runs, (triton.cdiv(size, 512),), partials, dw, size, runs, BLOCK=512)
+    weights = count * length * K
+    shape = (count, R, S, K, C) if swap else (count, R, S, C, K)
+    return dw[:weights].reshape(shape), dw[weights:].reshape(count, K) if bias else None
+
+
+@functools.cache
+def _split(total: int, tiles: int, BK: int) -> tuple[int, int]:
+    """Pixels of a run (a multiple of BK) and runs, for `total` pixels and as many programs per run as `tiles`.
+
+    Time, in pixels that one program handles: waves of programs times a run's pixels. More than one run costs a launch
+    (600 pixels of a 128x128 tile in bf16 take 2 us on an H100) and the partials' way to memory and back (12 per tile). Two
+    runs of 72 tiles take two waves of 132 programs, as long as one run takes in one wave; 72 stay one run.
+    """
+
+    def cost(runs: int) -> float:
+        return triton.cdiv(tiles * runs, PROGRAMS) * total / runs + (600 + 12 * tiles * runs if runs > 1 else 0)
+
+    runs = min(range(1, max(1, min(PROGRAMS, total // (2 * BK))) + 1), key=cost)
+    run = triton.cdiv(triton.cdiv(total, runs), BK) * BK
+    return run, triton.cdiv(total, run)
+
+
+def unstacked(w: Array, *gradients: Array | None) -> list[Array | None]:
+    """Gradients [G,...] as w wants them: without the G if it is no stack."""
+    return [g if g is None or w.ndim == 5 else g[0] for g in gradients]
 
 
 def mirrored(x: Array, w: Array, padding: int, padding_mode: str) -> bool:
     """Whether the margin is mirrored. ValueError or TypeError where the shapes or dtypes do not fit."""
-    check(x, w, padding)
+    check(x, w if w.ndim == 4 else w[0], padding)
     if padding_mode == "reflect":
         check_mirror(x.shape, padding)
     return padding_mode == "reflect"
@@ -155,4 +185,4 @@ def mirrored(x: Array, w: Array, padding: int, padding_mode: str) -> bool:
 
 def output_size(x: tuple[int, ...], w: tuple[int, ...], stride: int, padding: int) -> tuple[int, int]:
     """(P, Q)"""
-    return (x[1] + 2 * padding - w[0]) // stride + 1, (x[2] + 2 * padding - w[1]) // stride + 1
+    return (x[1] + 2 * padding - w[-4]) // stride + 1, (x[2] + 2 * padding - w[-3]) // stride + 1

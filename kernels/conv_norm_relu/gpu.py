@@ -21,6 +21,8 @@ from kernels.implicit_gemm import correlate
 from kernels.instance_norm import gpu as instance_norm
 from kernels.launch import contiguous
 
+GROUPED = True
+
 
 def forward(
     x: Array,

@@ -12,19 +12,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.conv2d.gpu import weight_gradient
+from kernels.conv2d.gpu import unstacked, weight_gradient
 from kernels.conv_transpose2d.reference import check, output_shape
 from kernels.device import Array
+from kernels.grouped import groups
 from kernels.implicit_gemm import correlate, spread
 from kernels.launch import contiguous
+
+GROUPED = True
 
 
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 2, padding: int = 1, output_padding: int = 1
 ) -> Array:
     x, w, b = contiguous(x, w, b)
-    check(x, w, stride, output_padding)
-    size = output_shape(x.shape, w.shape, stride, padding, output_padding)[1:3]
+    check(x, w if w.ndim == 4 else w[0], stride, output_padding)
+    size = output_shape(x.shape, w.shape[-4:], stride, padding, output_padding)[1:3]
     return spread(x, w, b, size, stride=stride, padding=padding)
 
 
@@ -44,7 +47,7 @@ def backward(
     if need[0]:
         dx = correlate(dy, w, None, x.shape[1:3], swap=True, **geometry)[0]
     if need[1]:
-        dw = weight_gradient(dy, x, w.shape[:2], swap=True, **geometry)[0]
+        dw = weight_gradient(dy, x, w.shape[-4:-2], groups(x, w), swap=True, **geometry)[0]
     if need[2]:
-        db = weight_gradient(dy, dy, (0, 1), stride=1, padding=0, bias=True)[1]
-    return dx, dw, db
+        db = weight_gradient(dy, dy, (0, 1), groups(x, w), stride=1, padding=0, bias=True)[1]
+    return dx, *unstacked(w, dw, db)

@@ -23,5 +23,6 @@ def backward(dy: Array, *, count: int, start: int) -> Array:
     dx = empty(dy, (count, *dy.shape[1:]))
     # Program i owns elements [1024 i, 1024 (i + 1)) of dx.
     first = start * (dy.size // len(dy))
-    launch(_place, (triton.cdiv(dx.size, BLOCK),), dy, dx, first, dy.size, dx.size, bytes=dy.nbytes + dx.nbytes, BLOCK=BLOCK)
+    sizes = (first, dy.size, dx.size)
+    launch(_place, (triton.cdiv(dx.size, BLOCK),), dy, dx, *sizes, bytes=dy.nbytes + dx.nbytes, BLOCK=BLOCK)
     return dx

@@ -1,0 +1,160 @@
+"""The small kernels that make a step pure: the image pool's exchange, sums of gradients, parts of a batch, weighted losses."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from autograd import Tensor, gradcheck, ops
+from kernels.add import gpu as add
+from kernels.add import reference as plain_add
+from kernels.device import get_device
+from kernels.image_pool import gpu, reference
+from kernels.launch import recorded
+from kernels.part import gpu as part
+from kernels.part import reference as plain_part
+from tests.sanitiser import sanitised, shuffled
+from tests.test_image_pool import numbered
+from train.image_pool import DevicePool, ImagePool
+
+ORDERS = pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
+RNG = np.random.default_rng(0)
+
+
+def draw(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@ORDERS
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 20, 19, 3)], ids=["minimal", "ragged"])
+def test_exchanges_as_told(order, shape):
+    images, kept = draw(*shape), draw(4, *shape[1:])
+    # put aside, answered by one of this very batch, passed through; for a batch of one the first only
+    decisions = np.array([(2, 1), (2, 1), (-1, 0)], np.int32)[: shape[0]]
+    wanted_kept = kept.copy()
+    wanted = reference.forward(images, wanted_kept, decisions)
+    with sanitised(order) as memory:
+        buffer = memory.guarded(kept)
+        chosen = gpu.forward(memory.guarded(images), buffer, memory.guarded(decisions))
+    assert np.array_equal(chosen, wanted) and np.array_equal(buffer, wanted_kept)
+    assert np.array_equal(chosen[0], kept[2]) and (len(images) == 1 or np.array_equal(chosen[1], images[0]))
+
+
+def test_refuses_pictures_of_another_size():
+    with pytest.raises(ValueError, match="image_pool"):
+        gpu.forward(draw(1, 2, 3, 3), draw(2, 3, 2, 3), np.zeros((1, 2), np.int32))
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_pool_on_the_device_answers_as_one_on_the_host(size, batch):
+    here, there = ImagePool(size, [7, 4]), DevicePool(size, [7, 4], get_device("interpret"))
+    for i in range(0, 12 * batch, batch):
+        with recorded() as launches:
+            answer = there.query(numbered(i, batch))
+        assert np.array_equal(answer, here.query(numbered(i, batch))) and len(launches) == (size > 0)
+    assert len(there.images) == size == len(here.images)
+    for mine, wanted in zip(there.images, here.images, strict=True):
+        assert np.array_equal(mine, wanted)
+    assert there.rng.bit_generator.state == here.rng.bit_generator.state
+
+
+@pytest.mark.parametrize("stop", [0, 2, 7])
+def test_states_travel_between_the_two(stop):
+    device = get_device("interpret")
+    first, second, third = ImagePool(3, 5), DevicePool(3, 98, device), ImagePool(3, 99)
+    for i in range(stop):
+        first.query(numbered(i))
+    second.load_state_dict(first.state_dict(), device)
+    third.load_state_dict(second.state_dict(), get_device("cpu"))
+    for i in range(stop, stop + 12):
+        wanted = first.query(numbered(i))
+        assert np.array_equal(second.query(numbered(i)), wanted) and np.array_equal(third.query(numbered(i)), wanted)
+
+
+def test_pictures_of_many_sizes_are_kept_one_by_one():
+    here, there = ImagePool(2, 3), DevicePool(2, 3, get_device("interpret"))
+    for i in range(12):
+        image = np.full((1, 2 + i % 3, 2, 3), i, np.float32)
+        assert np.array_equal(there.query(image), here.query(image))
+
+
+@ORDERS
+@pytest.mark.parametrize("count", [2, 3, 8, 9])
+def test_sums_of_many_in_few_launches(order, count):
+    xs = [draw(2, 5, 7, 3) for _ in range(count)]
+    with sanitised(order) as memory, recorded() as launches:
+        y = add.forward(*map(memory.guarded, xs))
+    assert y.tobytes() == plain_add.forward(*xs).tobytes() and len(launches) == (2 if count == 9 else 1)
+
+
+@ORDERS
+def test_all_leaves_together(order):
+    groups = [[draw(3, 3, 4, 5), draw(3, 3, 4, 5)], [draw(1500)], [draw(7), draw(7)], [draw(2, 2)] * 3]
+    with sanitised(order) as memory, recorded() as launches:
+        given = [[memory.guarded(x) for x in xs] for xs in groups]
+        results = add.totals(given, ["float32"] * 4)
+    for xs, result in zip(groups, results, strict=True):
+        assert result.dtype == np.float32 and np.array_equal(result, plain_add.forward(*xs))
+    assert results[1] is given[1][0] and len(launches) == 2  # twos, and threes; one alone is itself
+
+
+def test_gradients_in_bfloat16_are_summed_in_float32():
+    import ml_dtypes
+
+    a, b, c = (draw(1300).astype(ml_dtypes.bfloat16) for _ in range(3))
+    with sanitised(shuffled(1)) as memory:
+        low, mixed = add.totals(
+            [[memory.guarded(a)], [memory.guarded(b.astype(np.float32)), memory.guarded(c)]], ["float32"] * 2
+        )
+    assert low.dtype == mixed.dtype == np.float32 and np.array_equal(low, a.astype(np.float32))
+    assert np.array_equal(mixed, b.astype(np.float32) + c.astype(np.float32))
+    with pytest.raises(TypeError, match="float32"):
+        add.totals([[a, b]], [a.dtype])
+
+
+@ORDERS
+@pytest.mark.parametrize(("start", "count"), [(0, 3), (2, 3), (1, 4), (0, 1)])
+def test_a_part_goes_back_to_its_place(order, start, count):
+    dy = draw(1, 20, 19, 3)
+    with sanitised(order) as memory:
+        dx = part.backward(memory.guarded(dy), count=count, start=start)
+    assert np.array_equal(dx, plain_part.backward(dy, count=count, start=start))
+
+
+LOSSES = pytest.mark.parametrize("op", ["lsgan_loss", "bce_with_logits", "hinge_loss", "l1_loss", "mean"])
+
+
+@ORDERS
+@LOSSES
+def test_the_weight_multiplies_value_and_gradient(op, order):
+    arrays = [draw(2, 25, 24, 3) for _ in range(2 if op == "l1_loss" else 1)]
+    settings = {} if op in ("l1_loss", "mean") else {"target": 1.0}
+    with sanitised(order) as memory:
+        ours = importlib.import_module(f"kernels.{op}.gpu").forward(
+            *map(memory.guarded, arrays), weight=-2.5, **settings
+        )
+    plain = importlib.import_module(f"kernels.{op}.reference").forward
+    exact = [a.astype(np.float64) for a in arrays]
+    for mine, weighted, one in zip(
+        ours, plain(*exact, weight=-2.5, **settings), plain(*exact, **settings), strict=True
+    ):
+        np.testing.assert_allclose(weighted, -2.5 * one, rtol=1e-14)
+        np.testing.assert_allclose(mine, weighted, rtol=1e-5, atol=1e-9)
+
+
+@LOSSES
+def test_a_loss_scaled_again_has_a_scaled_gradient(op):
+    """The gradient made in the forward is handed on as it is only where the loss itself is what is differentiated."""
+    xs = [Tensor(RNG.normal(size=(2, 3, 2, 1)), requires_grad=True) for _ in range(2 if op == "l1_loss" else 1)]
+    settings = {} if op in ("l1_loss", "mean") else {"target": 1.0}
+    gradcheck(lambda *xs: getattr(ops, op)(*xs, weight=0.7, **settings) * 3.0 + xs[0].sum(), xs)
+
+
+def test_a_part_must_lie_inside():
+    x = Tensor(RNG.normal(size=(3, 2)), requires_grad=True)
+    gradcheck(lambda x: (ops.part(x, 1, 3) ** 2).sum(), [x])
+    with pytest.raises(ValueError, match="part: 1 to 4"):
+        ops.part(x, 1, 4)
