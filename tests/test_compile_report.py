@@ -163,7 +163,8 @@ def test_a_step_is_recorded_without_running(monkeypatch):
     names = {entry.name for entry in step.launches}
     assert {"implicit_gemm._correlate", "conv2d._weights", "adam._adam"} <= names
     assert sum(entry.name == "adam._adam" for entry in step.launches) == 2
-    assert sum(operation.name == "add" for operation in step.operations) > 0 and step.waits >= 8
+    assert {operation.name for operation in step.operations} <= {"zeros", "from the host", "copy"}  # no arithmetic
+    assert step.waits >= 8
     assert np.zeros(1).__class__ is np.ndarray  # NumPy is left as it was
 
 

@@ -50,4 +50,5 @@ def backward(
         dw = weight_gradient(dy, x, w.shape[-4:-2], groups(x, w), swap=True, **geometry)[0]
     if need[2]:
         db = weight_gradient(dy, dy, (0, 1), groups(x, w), stride=1, padding=0, bias=True)[1]
-    return dx, *unstacked(w, dw, db)
+    dw, db = unstacked(w, dw, db)
+    return dx, dw, db
