@@ -224,7 +224,7 @@ def spread(
     ring = empty(x, (N, margin, OUT)) if reflect else None
     extent = (P + 2 * padding, Q + 2 * padding) if reflect else size
     pixels = triton.cdiv(extent[0], stride) * triton.cdiv(extent[1], stride)  # of the largest phase
-    tiles = choose_tiles(N * pixels * stride**2, OUT, CHANNELS, x, phases=stride > 1)
+    tiles = choose_tiles(N * pixels * stride**2, OUT, CHANNELS, x, spreads=True)
     # Program (t, k, (phase, n)) owns BM pixels of one phase of image n of y and its margin, channels [k BN, (k + 1) BN).
     launch(
         _spread, (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N * stride**2),
@@ -241,21 +241,22 @@ def spread(
     return y
 
 
-def choose_tiles(M: int, N: int, K: int, like: Array, phases: bool = False) -> dict[str, Any]:
+def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> dict[str, Any]:
     """Tile [BM,BN] for M pixels and N channels out, steps of BK along a reduction over taps of K channels, and warps.
 
     BM is at least 64, which Hopper's wgmma instruction works on. 128x128 needs the fewest bytes from L2 per product, but
     fills one wave of multiprocessors only from 132 tiles on; a residual layer (256 channels) has 64 of them for a picture
     of 4096 pixels, and 128 of 64x128; four pictures of twins have 256. Two more limits come from the registers: full
-    float32 has no tensor cores and keeps both operands there (64x64, shared by 8 warps; 64x32 where rows split into
-    `phases`, whose arithmetic takes registers too), and a gather across taps keeps an address for each element (64
-    pixels, blocks of 32).
+    float32 has no tensor cores and keeps both operands there (64x64, or 64x32 for `spread`, whose addresses take more,
+    shared by 8 warps), and a gather across taps keeps an address for each element (64 pixels, blocks of 32; of float32
+    shared by 8 warps).
     """
     full, widest = full_float32(like), step(like)
     BK = next((k for k in (64, 32, 16) if k <= widest and K % k == 0), min(widest, 32))
-    BN = min((32 if phases else 64) if full else 128, max(16, triton.next_power_of_2(N)))
+    BN = min((32 if spreads else 64) if full else 128, max(16, triton.next_power_of_2(N)))
     large = not full and K % BK == 0 and triton.cdiv(M, 128) * triton.cdiv(N, BN) >= PROGRAMS
-    warps = 8 if full or (large and BN == 128) else 4
+    across = str(like.dtype) == "float32" and K % BK != 0
+    warps = 8 if full or across or (large and BN == 128) else 4
     return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=warps, num_stages=2 if full and K % BK else 3)
 
 

@@ -129,7 +129,7 @@ def weight_gradient(
     BN = min(64 if full_float32(x) else 128, max(16, triton.next_power_of_2(K)))
     BM = 128 if C % 128 == 0 and BN == 128 else 64
     tiles = dict(BM=BM, BN=BN, BK=step(x) if C % 16 == 0 else min(step(x), 32))
-    warps = 8 if BM == 128 or str(x.dtype) == "float32" else 4  # float32 x is turned around in registers
+    warps = 8 if BN == 128 or str(x.dtype) == "float32" else 4  # float32 x is turned around in registers
     grid = triton.cdiv(length + bias, BM), triton.cdiv(K, BN)
     run, runs = _split(total, grid[0] * grid[1] * count, tiles["BK"])
     size = count * (length + bias) * K
