@@ -152,11 +152,10 @@ def wait(device: str) -> None:
 
 def ours_device_mb(device: str) -> float:
     """Memory that our arrays' pool took from the GPU, MB."""
-    if device != "cuda":
-        return 0.0
-    import cupy
+    from kernels.device import get_device
+    from kernels.memory import peak_bytes
 
-    return cupy.get_default_memory_pool().total_bytes() / 1e6
+    return (peak_bytes(get_device(device)) or 0) / 1e6 if device == "cuda" else 0.0
 
 
 def references_only() -> None:

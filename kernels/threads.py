@@ -1,6 +1,6 @@
 """How the CPU kernels use the cores: one pool of threads at a time, compiled code kept on disk, buffers used again.
 
-Our loops run in numba's threads, and each of them calls BLAS for its own part. If BLAS then starts threads of its own,
+Our loops are compiled by numba and run in threads of our own, each of which calls BLAS for its part. If BLAS then starts threads of its own,
 the pools fight and everything takes several times longer. So while one of our kernels runs, BLAS is held to one
 thread; afterwards it has its own number back, for the user's other code.
 """

@@ -21,7 +21,7 @@ class UnetBlock(Module):
 
     def __init__(self, outer: int, channels: int, inner: Module | None, in_channels: int | None = None, outermost: bool = False) -> None:  # fmt: skip
         in_channels = outer if in_channels is None else in_channels
-        self.outermost, self.innermost = outermost, inner is None
+        self.outermost = outermost
         grown = channels if inner is None else 2 * channels
         if outermost:
             assert inner is not None

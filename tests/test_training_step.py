@@ -11,6 +11,7 @@ import torch
 
 from autograd import Tensor
 from nn import UnetGenerator
+from nn.twins import together
 from tests.torch_reference import (
     TorchCycleGAN,
     TorchPatchDiscriminator,
@@ -22,7 +23,7 @@ from tests.torch_reference import (
     to_torch,
 )
 from train.config import Config
-from train.cyclegan import NAMES, CycleGAN, together
+from train.cyclegan import NAMES, CycleGAN
 from train.errors import NonFiniteLoss
 
 torch.set_num_threads(1)  # threads only get in each other's way on tensors this small

@@ -26,7 +26,7 @@ from kernels.graph import Control, capturing
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
-from nn.twins import Twins, together  # noqa: F401 - `together` is offered here too
+from nn.twins import Twins
 from train.config import Config
 from train.errors import NonFiniteLoss
 from train.graphed import GraphedStep

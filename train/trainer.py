@@ -181,11 +181,10 @@ class Run:
 
     def sample(self) -> None:
         """Write the sample grid of this step."""
+        pictures = [self.model.pictures(pair.a[None], pair.b[None]) for pair in self.shown]
         rows: list[dict[str, np.ndarray]] = []
-        for direction in "ab":
-            other = "ba"["ab".index(direction)]
-            for pair in self.shown:
-                made = self.model.pictures(pair.a[None], pair.b[None])
+        for direction, other in ("ab", "ba"):
+            for made in pictures:
                 row = {f"real {direction.upper()}": made[f"real_{direction}"][0]}
                 row[f"fake {other.upper()}"] = made[f"fake_{other}"][0]
                 row[f"reconstructed {direction.upper()}"] = made[f"rec_{direction}"][0]
