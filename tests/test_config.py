@@ -12,7 +12,7 @@ import pytest
 from train.config import PRESETS, Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
-from train.options import misfit, parse
+from train.options import parse
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -82,7 +82,7 @@ def test_presets() -> None:
     assert parse(["--continue_train", "--n_epochs", "9"], "p", None) == ({"n_epochs": 9}, True)
     for preset in PRESETS.values():
         assert preset.keys() <= FIELDS.keys()
-        assert misfit(Config(**preset), Config(**preset).crop_size, Config(**preset).crop_size) == ""
+        assert Config(**preset).misfit(Config(**preset).crop_size, Config(**preset).crop_size) == ""
 
 
 @pytest.mark.parametrize("line", ["--netG resnet_6blocks", "--netG=resnet_6blocks"])
@@ -141,14 +141,14 @@ def test_misfit_agrees_with_the_networks(netG: str, netD: str, layers: int) -> N
             works = True
         except ValueError:
             works = False
-        assert works == (misfit(c, side + 4, side) == ""), (side, misfit(c, side + 4, side))
+        assert works == (c.misfit(side + 4, side) == ""), (side, c.misfit(side + 4, side))
 
 
 def test_misfit_of_unets() -> None:
-    assert misfit(Config(netG="unet_128"), 128, 256) == ""
-    assert "multiples of 128" in misfit(Config(netG="unet_128"), 128, 192)
-    assert "multiples of 256" in misfit(Config(netG="unet_256"), 128, 128)
-    assert "at least 384" in misfit(Config(netG="unet_256", netD="n_layers", n_layers_D=7), 256, 256)
+    assert Config(netG="unet_128").misfit(128, 256) == ""
+    assert "multiples of 128" in Config(netG="unet_128").misfit(128, 192)
+    assert "multiples of 256" in Config(netG="unet_256").misfit(128, 128)
+    assert "at least 384" in Config(netG="unet_256", netD="n_layers", n_layers_D=7).misfit(256, 256)
 
 
 def test_no_option_is_lost_between_parser_and_dataclass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,7 +268,7 @@ def test_images_smaller_than_the_crop_are_named_where_it_matters(root):
         UnpairedDataset(config(root, preprocess=mode))
     with pytest.raises(UserError, match="--load_size 16 must not be smaller than --crop_size 20"):
         UnpairedDataset(config(root, crop_size=20))
-    with pytest.raises(UserError, match=r"built-in scenes.*16x16"):
+    with pytest.raises(UserError, match=r"built-in pictures.*16x16"):
         UnpairedDataset(config(crop_size=20, preprocess="crop"))
 
 

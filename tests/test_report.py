@@ -115,11 +115,12 @@ def test_an_empty_or_short_history(tmp_path: Path, n: int) -> None:
 def test_what_users_typed_is_escaped(tmp_path: Path) -> None:
     evil = '<script>alert("1")</script>&'
     config = CONFIG | {"name": evil, "dataroot": evil, "checkpoints_dir": "my runs"}
-    path = write_report(tmp_path, records(2), config, {evil: SCORES["A → B"]}, state="interrupted", total=9)
+    path = write_report(
+        tmp_path, records(2), config, {evil: SCORES["A → B"]}, state="interrupted", total=9, command=f"go on {evil}"
+    )
     assert path.read_text("utf-8").count("<script") == 1  # the page's own
     page = Page(path)
     assert page.text.count(evil) == 6  # title, heading, command, scores, and as name and dataroot in the settings
-    assert f"--name '{evil}' --checkpoints_dir 'my runs' --continue_train" in page.text
 
 
 def test_the_folder_names_a_run_without_a_name(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from train.config import Config
 
 Series = NDArray[np.float64]
+Quantity = tuple[str, tuple[str, ...], str, float | None]
+"""A chart: title, keys of the records, a text for learners, and the value at which the judge cannot tell."""
 POINTS = 1000  # at most so many of a curve are drawn, however long the run
 
 # Colours that stand for a variable of the page's style, so that one picture serves light and dark.
@@ -25,13 +27,13 @@ INK, RULE, LINES = "#010101", "#020202", ("#030303", "#040404")
 VARIABLES = {INK: "var(--soft)", RULE: "var(--rule)", LINES[0]: "var(--first)", LINES[1]: "var(--second)"}
 
 
-def cards(history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> list[str]:
+def cards(history: Sequence[Mapping[str, Any]], charts: Sequence[Quantity]) -> list[str]:
     """One HTML card per chart: its curves, their last values, and what a learner may expect of them."""
-    return [card for quantity in quantities(config) if (card := _card(history, *quantity))]
+    return [card for quantity in (*charts, *COMMON) if (card := _card(history, *quantity))]
 
 
-def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], str, float | None]]:
-    """The charts: title, keys of the records, a text for learners, and the value at which the judge cannot tell."""
+def quantities(config: Mapping[str, Any]) -> list[Quantity]:
+    """The charts of CycleGAN's losses."""
     settings = dataclasses.asdict(Config()) | dict(config)
     even, fooled = {
         "lsgan": (0.25, "0.25: the judge is undecided. 1: all are caught"),
@@ -78,22 +80,27 @@ def quantities(config: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], st
             ),
             None,
         ),
-        (
-            "Learning rate",
-            ("lr",),
-            "How far Adam may move each weight in a step. Held, then lowered, so that both players come to rest.",
-            None,
-        ),
-        (
-            "Time per step, seconds",
-            ("seconds", "wait"),
-            (
-                "Of a whole step, and of the part spent waiting for images. If that part is large, raise --num_threads "
-                "or store the images smaller."
-            ),
-            None,
-        ),
     ]
+
+
+COMMON: list[Quantity] = [
+    (
+        "Learning rate",
+        ("lr",),
+        "How far Adam may move each weight in a step. Held, then lowered, so that both players come to rest.",
+        None,
+    ),
+    (
+        "Time per step, seconds",
+        ("seconds", "wait"),
+        (
+            "Of a whole step, and of the part spent waiting for images. If that part is large, raise --num_threads "
+            "or store the images smaller."
+        ),
+        None,
+    ),
+]
+"""The charts that every run has."""
 
 
 def _card(history: Sequence[Mapping[str, Any]], title: str, keys: Sequence[str], text: str, even: float | None) -> str:

@@ -8,7 +8,6 @@ cannot run code. Zip keeps a CRC-32 of each member, and reading checks it: a fli
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -85,7 +84,7 @@ def check_same_run(saved: dict[str, Any], config: Config) -> None:
     `saved` is the checkpoint's config as a dict. Fields marked `resume="fixed"` must agree; one that the checkpoint
     does not know yet counts as its default. Raises `UserError` with every field that differs and how to agree.
     """
-    fields = {field.name: field for field in dataclasses.fields(Config)}
+    fields = config.options()
     lines, flags = [], []
     for name in sorted(saved.keys() - fields.keys()):
         lines.append(f"  {name}: saved {saved[name]!r}, a setting that this version of the program does not have")

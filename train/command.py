@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import sys
 from collections.abc import Callable
@@ -13,20 +12,28 @@ from kernels.device import Device, get_device
 from kernels.memory import peak_bytes, size_text
 from train import checkpoint
 from train.config import Config
-from train.cyclegan import CycleGAN
 from train.errors import UserError
 from train.metrics import format_scores
-from train.options import check, parse
+from train.model import Model
+from train.options import parse
+from train.sources import BUILTIN
 from train.trainer import Run
 
 
 def run_command(
-    make_model: Callable[[Config], CycleGAN], program: str, description: str | None, arguments: list[str] | None
+    make_model: Callable[[Any], Model],
+    program: str,
+    description: str | None,
+    arguments: list[str] | None,
+    config: type[Config] = Config,
 ) -> int:
-    """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
+    """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped.
+
+    `make_model` makes a system from its settings, of which `config` is the class; `program` is the module that is run.
+    """
     try:
-        settings, continued = parse(arguments, program, description)
-        run = (resume_run if continued else new_run)(make_model, settings, program)
+        settings, continued = parse(arguments, program, description, config)
+        run = (resume_run if continued else new_run)(make_model, settings, program, config)
         introduce(run)
         run.train()
         return farewell(run)
@@ -46,16 +53,18 @@ def run_command(
         return 128 + signal.SIGINT
 
 
-def new_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
+def new_run(
+    make_model: Callable[[Any], Model], settings: dict[str, Any], program: str, config_type: type[Config] = Config
+) -> Run:
     """A run from scratch, in a folder of its own."""
-    config = Config(**settings)
+    config = config_type(**settings)
     parent = Path(config.checkpoints_dir)
     if config.name in (".", "..") or set(config.name) & set("/\\\0"):
         raise UserError(
             f"--name {config.name!r} must name one folder, without slashes; --checkpoints_dir says where it lies"
         )
     if not config.name:
-        stem = Path(config.dataroot).resolve().name if config.dataroot else "scenes"
+        stem = Path(config.dataroot).resolve().name if config.dataroot else config.builtin
         names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
         config = config.replace(name=next(name for name in names if not (parent / name).exists()))
     elif (parent / config.name / "latest.npz").exists():
@@ -65,7 +74,9 @@ def new_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], 
     return Run(make_model, resolve(config), program)
 
 
-def resume_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any], program: str) -> Run:
+def resume_run(
+    make_model: Callable[[Any], Model], settings: dict[str, Any], program: str, config_type: type[Config] = Config
+) -> Run:
     """The run `--name`, as it was saved last; settings typed now must not make it another run."""
     parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
     runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
@@ -79,12 +90,14 @@ def resume_run(make_model: Callable[[Config], CycleGAN], settings: dict[str, Any
         )
     state = checkpoint.load(parent / name / "latest.npz")
     try:
-        saved = state["config"]
-        known_settings = {field.name: saved[field.name] for field in dataclasses.fields(Config) if field.name in saved}
+        saved, of = state["config"], state.get("program", "train.cyclegan")
+        if of != program:
+            raise UserError(f"run {name!r} was made by another program; go on with python -m {of} --continue_train")
+        known_settings = {option: saved[option] for option in config_type.options() if option in saved}
         settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
-        config = resolve(Config(**settings))
+        config = resolve(config_type(**settings))
         checkpoint.check_same_run(saved, config)
-        check(settings)
+        config.check()
         run = Run(make_model, config, program)
         run.load_state_dict(state)
         finished = run.step >= run.total
@@ -126,11 +139,11 @@ def out_of_memory(error: MemoryError) -> UserError:
 def introduce(run: Run) -> None:
     """What is about to happen."""
     c = run.config
-    data = c.dataroot or "built-in scenes (brown animals on grass, striped ones on dry ground)"
+    data = c.dataroot or f"built-in {c.builtin} ({BUILTIN[c.builtin][1]})"
     weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
     print(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
     print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B")
-    print(f"networks {c.netG} ngf {c.ngf}, {c.netD} ndf {c.ndf}: {weights / 1e6:.2f} M weights in all")
+    print(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     print(f"steps    {run.total}, batch {c.batch_size}, {c.crop_size} pixels, learning rate {c.lr}")
     print(f"folder   {run.folder}", flush=True)
 

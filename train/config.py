@@ -3,6 +3,9 @@
 Names follow the flags that users of the best-known CycleGAN code already type. A field's metadata carries its help
 text, its group in `--help`, and whether it may change when a run is continued (`"free"`) or belongs to what the run
 *is* (`"fixed"`): a checkpoint made under other fixed settings is refused rather than half-used.
+
+Another system than CycleGAN has a subclass: it adds fields of its own, changes defaults with `another_default`, and takes
+an option away by giving the field a plain value (`lambda_identity: float = 0.0`), which no one can then change.
 """
 
 from __future__ import annotations
@@ -10,19 +13,37 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from train.errors import UserError
 
 
-def setting(default: Any, help: str, *, group: str, choices: Sequence[str] = (), resume: str = "fixed") -> Any:
+def setting(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    choices: Sequence[str] = (),
+    resume: str = "fixed",
+    least: int | None = None,
+) -> Any:
     """A dataclass field with its help text, `--help` group, allowed values and behaviour on `--continue_train`."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "group": group, "choices": tuple(choices), "resume": resume}
-    )
+    about = {"help": help, "group": group, "choices": tuple(choices), "resume": resume, "least": least}
+    return dataclasses.field(default=default, metadata=about)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
+    "paper": {},
+}  # fmt: skip
+"""Departures from CycleGAN's defaults, which are the paper's, by name."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one run. Defaults are the paper's; `PRESETS` holds the named departures from them."""
+    """The settings of one run. Defaults are the paper's; `presets` holds the named departures from them."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
     # run
     name: str = setting(
@@ -43,18 +64,19 @@ class Config:
         choices=("fp32", "tf32", "bf16"),
         resume="free",
     )
-    seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run")
+    seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run", least=0)
     max_steps: int = setting(
-        0, "stop after this many steps in all (0: when the epochs are done)", group="run", resume="free"
+        0, "stop after this many steps in all (0: when the epochs are done)", group="run", least=0, resume="free"
     )
 
     # data
     dataroot: str = setting(
         "",
-        "folder with trainA, trainB and, if you have them, testA, testB (default: built-in scenes)",
+        "folder with trainA, trainB and, if you have them, testA, testB (default: built-in pictures)",
         group="data",
         resume="free",
     )
+    builtin: str = setting("scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes",))
     direction: str = setting(
         "AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA")
     )
@@ -64,15 +86,17 @@ class Config:
         group="data",
         choices=("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"),
     )
-    load_size: int = setting(286, "side (or width) to which images are resized, pixels", group="data")
-    crop_size: int = setting(256, "side of the random square crop, pixels", group="data")
+    load_size: int = setting(286, "side (or width) to which images are resized, pixels", group="data", least=1)
+    crop_size: int = setting(256, "side of the random square crop, pixels", group="data", least=1)
     no_flip: bool = setting(False, "do not mirror images at random", group="data")
     serial_batches: bool = setting(False, "pair A and B by index, in order, instead of at random", group="data")
-    batch_size: int = setting(1, "images of each domain per step", group="data")
-    max_dataset_size: int = setting(0, "use at most this many images per domain (0: all)", group="data")
-    num_threads: int = setting(2, "threads that read and prepare images ahead (0: none)", group="data", resume="free")
-    input_nc: int = setting(3, "channels of domain A: 1 gray, 3 RGB", group="data")
-    output_nc: int = setting(3, "channels of domain B: 1 gray, 3 RGB", group="data")
+    batch_size: int = setting(1, "images of each domain per step", group="data", least=1)
+    max_dataset_size: int = setting(0, "use at most this many images per domain (0: all)", group="data", least=0)
+    num_threads: int = setting(
+        2, "threads that read and prepare images ahead (0: none)", group="data", least=0, resume="free"
+    )
+    input_nc: int = setting(3, "channels of domain A: 1 gray, 3 RGB", group="data", least=1)
+    output_nc: int = setting(3, "channels of domain B: 1 gray, 3 RGB", group="data", least=1)
 
     # networks
     netG: str = setting(
@@ -87,12 +111,12 @@ class Config:
         group="networks",
         choices=("basic", "n_layers", "pixel"),
     )
-    ngf: int = setting(64, "channels of the generators' first layer", group="networks")
-    ndf: int = setting(64, "channels of the discriminators' first layer", group="networks")
+    ngf: int = setting(64, "channels of the generators' first layer", group="networks", least=1)
+    ndf: int = setting(64, "channels of the discriminators' first layer", group="networks", least=1)
     n_blocks: int = setting(
-        9, "residual blocks of the resnet generator (9 for 256 px and up, 6 for 128 px)", group="networks"
+        9, "residual blocks of the resnet generator (9 for 256 px and up, 6 for 128 px)", group="networks", least=0
     )
-    n_layers_D: int = setting(3, "strided layers of the n_layers discriminator", group="networks")
+    n_layers_D: int = setting(3, "strided layers of the n_layers discriminator", group="networks", least=1)
     upsample: str = setting(
         "deconv",
         "how the resnet generator grows its picture: transposed conv, or resize then conv",
@@ -111,34 +135,36 @@ class Config:
         group="losses",
         choices=("lsgan", "vanilla", "hinge"),
     )
-    lambda_A: float = setting(10.0, "weight of the cycle loss A -> B -> A", group="losses")
-    lambda_B: float = setting(10.0, "weight of the cycle loss B -> A -> B", group="losses")
+    lambda_A: float = setting(10.0, "weight of the cycle loss A -> B -> A", group="losses", least=0)
+    lambda_B: float = setting(10.0, "weight of the cycle loss B -> A -> B", group="losses", least=0)
     lambda_identity: float = setting(
-        0.5, "weight of the identity losses, relative to lambda_A and lambda_B (0: none)", group="losses"
+        0.5, "weight of the identity losses, relative to lambda_A and lambda_B (0: none)", group="losses", least=0
     )
     pool_size: int = setting(
-        50, "generated images remembered to train each discriminator (0: only the newest)", group="losses"
+        50, "generated images remembered to train each discriminator (0: only the newest)", group="losses", least=0
     )
 
     # schedule
-    lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule")
+    lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule", least=0)
     beta1: float = setting(0.5, "Adam's first momentum", group="schedule")
-    n_epochs: int = setting(100, "epochs at the full learning rate", group="schedule", resume="free")
+    n_epochs: int = setting(100, "epochs at the full learning rate", group="schedule", least=0, resume="free")
     n_epochs_decay: int = setting(
-        100, "further epochs over which the rate falls (linear policy)", group="schedule", resume="free"
+        100, "further epochs over which the rate falls (linear policy)", group="schedule", least=0, resume="free"
     )
-    epoch_count: int = setting(1, "number of the first epoch, for the schedule", group="schedule")
+    epoch_count: int = setting(1, "number of the first epoch, for the schedule", group="schedule", least=1)
     lr_policy: str = setting(
         "linear", "how the learning rate falls", group="schedule", choices=("linear", "step", "plateau", "cosine")
     )
-    lr_decay_iters: int = setting(50, "epochs between drops of the step policy", group="schedule")
+    lr_decay_iters: int = setting(50, "epochs between drops of the step policy", group="schedule", least=1)
 
     # output
-    print_freq: int = setting(100, "steps between log lines", group="output", resume="free")
-    sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", resume="free")
-    save_latest_freq: int = setting(1000, "steps between saves of the latest state", group="output", resume="free")
+    print_freq: int = setting(100, "steps between log lines", group="output", least=1, resume="free")
+    sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", least=1, resume="free")
+    save_latest_freq: int = setting(
+        1000, "steps between saves of the latest state", group="output", least=1, resume="free"
+    )
     save_epoch_freq: int = setting(
-        5, "epochs between kept checkpoints (0: keep only the latest)", group="output", resume="free"
+        5, "epochs between kept checkpoints (0: keep only the latest)", group="output", least=0, resume="free"
     )
 
     @property
@@ -150,8 +176,54 @@ class Config:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    @classmethod
+    def options(cls) -> dict[str, dataclasses.Field[Any]]:
+        """The fields that this system's users can set, by name."""
+        return {field.name: field for field in dataclasses.fields(cls) if field.metadata}
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
-    "paper": {},
-}  # fmt: skip
+    def as_dict(self) -> dict[str, Any]:
+        """The options and their values."""
+        return {name: getattr(self, name) for name in self.options()}
+
+    def check(self) -> None:
+        """UserError for values that no run can use."""
+        for name, field in self.options().items():
+            least, value = field.metadata["least"], getattr(self, name)
+            if least is not None and not value >= least:
+                raise UserError(f"--{name} is {value}; wanted at least {least}")
+        if not 0 <= self.beta1 < 1:
+            raise UserError(f"--beta1 is {self.beta1}; wanted a number from 0 up to, not including, 1")
+        if self.epochs < 1:
+            raise UserError(
+                f"--epoch_count {self.epoch_count} lies beyond the last epoch, {self.n_epochs + self.n_epochs_decay}; "
+                "raise --n_epochs or lower --epoch_count"
+            )
+        if self.preprocess in ("resize_and_crop", "scale_width_and_crop") and self.crop_size > self.load_size:
+            raise UserError(
+                f"--crop_size {self.crop_size} is larger than --load_size {self.load_size}; make it at most as large"
+            )
+        if self.lambda_identity > 0 and self.input_nc != self.output_nc:
+            raise UserError(
+                f"the identity loss shows each generator its own target domain, but domain A has {self.input_nc} "
+                f"channels and domain B {self.output_nc}; add --lambda_identity 0"
+            )
+
+    def misfit(self, width: int, height: int) -> str:
+        """Why the networks cannot take pictures of this size, in words; "" if they can."""
+        step = {"resnet": 4, "unet_128": 128, "unet_256": 256}[self.netG]  # the generator halves and doubles
+        if width % step or height % step:
+            return f"--netG {self.netG} wants sides that are multiples of {step}"
+        layers = {"basic": 3, "n_layers": self.n_layers_D, "pixel": 0}[self.netD]
+        least = max(8, 3 * 2**layers if layers else 0)  # 3x3 scores before the two unstrided 4x4 convolutions
+        if min(width, height) < least:
+            return f"--netG {self.netG} with --netD {self.netD} wants sides of at least {least}"
+        return ""
+
+    def networks(self) -> str:
+        """The networks in a few words."""
+        return f"{self.netG} ngf {self.ngf}, {self.netD} ndf {self.ndf}"
+
+
+def another_default(name: str, value: Any, of: type[Config] = Config) -> Any:
+    """The field `name` as `of` has it, with another default."""
+    return setting(value, **{key: known for key, known in of.options()[name].metadata.items()})

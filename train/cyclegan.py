@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,16 +28,24 @@ from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, Un
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
 from nn.twins import Twins
+from train.charts import Quantity, quantities
 from train.config import Config
+from train.data import Sample
 from train.errors import NonFiniteLoss
 from train.graphed import GraphedStep
 from train.image_pool import DevicePool, ImagePool, image_pool
+from train.model import Rows
+from train.report import LEGEND
 
 Losses = dict[str, float]
 
 
 class CycleGAN:
     """The four networks, their two optimisers and two pools. `step` makes one full update of both players."""
+
+    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    metric: ClassVar[tuple[str, ...]] = ("cycle_A", "cycle_B")
+    legend: ClassVar[Mapping[str, str]] = LEGEND
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -162,6 +171,32 @@ class CycleGAN:
     def translate(self, pictures: Array, direction: str = "AtoB") -> np.ndarray:
         """Pictures [N,H,W,C] of one domain as the other, on the host. `direction` is "AtoB" or "BtoA"."""
         return host_picture((self.gen_ab if direction == "AtoB" else self.gen_ba)(self.tensor(pictures)))
+
+    def sample_rows(self, pairs: Sequence[Sample]) -> Rows:
+        """Each sample's own row: first all of A, then all of B."""
+        pictures = [self.pictures(pair.a[None], pair.b[None]) for pair in pairs]
+        rows: Rows = []
+        for direction, other in ("ab", "ba"):
+            for made in pictures:
+                row = {f"real {direction.upper()}": made[f"real_{direction}"][0]}
+                row[f"fake {other.upper()}"] = made[f"fake_{other}"][0]
+                row[f"reconstructed {direction.upper()}"] = made[f"rec_{direction}"][0]
+                if f"idt_{direction}" in made:
+                    row[f"identity {direction.upper()}"] = made[f"idt_{direction}"][0]
+                rows.append(row)
+        return rows
+
+    def charts(self) -> list[Quantity]:
+        """The report's charts of the losses."""
+        return quantities(self.config.as_dict())
+
+    @no_grad()
+    def run_networks(self, real_a: Array, real_b: Array) -> None:
+        """All pictures of a step, and both judgements of each domain."""
+        made = self.pictures(real_a, real_b)
+        for domain in "ab":
+            for kind in ("real", "fake"):
+                self.networks()[f"disc_{domain}"](self.tensor(made[f"{kind}_{domain}"]))
 
     # -- state
 

@@ -17,12 +17,12 @@ import numpy as np
 from train.config import Config
 from train.errors import UserError
 from train.preprocess import final_size, preprocess, resized
-from train.sources import ImageFolder, Scenes, Source
+from train.sources import Drawn, ImageFolder, Source
 
 log = logging.getLogger(__name__)
 
 _ORDER_A, _ORDER_B, _AUGMENT_A, _AUGMENT_B = range(4)  # one stream of random numbers each
-_SCENES = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
+_DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def _open(config: Config, phase: str) -> tuple[Source, ...]:
         if config.dataroot:
             sources.append(ImageFolder(Path(config.dataroot) / f"{phase}{domain}", channels, limit))
         else:
-            count, first = _SCENES[f"{phase}{domain}"]
-            sources.append(Scenes(domain, min(count, limit or count), first, config.load_size, channels))
+            count, first = _DRAWN[f"{phase}{domain}"]
+            sources.append(Drawn(domain, min(count, limit or count), first, config.load_size, channels, config.builtin))
     return tuple(sources)
 
 
@@ -159,7 +159,7 @@ def _checked(config: Config, phase: str) -> tuple[Source, ...]:
 
 
 def _has_test(config: Config) -> bool:
-    """Whether there are test images: built-in scenes have them, a data root where it holds testA and testB."""
+    """Whether there are test images: built-in pictures have them, a data root where it holds testA and testB."""
     return not config.dataroot or all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from autograd import Tensor, no_grad
 from kernels.device import Array, xp_of
 from nn.module import Module, observed
-from nn.network import Network
+from train.model import Model
 
 
-class Pictured(Protocol):
-    """A model whose networks can be run for their pictures: real_a, fake_a, … for disc_a, and so for b."""
-
-    def networks(self) -> dict[str, Network]: ...
-    def tensor(self, data: Any) -> Tensor: ...
-    def pictures(self, real_a: Array, real_b: Array) -> dict[str, Any]: ...
-
-
-def nonfinite_origin(model: Pictured, real_a: Array, real_b: Array) -> str:
+def nonfinite_origin(model: Model, real_a: Array, real_b: Array) -> str:
     """Names the first thing that is not finite: an image, a weight or the output of a layer."""
     for name, images in (("A", real_a), ("B", real_b)):
         if not finite(images):
@@ -36,10 +28,7 @@ def nonfinite_origin(model: Pictured, real_a: Array, real_b: Array) -> str:
             found.append(f"the output of {type(module).__name__} {names[id(module)].rstrip('.')}")
 
     with observed(look), no_grad():
-        made = model.pictures(real_a, real_b)
-        for domain in "ab":
-            for kind in ("real", "fake"):
-                model.networks()[f"disc_{domain}"](model.tensor(made[f"{kind}_{domain}"]))
+        model.run_networks(real_a, real_b)
     return found[0] if found else "a loss itself: every layer's output is finite"
 
 

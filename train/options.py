@@ -1,21 +1,20 @@
-"""The command line of a run: options generated from Config, and what they may hold."""
+"""The command line of a run: options generated from Config."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import difflib
 import sys
 import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from train.config import PRESETS, Config
+from train.config import Config
 from train.errors import UserError
 
 FIELD = {
     "--gpu_ids": "choose with --device cpu or --device cuda",
-    "--model": "leave it out: this command is CycleGAN",
+    "--model": "leave it out: the command says which model",
     "--dataset_mode": "leave it out: images are unaligned, unless --serial_batches pairs them",
     "--norm": "leave it out: the norm is instance norm",
     "--no_dropout": "leave it out: there is no dropout here",
@@ -24,7 +23,9 @@ FIELD = {
 """Options of the field's best-known code that have no counterpart here, and what to do instead."""
 
 
-def parse(arguments: Sequence[str] | None, program: str, description: str | None) -> tuple[dict[str, Any], bool]:
+def parse(
+    arguments: Sequence[str] | None, program: str, description: str | None, config: type[Config] = Config
+) -> tuple[dict[str, Any], bool]:
     """The settings given on the command line, and whether to continue an earlier run.
 
     Only options that were typed (or set by `--preset`) are in the dict. Raises UserError for a wrong option or value.
@@ -36,16 +37,16 @@ def parse(arguments: Sequence[str] | None, program: str, description: str | None
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--preset", choices=tuple(PRESETS), help="named settings, on top of which other options go (default: tiny "
-        "without --dataroot, else paper). paper: the defaults below. tiny, for a laptop's CPU and the built-in scenes: "
-        + " ".join(f"--{name} {value}" for name, value in PRESETS["tiny"].items())
+        "--preset", choices=tuple(config.presets), help="named settings, on top of which other options go (default: tiny "
+        "without --dataroot, else paper). paper: the defaults below. tiny, for a laptop's CPU and the built-in pictures: "
+        + " ".join(f"--{name} {value}" for name, value in config.presets["tiny"].items())
     )  # fmt: skip
     parser.add_argument(
         "--continue_train", action="store_true", help="go on with the run --name where it stopped, under its settings"
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
-    types = typing.get_type_hints(Config)
-    for field in dataclasses.fields(Config):
+    types = typing.get_type_hints(config)
+    for field in config.options().values():
         meta = field.metadata
         group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
         options: dict[str, Any] = {"default": argparse.SUPPRESS}
@@ -62,51 +63,10 @@ def parse(arguments: Sequence[str] | None, program: str, description: str | None
     preset, go_on = given.pop("preset"), given.pop("continue_train")
     if preset is None and not go_on:
         preset = "paper" if given.get("dataroot") else "tiny"
-    settings = {**(PRESETS[preset] if preset else {}), **given}
+    settings = {**(config.presets[preset] if preset else {}), **given}
     if not go_on:  # else they are checked together with the saved ones
-        check(settings)
+        config(**settings).check()
     return settings, go_on
-
-
-def check(settings: dict[str, Any]) -> None:
-    """UserError for values that no run can use."""
-    c = Config(**settings)
-    wanted = {
-        "at least 1": ("batch_size", "input_nc", "output_nc", "ngf", "ndf", "load_size", "crop_size", "n_layers_D",
-                       "epoch_count", "lr_decay_iters", "print_freq", "sample_freq", "save_latest_freq"),
-        "at least 0": ("n_blocks", "pool_size", "n_epochs", "n_epochs_decay", "max_steps", "max_dataset_size", "seed",
-                       "num_threads", "save_epoch_freq", "lambda_A", "lambda_B", "lambda_identity", "lr"),
-    }  # fmt: skip
-    for bound, names in wanted.items():
-        for name in names:
-            if not getattr(c, name) >= int(bound[-1]):
-                raise UserError(f"--{name} is {getattr(c, name)}; wanted {bound}")
-    if not 0 <= c.beta1 < 1:
-        raise UserError(f"--beta1 is {c.beta1}; wanted a number from 0 up to, not including, 1")
-    if c.epochs < 1:
-        raise UserError(
-            f"--epoch_count {c.epoch_count} lies beyond the last epoch, {c.n_epochs + c.n_epochs_decay}; "
-            "raise --n_epochs or lower --epoch_count"
-        )
-    if c.preprocess in ("resize_and_crop", "scale_width_and_crop") and c.crop_size > c.load_size:
-        raise UserError(f"--crop_size {c.crop_size} is larger than --load_size {c.load_size}; make it at most as large")
-    if c.lambda_identity > 0 and c.input_nc != c.output_nc:
-        raise UserError(
-            f"the identity loss shows each generator its own target domain, but domain A has {c.input_nc} channels and "
-            f"domain B {c.output_nc}; add --lambda_identity 0"
-        )
-
-
-def misfit(config: Config, width: int, height: int) -> str:
-    """Why the networks cannot take pictures of this size, in words; "" if they can."""
-    step = {"resnet": 4, "unet_128": 128, "unet_256": 256}[config.netG]  # the generator halves and doubles
-    if width % step or height % step:
-        return f"--netG {config.netG} wants sides that are multiples of {step}"
-    layers = {"basic": 3, "n_layers": config.n_layers_D, "pixel": 0}[config.netD]
-    least = max(8, 3 * 2**layers if layers else 0)  # 3x3 scores before the two unstrided 4x4 convolutions
-    if min(width, height) < least:
-        return f"--netG {config.netG} with --netD {config.netD} wants sides of at least {least}"
-    return ""
 
 
 def _spelled_out(arguments: list[str]) -> list[str]:

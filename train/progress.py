@@ -9,8 +9,6 @@ from typing import Self
 
 from tqdm import tqdm
 
-CHIEF = ("D_A", "G_A", "cycle_A", "D_B", "G_B", "cycle_B")  # identity losses are in metrics.jsonl and the report
-
 
 class Progress:
     """Follows a run from step `start` to step `total`; `print_freq` is the number of steps between plain lines."""
@@ -26,7 +24,7 @@ class Progress:
         self._mark = (start, time.perf_counter())  # step and time of the last plain line
 
     def update(self, losses: Mapping[str, float], lr: float) -> None:
-        """One more step is done, with these losses (others than the chief ones are not shown)."""
+        """One more step is done, with these losses (identity losses are not shown: they are in metrics.jsonl and the report)."""
         self.step += 1
         if self.bar is not None:
             self.bar.set_postfix_str(_losses(losses), refresh=False)
@@ -58,4 +56,4 @@ class Progress:
 
 
 def _losses(losses: Mapping[str, float]) -> str:
-    return " ".join(f"{name} {losses[name]:.3g}" for name in CHIEF if name in losses)
+    return " ".join(f"{name} {value:.3g}" for name, value in losses.items() if not name.startswith("idt"))

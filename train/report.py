@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -20,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from kernels.memory import size_text
-from train.charts import cards, column
+from train.charts import Quantity, cards, column, quantities
 from train.checkpoint import write_atomically
 from train.config import Config
 from train.metrics import BETTER, COLUMNS, ROWS, Scores, best, show
@@ -39,13 +38,19 @@ def write_report(
     state: str = "running",
     total: int = 0,
     peak: int | None = None,
+    charts: Sequence[Quantity] | None = None,
+    legend: Mapping[str, str] | None = None,
+    command: str = "",
+    options: Mapping[str, dataclasses.Field[Any]] | None = None,
 ) -> Path:
     """Write `run_dir/report.html` and return its path; call it as often as you like.
 
     `history` holds the records of metrics.jsonl, `config` the settings as a dict, `scores` what `paired_scores` gave
     under a title per direction ("A → B"). `samples` are the steps and files of the sample grids, oldest first; at most
     twelve, spread evenly, are embedded. `state` is "running", "finished" or "interrupted", `total` the steps of the
-    whole run, `peak` the most memory held, in bytes. Raises `UserError` if the disk refuses.
+    whole run, `peak` the most memory held, in bytes. `charts`, `legend` (the columns of the sample grids) and `options`
+    (the fields of the settings) are CycleGAN's by default; `command` continues the run. Raises `UserError` if the disk
+    refuses.
     """
     step = int(history[-1]["step"]) if history else 0
     name = str(config.get("name") or Path(run_dir).name)
@@ -55,11 +60,11 @@ def write_report(
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",
         fraction=f"{step / total:.4f}" if total else "0",
         facts=_facts(history, total - step if state == "running" else 0, peak),
-        advice=_advice(name, config) if state == "interrupted" else "",
-        samples=_samples(samples),
+        advice=_advice(command) if state == "interrupted" else "",
+        samples=_samples(samples, LEGEND if legend is None else legend),
         scores=_scores(scores or {}),
-        charts="".join(cards(history, config)),
-        settings=_settings(config),
+        charts="".join(cards(history, quantities(config) if charts is None else charts)),
+        settings=_settings(config, Config.options() if options is None else options),
     )
     path, data = Path(run_dir) / "report.html", page.encode()
     write_atomically(path, lambda file: file.write(data), size=len(data))
@@ -91,29 +96,31 @@ def _duration(seconds: float) -> str:
     return f"{int(minutes)} min {int(seconds) % 60:02} s" if minutes >= 1 else f"{seconds:.0f} s"
 
 
-def _advice(name: str, config: Mapping[str, Any]) -> str:
-    folder, usual = str(config.get("checkpoints_dir", "")), Config().checkpoints_dir
-    where = f" --checkpoints_dir {shlex.quote(folder)}" if folder and folder != usual else ""
-    command = f"python -m train.cyclegan --name {shlex.quote(name)}{where} --continue_train"
+def _advice(command: str) -> str:
     return f'<p>The run was stopped and can go on where it stood:</p><pre class="card">{escape(command)}</pre>'
 
 
-def _samples(samples: Sequence[tuple[int, Path]]) -> str:
+LEGEND = {
+    "real": "A picture as it is.",
+    "fake": "Its translation into the other domain: what the run is about.",
+    "reconstructed": "The fake translated back. It should equal the real one.",
+    "identity": "The real one given to the generator of its own domain. It should not change.",
+}
+"""The columns of CycleGAN's sample grids."""
+
+
+def _samples(samples: Sequence[tuple[int, Path]], legend: Mapping[str, str]) -> str:
     if not samples:
         return ""
     steps = np.array([step for step, _ in samples])
     wanted = np.linspace(steps[0], steps[-1], PICTURES)
     chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted})
     frames = "".join(_frame(*samples[i]) for i in chosen)
+    words = "".join(f"<dt>{escape(column)}</dt><dd>{escape(text)}</dd>" for column, text in legend.items())
     return (
         '<div class="player"><button type="button">Play</button>'
         '<input type="range" min="0" max="0" value="0" aria-label="sample grid"></div>'
-        f'<div class="frames">{frames}</div><div class="words"><dl>'
-        "<dt>real</dt><dd>A picture as it is.</dd>"
-        "<dt>fake</dt><dd>Its translation into the other domain: what the run is about.</dd>"
-        "<dt>reconstructed</dt><dd>The fake translated back. It should equal the real one.</dd>"
-        "<dt>identity</dt><dd>The real one given to the generator of its own domain. It should not change.</dd>"
-        "</dl></div>"
+        f'<div class="frames">{frames}</div><div class="words"><dl>{words}</dl></div>'
     )
 
 
@@ -158,8 +165,7 @@ def _scores(scores: Mapping[str, Scores]) -> str:
     )
 
 
-def _settings(config: Mapping[str, Any]) -> str:
-    fields = {field.name: field for field in dataclasses.fields(Config)}
+def _settings(config: Mapping[str, Any], fields: Mapping[str, dataclasses.Field[Any]]) -> str:
     usual = {name: field.default for name, field in fields.items()}
     changed, same = "", ""
     for name, value in config.items():

@@ -1,9 +1,10 @@
-"""Where images come from: a folder of files, or the built-in scenes. Both have a length, names, and load one by one."""
+"""Where images come from: a folder of files, or built-in pictures. Both have a length, names, and load one by one."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +65,22 @@ class ImageFolder:
         return lines
 
 
-class Scenes:
-    """`count` built-in scenes of one domain ("A" or "B"), drawn at size x size pixels from `first_seed` on."""
+BUILTIN: dict[str, tuple[Callable[[str, int, int], np.ndarray], str]] = {
+    "scenes": (scene, "brown animals on grass, striped ones on dry ground"),
+}
+"""What `--builtin` names: a picture as a function of domain, seed and size, and the two domains in words."""
 
-    def __init__(self, domain: str, count: int, first_seed: int, size: int, channels: int = 3) -> None:
+
+class Drawn:
+    """`count` built-in pictures of one domain ("A" or "B"), drawn at size x size pixels from `first_seed` on."""
+
+    def __init__(
+        self, domain: str, count: int, first_seed: int, size: int, channels: int = 3, builtin: str = "scenes"
+    ) -> None:
         self.domain, self.count, self.first_seed, self.size, self.channels = domain, count, first_seed, size, channels
+        self.draw = BUILTIN[builtin][0]
         self.problems: list[str] = []
-        self.sizes = {"built-in scenes (their side is --load_size)": (size, size)}
+        self.sizes = {"built-in pictures (their side is --load_size)": (size, size)}
 
     def __len__(self) -> int:
         return self.count
@@ -80,15 +90,15 @@ class Scenes:
         return f"scene_{self.first_seed + i:07d}"
 
     def load(self, i: int) -> np.ndarray:
-        """Scene i as float32 [size,size,channels] in [-1, 1]; gray is Rec. 601 luma, as Pillow's is for files."""
-        x = scene(self.domain, self.first_seed + i, self.size)
+        """Picture i as float32 [size,size,channels] in [-1, 1]; gray is Rec. 601 luma, as Pillow's is for files."""
+        x = self.draw(self.domain, self.first_seed + i, self.size)
         return x if self.channels == 3 else x @ np.array([[0.299], [0.587], [0.114]], np.float32)
 
     def conversions(self) -> list[str]:
         return []
 
 
-Source = ImageFolder | Scenes
+Source = ImageFolder | Drawn
 
 
 def _list_images(folder: Path) -> list[str]:

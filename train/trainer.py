@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import json
 import shlex
 import signal
@@ -19,14 +19,13 @@ import numpy as np
 from kernels.memory import peak_bytes
 from train import checkpoint
 from train.config import Config
-from train.cyclegan import CycleGAN
 from train.data import Sample, UnpairedDataset, paired_test, test_samples
 from train.diagnose import nonfinite_origin
 from train.errors import NonFiniteLoss, UserError
 from train.history import History
 from train.loader import Batch, Loader
 from train.metrics import Scores, paired_scores
-from train.options import misfit
+from train.model import Model
 from train.preprocess import final_size
 from train.progress import Progress
 from train.report import write_report
@@ -48,7 +47,7 @@ class Run:
     report.html      all of it on one page
     """
 
-    def __init__(self, make_model: Callable[[Config], CycleGAN], config: Config, program: str) -> None:
+    def __init__(self, make_model: Callable[[Any], Model], config: Config, program: str) -> None:
         # Everything that can refuse bad input comes before the first file is written.
         self.config, self.program = config, program
         self.folder = Path(config.checkpoints_dir) / config.name
@@ -64,7 +63,7 @@ class Run:
         self.history = History(self.folder / "metrics.jsonl")
         self.step = 0  # steps done
         self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
-        self.cycle_sum = 0.0  # of the cycle losses in this epoch: the plateau policy's metric
+        self.cycle_sum = 0.0  # of the model's metric (CycleGAN: the cycle losses) in this epoch, for the plateau policy
         self.seconds = 0.0  # spent training, earlier sittings included
         self.waited = 0.0  # of the loader's waiting, what is accounted for
         self.state = "running"
@@ -84,7 +83,7 @@ class Run:
         for pair in self.shown:
             seen |= {f"test image {name}": x.shape[1::-1] for name, x in ((pair.name_a, pair.a), (pair.name_b, pair.b))}
         for name, size in seen.items():
-            if why := misfit(c, *size):
+            if why := c.misfit(*size):
                 crop = "crop" in c.preprocess
                 what = f"--crop_size {c.crop_size}" if crop else f"{name}, with --preprocess {c.preprocess}"
                 mend = "choose another --crop_size" if crop else "--preprocess resize_and_crop fits images of any size"
@@ -96,7 +95,7 @@ class Run:
         """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
         self.forget_later()
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = json.dumps(dataclasses.asdict(self.config), indent=2)
+        settings = json.dumps(self.config.as_dict(), indent=2)
         checkpoint.write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
         if self.step == 0:
             self.sample()
@@ -144,7 +143,7 @@ class Run:
         self.step += 1
         self.position += 1
         self.seconds += seconds
-        self.cycle_sum += losses["cycle_A"] + losses["cycle_B"]
+        self.cycle_sum += sum(losses[name] for name in self.model.metric)
         times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
         self.history.append({"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr, **losses, **times})
         return losses
@@ -181,16 +180,7 @@ class Run:
 
     def sample(self) -> None:
         """Write the sample grid of this step."""
-        pictures = [self.model.pictures(pair.a[None], pair.b[None]) for pair in self.shown]
-        rows: list[dict[str, np.ndarray]] = []
-        for direction, other in ("ab", "ba"):
-            for made in pictures:
-                row = {f"real {direction.upper()}": made[f"real_{direction}"][0]}
-                row[f"fake {other.upper()}"] = made[f"fake_{other}"][0]
-                row[f"reconstructed {direction.upper()}"] = made[f"rec_{direction}"][0]
-                if f"idt_{direction}" in made:
-                    row[f"identity {direction.upper()}"] = made[f"idt_{direction}"][0]
-                rows.append(row)
+        rows = self.model.sample_rows(self.shown)
         save_png(self.sample_path(self.step), sample_grid(rows, f"{self.config.name}, step {self.step}"))
 
     def sample_path(self, step: int) -> Path:
@@ -210,12 +200,16 @@ class Run:
         write_report(
             self.folder,
             self.history.read(),
-            dataclasses.asdict(self.config),
+            self.config.as_dict(),
             scores,
             samples=[(int(file.stem.removeprefix("step_")), file) for file in files],
             state=self.state,
             total=self.total,
             peak=peak_bytes(self.model.device),
+            charts=self.model.charts(),
+            legend=self.model.legend,
+            command=self.command_to_go_on(),
+            options=self.config.options(),
         )
 
     def finish(self) -> dict[str, Scores] | None:
@@ -236,7 +230,8 @@ class Run:
         """Everything the rest of the run depends on. Data order and crops follow from seed, epoch and position."""
         own = {name: getattr(self, name) for name in PLACE}
         return {
-            "config": dataclasses.asdict(self.config),
+            "program": self.program,
+            "config": self.config.as_dict(),
             "run": own,
             "schedule": self.schedule.state_dict(),
             "model": self.model.state_dict(),
@@ -260,13 +255,20 @@ class Run:
 PLACE = ("step", "epoch", "position", "cycle_sum", "seconds")  # where in the run we are
 
 
-def score(model: CycleGAN, pairs: Sequence[Sample]) -> dict[str, Scores]:
-    """Scores of both directions on pairs whose truth is known, beside the two baselines."""
-    a, b = np.stack([s.a for s in pairs]), np.stack([s.b for s in pairs])
+def score(model: Model, pairs: Sequence[Sample]) -> dict[str, Scores]:
+    """Scores of the model's directions on pairs whose truth is known, beside the two baselines."""
+    pictures = {"A": np.stack([s.a for s in pairs]), "B": np.stack([s.b for s in pairs])}
     return {
-        "A → B": paired_scores(lambda x: model.translate(x, "AtoB"), (a, b)),
-        "B → A": paired_scores(lambda x: model.translate(x, "BtoA"), (b, a)),
+        f"{start} → {end}": paired_scores(
+            functools.partial(_translated, model, f"{start}to{end}"), (pictures[start], pictures[end])
+        )
+        for start, end in ("AB", "BA")
+        if f"{start}to{end}" in model.directions
     }
+
+
+def _translated(model: Model, direction: str, pictures: np.ndarray) -> np.ndarray:
+    return model.translate(pictures, direction)
 
 
 class StopRequest:

@@ -1,0 +1,86 @@
+"""What all systems share: settings of their own, the run around them, and refusing each other's checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from train import checkpoint, sources
+from train.command import run_command
+from train.config import Config, another_default, setting
+from train.cyclegan import CycleGAN, Losses
+
+TINY = dict(load_size=24, crop_size=24, ndf=2, n_blocks=1, n_epochs=1, n_epochs_decay=0, max_dataset_size=2)
+
+
+@dataclass(frozen=True)
+class ToyConfig(Config):
+    """Another default, no identity loss, and an option of its own."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"tiny": TINY, "paper": {}}
+    ngf: int = another_default("ngf", 3)
+    lambda_identity: float = 0.0
+    strength: float = setting(2.0, "how strong it is", group="losses", least=0)
+
+
+class Toy(CycleGAN):
+    """CycleGAN of one direction that is judged by another loss."""
+
+    directions = ("BtoA",)
+    metric = ("strength",)
+    legend: ClassVar[Mapping[str, str]] = {"real": "what a toy sees"}
+
+    def step(self, real_a: Any, real_b: Any) -> Losses:
+        assert isinstance(self.config, ToyConfig)
+        return super().step(real_a, real_b) | {"strength": self.config.strength}
+
+
+def toy(line: str) -> int:
+    return run_command(Toy, "toys.toy", "A toy.", line.split(), ToyConfig)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_help_has_the_systems_own_options_and_defaults_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        toy("--help")
+    page = " ".join(capsys.readouterr().out.split())
+    assert "--strength FLOAT how strong it is (default: 2.0)" in page and "(default: 3)" in page
+    assert "--lambda_identity" not in page and "--lambda_A" in page
+
+
+def test_options_are_the_systems_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert toy("--lambda_identity 1") == 2 and "no option --lambda_identity" in capsys.readouterr().err
+    assert toy("--strength -1") == 2 and "--strength is -1.0; wanted at least 0" in capsys.readouterr().err
+
+
+def test_a_run_of_another_system(capsys: pytest.CaptureFixture[str]) -> None:
+    assert toy("--device cpu") == 0
+    out = capsys.readouterr().out
+    assert "B → A" in out and "A → B" not in out  # the direction it has
+    saved = checkpoint.load("checkpoints/scenes/latest.npz")
+    assert saved["program"] == "toys.toy" and "lambda_identity" not in saved["config"] and saved["config"]["ngf"] == 3
+    assert json.loads(Path("checkpoints/scenes/config.json").read_text()) == saved["config"]
+    assert saved["schedule"]["best"] == 2.0  # the mean of the metric over the epoch's steps
+    page = Path("checkpoints/scenes/report.html").read_text()
+    assert "what a toy sees" in page and "how strong it is" in page and "identity" not in page.lower()
+
+    assert toy("--continue_train --n_epochs 2 --strength 3") == 2
+    assert "strength: saved 2.0, asked for 3.0" in capsys.readouterr().err
+    assert toy("--continue_train --n_epochs 2") == 0
+    assert checkpoint.load("checkpoints/scenes/latest.npz")["run"]["step"] == 4
+
+    assert run_command(CycleGAN, "train.cyclegan", None, ["--continue_train"]) == 2
+    assert "go on with python -m toys.toy --continue_train" in capsys.readouterr().err
+
+
+def test_built_in_pictures_are_those_that_can_be_chosen() -> None:
+    assert tuple(sources.BUILTIN) == Config.options()["builtin"].metadata["choices"]
