@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from kernels.launch import Launch, hooks, recorded, set_matmul_precision
-from train.config import Config
+from train.config import Config, sides
 from train.cyclegan import CycleGAN
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -45,7 +45,7 @@ def record_step(precision: str, config: Config | None = None) -> Step:
     before = hooks.matmul
     try:
         model = CycleGAN(config := (config or Config()).replace(device="interpret", precision=precision))
-        shape = (config.batch_size, config.crop_size, config.crop_size)
+        shape = (config.batch_size, *reversed(sides(config.crop_size)))
         pictures = [np.zeros((*shape, channels), np.float32) for channels in (config.input_nc, config.output_nc)]
         with _watched(step), recorded(run=False) as step.launches:
             for network in (*model.networks().values(), model.gens.tied(), model.discs.tied()):

@@ -112,6 +112,13 @@ def test_the_fields_names_of_generators(line: str) -> None:
         ("--sample_freq 0", "--sample_freq is 0; wanted at least 1"),
         ("--beta1 1", "--beta1 is 1.0"),
         ("--crop_size 99 --load_size 98", "--crop_size 99 is larger than --load_size 98"),
+        ("--crop_size wide", "--crop_size: 'wide' is no size in pixels; wanted a side such as 256, or WIDTHxHEIGHT"),
+        ("--crop_size 320x", "'320x' is no size"),
+        ("--crop_size 0", "'0' is no size"),
+        ("--load_size 64x-8", "'64x-8' is no size"),
+        ("--crop_size 96x32", "--crop_size 96x32 is larger than --load_size 64"),
+        ("--load_size 64x80 --preprocess scale_width", "takes a width: --load_size 64"),
+        ("--cache_mb -1", "--cache_mb is -1; wanted at least 0"),
         ("--input_nc 1", "domain A has 1 channels and domain B 3; add --lambda_identity 0"),
         ("--epoch_count 9", "--epoch_count 9 lies beyond the last epoch, 8"),
         ("--n_epochs 0 --n_epochs_decay 0", "raise --n_epochs"),
@@ -125,6 +132,7 @@ def test_what_looks_odd_but_works() -> None:
     assert settings("--pool_size 0 --lambda_identity 0 --input_nc 1 --n_epochs_decay 0")["input_nc"] == 1
     assert settings("--preprocess none --crop_size 512")["crop_size"] == 512  # not used there
     assert settings("--lr 0")["lr"] == 0.0
+    assert settings("--crop_size 64x32")["crop_size"] == "64x32" and settings("--crop_size 32x32")["crop_size"] == 32
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from train.config import Config
 from train.data import UnpairedDataset, paired_test, test_samples
 from train.errors import UserError
 from train.images import load_image, resize
-from train.preprocess import preprocess
+from train.preprocess import final_size, preprocess
 from train.sources import ImageFolder
 
 
@@ -134,6 +134,36 @@ def test_a_and_b_are_cropped_and_mirrored_independently(tmp_path):
     assert 0.02 < np.mean([np.array_equal(s.a, s.b) for s in samples] + [False] * 3 + [True] * 2) < 0.3
 
 
+def test_a_cache_changes_nothing_but_the_reading(tmp_path, monkeypatch):
+    """8-bit images, a 16-bit one and one larger than it is made, within a bound that some must stay out of."""
+    for i in range(3):
+        write(tmp_path / "trainA" / f"a{i}.png", seed=i)
+    deep = np.random.default_rng(0).integers(0, 65536, (16, 16), dtype=np.uint16)
+    write(tmp_path / "trainB" / "large.png", 200, 100)
+    Image.fromarray(deep).save(tmp_path / "trainB" / "deep.png")
+    read = []
+    load = ImageFolder.load
+    monkeypatch.setattr(ImageFolder, "load", lambda self, i: read.append(self.name(i)) or load(self, i))
+
+    def epochs(dataset):
+        read.clear()
+        return [dataset.sample(epoch, i) for epoch in range(6) for i in range(3)]
+
+    plain, cached, small = (UnpairedDataset(config(tmp_path, cache_mb=mb)) for mb in (0, 1, 1))
+    small.cache.room = 2000  # bytes: two images of 768 fit
+    wanted = epochs(plain)
+    assert len(read) == 36
+    for dataset, reads in ((cached, 5), (small, None)):
+        for one, two in zip(wanted, epochs(dataset), strict=True):
+            np.testing.assert_array_equal(one.a, two.a)
+            np.testing.assert_array_equal(one.b, two.b)
+        assert len(read) == reads or (reads is None and 5 < len(read) < 36)
+        assert sum(x.nbytes for x in dataset.cache.kept.values()) <= 1_000_000
+    types = sorted(str(image.dtype) for image in cached.cache.kept.values())
+    assert types == ["float32", "float32", "uint8", "uint8", "uint8"]
+    assert len(small.cache.kept) == 2 and small.cache.room < 768
+
+
 def test_nothing_is_resampled_where_sizes_agree(root):
     dataset = UnpairedDataset(config(root, crop_size=16, no_flip=True))
     sample = dataset.sample(0, 0)
@@ -175,6 +205,35 @@ def test_sizes_of_every_mode(mode, size, trained, tested):
     x, c = gradient(size[1], size[0]), config(preprocess=mode)
     assert preprocess(x, c, np.random.default_rng(0)).shape == (trained[1], trained[0], 2)
     assert preprocess(x, c, None).shape == (tested[1], tested[0], 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "load_size", "size", "made"),
+    [
+        ("resize_and_crop", "24x16", (40, 10), (20, 12)),
+        ("crop", 16, (40, 30), (20, 12)),
+        ("scale_width", 40, (20, 2), (40, 12)),  # height at least the crop's
+        ("scale_width_and_crop", 24, (64, 16), (20, 12)),
+    ],
+)
+def test_sizes_that_are_not_square(mode, load_size, size, made):
+    """A crop of 20x12 pixels, width first."""
+    x, c = gradient(size[1], size[0]), config(preprocess=mode, load_size=load_size, crop_size="20x12")
+    for rng in (np.random.default_rng(0), None):
+        y = preprocess(x, c, rng)
+        assert (y.shape[1], y.shape[0]) == made == final_size(*size, c)
+
+
+def test_a_crop_that_does_not_fit_names_both_sizes_and_the_file(root):
+    for load_size, crop_size in ((16, "20x12"), ("24x10", "20x12"), ("16x40", "20x12")):
+        with pytest.raises(UserError, match=f"--crop_size 20x12 is larger than --load_size {load_size}"):
+            UnpairedDataset(config(root, load_size=load_size, crop_size=crop_size))
+    with pytest.raises(UserError, match="scale_width keeps the shape of images and takes a width: --load_size 24"):
+        UnpairedDataset(config(root, load_size="24x16", preprocess="scale_width"))
+    write(root / "trainB" / "low.png", 40, 11)
+    with pytest.raises(UserError, match=r"low\.png: 40x11 pixels, smaller than --crop_size 16x12"):
+        UnpairedDataset(config(root, preprocess="crop", crop_size="16x12"))
+    UnpairedDataset(config(root, preprocess="crop", crop_size="16x11"))
 
 
 def test_resize_and_crop_crops_from_the_resized_image():
@@ -266,7 +325,7 @@ def test_images_smaller_than_the_crop_are_named_where_it_matters(root):
         UnpairedDataset(config(root, preprocess="crop"))
     for mode in ("resize_and_crop", "scale_width_and_crop", "scale_width", "none"):
         UnpairedDataset(config(root, preprocess=mode))
-    with pytest.raises(UserError, match="--load_size 16 must not be smaller than --crop_size 20"):
+    with pytest.raises(UserError, match="--crop_size 20 is larger than --load_size 16"):
         UnpairedDataset(config(root, crop_size=20))
     with pytest.raises(UserError, match=r"built-in pictures.*16x16"):
         UnpairedDataset(config(crop_size=20, preprocess="crop"))
@@ -277,5 +336,5 @@ def test_a_batch_needs_one_size(root):
     UnpairedDataset(config(root, preprocess="none"))
     UnpairedDataset(config(root, preprocess="crop", batch_size=2))
     for mode in ("none", "scale_width"):
-        with pytest.raises(UserError, match=f"--batch_size 2.*--preprocess {mode}.*resize_and_crop"):
+        with pytest.raises(UserError, match=rf"--batch_size 2.*--preprocess {mode}.*wide\.png.*resize_and_crop"):
             UnpairedDataset(config(root, preprocess=mode, batch_size=2))

@@ -92,7 +92,7 @@ def test_waiting_is_measured():
 
 
 def test_mixed_sizes_are_refused_with_the_way_out():
-    with pytest.raises(UserError, match="--batch_size"):
+    with pytest.raises(UserError, match=r"--batch_size.*\(a0 2x2 and a1 2x3\)"):
         list(Loader(Numbers(4, sizes=(2, 3)), 2, 2).iterate(0))
     assert len(list(Loader(Numbers(4, sizes=(2, 3)), 1, 2).iterate(0))) == 4
 
@@ -104,3 +104,13 @@ def test_real_samples_are_the_same_with_and_without_threads():
         np.testing.assert_array_equal(one.a, two.a)
         np.testing.assert_array_equal(one.b, two.b)
         assert one.names_a == two.names_a and one.names_b == two.names_b
+
+
+def test_nearly_flat_images_are_named():
+    dataset = Numbers(4)
+    loader = Loader(dataset, 4, 1)
+    (batch,) = loader.iterate(1)
+    assert batch.flat == ("a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3")  # each is one number everywhere
+    dataset.sample = lambda epoch, i: Sample(*[np.array([[[-0.03], [0.03 * i]]], np.float32)] * 2, f"a{i}", f"b{i}")
+    (batch,) = loader.iterate(1)
+    assert batch.flat == ("a0", "b0")  # deviations 0.015, 0.03, …

@@ -17,6 +17,18 @@ from typing import Any, ClassVar
 
 from train.errors import UserError
 
+Size = int | str
+"""Sides of a picture in pixels: 256 for a square, "320x192" for width x height."""
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(width, height) of a size, pixels. Raises ValueError for what is none, such as "320" x "0" or "wide"."""
+    width, cross, height = str(size).partition("x")
+    pair = int(width), int(height if cross else width)
+    if min(pair) < 1:
+        raise ValueError("sides are at least 1 pixel")
+    return pair
+
 
 def setting(
     default: Any,
@@ -86,14 +98,27 @@ class Config:
         group="data",
         choices=("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"),
     )
-    load_size: int = setting(286, "side (or width) to which images are resized, pixels", group="data", least=1)
-    crop_size: int = setting(256, "side of the random square crop, pixels", group="data", least=1)
+    load_size: int | str = setting(
+        286,
+        "size to which images are resized, pixels: a side, or WIDTHxHEIGHT (scale_width takes a width)",
+        group="data",
+    )
+    crop_size: int | str = setting(
+        256, "size of the random crop, pixels: the side of a square, or WIDTHxHEIGHT such as 320x192", group="data"
+    )
     no_flip: bool = setting(False, "do not mirror images at random", group="data")
     serial_batches: bool = setting(False, "pair A and B by index, in order, instead of at random", group="data")
     batch_size: int = setting(1, "images of each domain per step", group="data", least=1)
     max_dataset_size: int = setting(0, "use at most this many images per domain (0: all)", group="data", least=0)
     num_threads: int = setting(
         2, "threads that read and prepare images ahead (0: none)", group="data", least=0, resume="free"
+    )
+    cache_mb: int = setting(
+        0,
+        "memory for decoded images, megabytes, so that each is read once (0: none); changes the speed, not the numbers",
+        group="data",
+        least=0,
+        resume="free",
     )
     input_nc: int = setting(3, "channels of domain A: 1 gray, 3 RGB", group="data", least=1)
     output_nc: int = setting(3, "channels of domain B: 1 gray, 3 RGB", group="data", least=1)
@@ -198,14 +223,26 @@ class Config:
                 f"--epoch_count {self.epoch_count} lies beyond the last epoch, {self.n_epochs + self.n_epochs_decay}; "
                 "raise --n_epochs or lower --epoch_count"
             )
-        if self.preprocess in ("resize_and_crop", "scale_width_and_crop") and self.crop_size > self.load_size:
-            raise UserError(
-                f"--crop_size {self.crop_size} is larger than --load_size {self.load_size}; make it at most as large"
-            )
+        self.check_sizes()
         if self.lambda_identity > 0 and self.input_nc != self.output_nc:
             raise UserError(
                 f"the identity loss shows each generator its own target domain, but domain A has {self.input_nc} "
                 f"channels and domain B {self.output_nc}; add --lambda_identity 0"
+            )
+
+    def check_sizes(self) -> None:
+        """UserError if the crop does not fit into what images are resized to."""
+        (wide, high), crop = sides(self.load_size), sides(self.crop_size)
+        if self.preprocess.startswith("scale_width") and "x" in str(self.load_size):
+            raise UserError(
+                f"--load_size {self.load_size} names two sides, but --preprocess {self.preprocess} keeps the shape of "
+                f"images and takes a width: --load_size {wide}"
+            )
+        if self.preprocess == "scale_width_and_crop":
+            high = max(high, crop[1])  # images are made as high as that
+        if self.preprocess in ("resize_and_crop", "scale_width_and_crop") and (crop[0] > wide or crop[1] > high):
+            raise UserError(
+                f"--crop_size {self.crop_size} is larger than --load_size {self.load_size}; make it at most as large"
             )
 
     def misfit(self, width: int, height: int) -> str:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from train.config import Config
+from train.cache import Cache
+from train.config import Config, sides
 from train.errors import UserError
+from train.images import resize
 from train.preprocess import final_size, preprocess, resized
 from train.sources import Drawn, ImageFolder, Source
 
@@ -51,6 +53,7 @@ class UnpairedDataset:
         for source in sources:
             for line in source.conversions():
                 log.warning("%s", line)
+        self.cache = Cache(config.cache_mb)
         self._order: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     def __len__(self) -> int:
@@ -79,9 +82,19 @@ class UnpairedDataset:
         """The pair at a position of an epoch, each image cropped and mirrored by its own stream."""
         i, j = self.epoch_order(epoch)[position]
         seed = self.config.seed
-        a = preprocess(self.a.load(i), self.config, _stream(seed, epoch, _AUGMENT_A, position))
-        b = preprocess(self.b.load(j), self.config, _stream(seed, epoch, _AUGMENT_B, position))
+        a = preprocess(self._image(self.a, i), self.config, _stream(seed, epoch, _AUGMENT_A, position))
+        b = preprocess(self._image(self.b, j), self.config, _stream(seed, epoch, _AUGMENT_B, position))
         return Sample(a, b, self.a.name(i), self.b.name(j))
+
+    def _image(self, source: Source, i: int) -> np.ndarray:
+        """Image i, from the cache if it is there: as it is or, where that takes less memory, resized already."""
+
+        def read() -> np.ndarray:
+            image = source.load(i)
+            width, height = resized(image.shape[1], image.shape[0], self.config)
+            return resize(image, width, height) if 4 * width * height < image.shape[0] * image.shape[1] else image
+
+        return self.cache.get((source is self.a, i), read)
 
 
 def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
@@ -108,11 +121,14 @@ def test_samples(config: Config, limit: int) -> list[Sample]:
 test_samples.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
 
 
-def mixed_sizes(config: Config) -> UserError:
-    """The error for a batch whose images differ in size."""
+def mixed_sizes(config: Config, sizes: dict[str, tuple[int, int]]) -> UserError:
+    """The error for a batch whose images differ in size; `sizes` holds each image's (width, height) by name."""
+    first = next(iter(sizes))
+    other = next(name for name in sizes if sizes[name] != sizes[first])
+    seen = " and ".join(f"{name} {sizes[name][0]}x{sizes[name][1]}" for name in (first, other))
     return UserError(
         f"--batch_size {config.batch_size} needs images of one size, but --preprocess {config.preprocess} leaves them "
-        "different; use --batch_size 1, or --preprocess resize_and_crop, crop or scale_width_and_crop"
+        f"different ({seen}); use --batch_size 1, or --preprocess resize_and_crop, crop or scale_width_and_crop"
     )
 
 
@@ -126,7 +142,8 @@ def _open(config: Config, phase: str) -> tuple[Source, ...]:
             sources.append(ImageFolder(Path(config.dataroot) / f"{phase}{domain}", channels, limit))
         else:
             count, first = _DRAWN[f"{phase}{domain}"]
-            sources.append(Drawn(domain, min(count, limit or count), first, config.load_size, channels, config.builtin))
+            side = max(sides(config.load_size))
+            sources.append(Drawn(domain, min(count, limit or count), first, side, channels, config.builtin))
     return tuple(sources)
 
 
@@ -134,22 +151,21 @@ def _check(config: Config, sources: tuple[Source, ...]) -> None:
     """Raises one UserError with the first five of all problems."""
     if any(channels not in (1, 3) for channels in (config.input_nc, config.output_nc)):
         raise UserError(f"--input_nc {config.input_nc} --output_nc {config.output_nc}: images have 1 or 3 channels")
-    if config.preprocess in ("resize_and_crop", "scale_width_and_crop") and config.load_size < config.crop_size:
-        raise UserError(f"--load_size {config.load_size} must not be smaller than --crop_size {config.crop_size}")
+    config.check_sizes()
     problems = [problem for source in sources for problem in source.problems]
     if config.preprocess == "crop":
         for path, (w, h) in ((path, size) for source in sources for path, size in source.sizes.items()):
-            if min(resized(w, h, config)) < config.crop_size:
+            if not all(side >= crop for side, crop in zip((w, h), sides(config.crop_size), strict=True)):
                 problems.append(f"{path}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
     if problems:
         more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
         if config.dataroot and not all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB"):
             more.append("--dataroot must name a folder that holds the folders trainA and trainB")
         raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
-    if config.batch_size > 1 and any(
-        len({final_size(*size, config) for size in source.sizes.values()}) > 1 for source in sources[:2]
-    ):
-        raise mixed_sizes(config)
+    for source in sources[:2] if config.batch_size > 1 else ():
+        sizes = {path: final_size(*size, config) for path, size in source.sizes.items()}
+        if len(set(sizes.values())) > 1:
+            raise mixed_sizes(config, sizes)
 
 
 def _checked(config: Config, phase: str) -> tuple[Source, ...]:

@@ -12,16 +12,25 @@ import numpy as np
 
 from train.data import UnpairedDataset, mixed_sizes
 
+FLAT = 0.02
+"""Standard deviation of a nearly flat image in [-1, 1]: 2.5 of 255 levels. A first layer with the paper's initial weights
+gives it a deviation of about 0.005, so the norm's eps of 1e-5 (a deviation of 0.003) and rounding begin to matter, and
+dither and compression noise are amplified two hundredfold."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of both domains, float32 [N,H,W,C] in [-1, 1], their names, and the batch's index in its epoch."""
+    """Images of both domains, float32 [N,H,W,C] in [-1, 1], their names, and the batch's index in its epoch.
+
+    `flat` names those that are nearly one colour, which an instance norm turns into noise.
+    """
 
     a: np.ndarray
     b: np.ndarray
     names_a: tuple[str, ...]
     names_b: tuple[str, ...]
     position: int
+    flat: tuple[str, ...] = ()
 
 
 class Loader:
@@ -69,15 +78,12 @@ class Loader:
     def _read(self, epoch: int, position: int) -> Batch:
         first = position * self.batch_size
         samples = [self.dataset.sample(epoch, i) for i in range(first, min(first + self.batch_size, len(self.dataset)))]
-        return Batch(
-            self._stack([s.a for s in samples]),
-            self._stack([s.b for s in samples]),
-            tuple(s.name_a for s in samples),
-            tuple(s.name_b for s in samples),
-            position,
-        )
+        a, b = [(s.name_a, s.a) for s in samples], [(s.name_b, s.b) for s in samples]
+        flat = tuple(name for name, image in (*a, *b) if image.std() < FLAT)
+        names_a, names_b = tuple(name for name, _ in a), tuple(name for name, _ in b)
+        return Batch(self._stack(a), self._stack(b), names_a, names_b, position, flat)
 
-    def _stack(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        if len({x.shape for x in images}) > 1:
-            raise mixed_sizes(self.dataset.config)
-        return np.stack(images)  # [N,H,W,C]
+    def _stack(self, images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+        if len({x.shape for _, x in images}) > 1:
+            raise mixed_sizes(self.dataset.config, {name: x.shape[1::-1] for name, x in images})
+        return np.stack([x for _, x in images])  # [N,H,W,C]

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from train.config import Config
+from train.config import Config, Size, sides
 from train.errors import UserError
 
 FIELD = {
@@ -54,10 +54,9 @@ def parse(
             options |= {"action": "store_true", "help": meta["help"] + " (default: off)"}
         else:
             shown = "" if field.default == "" else f" (default: {field.default})"
-            options |= {"type": types[field.name], "help": meta["help"] + shown}
-            options |= (
-                {"choices": meta["choices"]} if meta["choices"] else {"metavar": types[field.name].__name__.upper()}
-            )
+            kind = pixels if types[field.name] == Size else types[field.name]
+            options |= {"type": kind, "help": meta["help"] + shown}
+            options |= {"choices": meta["choices"]} if meta["choices"] else {"metavar": kind.__name__.upper()}
         group.add_argument(f"--{field.name}", **options)
     given = vars(parser.parse_args(_spelled_out(list(sys.argv[1:] if arguments is None else arguments))))
     preset, go_on = given.pop("preset"), given.pop("continue_train")
@@ -67,6 +66,17 @@ def parse(
     if not go_on:  # else they are checked together with the saved ones
         config(**settings).check()
     return settings, go_on
+
+
+def pixels(text: str) -> Size:
+    """A size as it was typed. Raises ArgumentTypeError for what is none."""
+    try:
+        width, height = sides(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size in pixels; wanted a side such as 256, or WIDTHxHEIGHT such as 320x192"
+        ) from None
+    return width if width == height else f"{width}x{height}"
 
 
 def _spelled_out(arguments: list[str]) -> list[str]:
