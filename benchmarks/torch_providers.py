@@ -35,7 +35,8 @@ class Torch:
         c = Config()
         self.model = reference.TorchCycleGAN(
             **self.networks, lr=c.lr, beta1=c.beta1, lambda_A=c.lambda_A, lambda_B=c.lambda_B,
-            lambda_identity=c.lambda_identity, gan_mode=c.gan_mode,
+            lambda_identity=c.lambda_identity, gan_mode=c.gan_mode, lambda_GAN=c.lambda_GAN, lambda_gp=c.lambda_gp,
+            mixing=None,
             pool_a=reference.TorchPool(c.pool_size, np.random.default_rng([work.seed, 4])),
             pool_b=reference.TorchPool(c.pool_size, np.random.default_rng([work.seed, 5])),
         )  # fmt: skip

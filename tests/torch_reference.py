@@ -186,7 +186,7 @@ def linear_factor(epoch_index: int, n_epochs: int, n_epochs_decay: int, epoch_co
 
 def g_loss(pred: Tensor, mode: str) -> Tensor:
     """What a generator pays for the judgement `pred` on its picture."""
-    return -pred.mean() if mode == "hinge" else _judged(pred, True, mode)
+    return -pred.mean() if mode in ("hinge", "wgangp") else _judged(pred, True, mode)
 
 
 def d_loss(real: Tensor, fake: Tensor, mode: str) -> Tensor:
@@ -194,7 +194,18 @@ def d_loss(real: Tensor, fake: Tensor, mode: str) -> Tensor:
     return 0.5 * (_judged(real, True, mode) + _judged(fake, False, mode))
 
 
+def gradient_penalty(disc: nn.Module, real: Tensor, fake: Tensor, share: Tensor, weight: float) -> Tensor:
+    """The field's penalty: the slope of each image's summed scores, at a mixture of its own, should have length 1."""
+    mixed = (share * real + (1 - share) * fake).requires_grad_()
+    pred = disc(mixed)
+    (slope,) = torch.autograd.grad(pred, mixed, torch.ones_like(pred), create_graph=True)
+    length = (slope.reshape(len(real), -1) + 1e-16).norm(2, dim=1)
+    return weight * ((length - 1) ** 2).mean()
+
+
 def _judged(pred: Tensor, is_real: bool, mode: str) -> Tensor:
+    if mode == "wgangp":
+        return -pred.mean() if is_real else pred.mean()
     if mode == "hinge":
         return F.relu(1 - pred if is_real else 1 + pred).mean()
     distance: dict[str, Callable] = {"lsgan": F.mse_loss, "vanilla": F.binary_cross_entropy_with_logits}
@@ -207,12 +218,14 @@ class TorchCycleGAN:
     def __init__(
         self, gen_ab: nn.Module, gen_ba: nn.Module, disc_a: nn.Module, disc_b: nn.Module, *,
         lr: float, beta1: float, lambda_A: float, lambda_B: float, lambda_identity: float,
-        pool_a: TorchPool, pool_b: TorchPool, gan_mode: str = "lsgan",
+        pool_a: TorchPool, pool_b: TorchPool, gan_mode: str = "lsgan", lambda_GAN: float = 1.0, lambda_gp: float = 10.0,
+        mixing: np.random.Generator | None = None,
     ) -> None:  # fmt: skip
         self.gen_ab, self.gen_ba, self.disc_a, self.disc_b = gen_ab, gen_ba, disc_a, disc_b
         self.discs = nn.ModuleList([disc_a, disc_b])
         self.lambda_A, self.lambda_B, self.lambda_identity = lambda_A, lambda_B, lambda_identity
         self.pool_a, self.pool_b, self.gan_mode = pool_a, pool_b, gan_mode
+        self.lambda_GAN, self.lambda_gp, self.mixing = lambda_GAN, lambda_gp, mixing
         adam = functools.partial(torch.optim.Adam, lr=lr, betas=(beta1, 0.999), eps=1e-8)
         self.opt_g = adam(itertools.chain(gen_ab.parameters(), gen_ba.parameters()))
         self.opt_d = adam(itertools.chain(disc_b.parameters(), disc_a.parameters()))
@@ -227,8 +240,8 @@ class TorchCycleGAN:
         self.discs.requires_grad_(False)
         self.opt_g.zero_grad()
         loss = {
-            "G_A": g_loss(self.disc_b(fake_b), self.gan_mode),
-            "G_B": g_loss(self.disc_a(fake_a), self.gan_mode),
+            "G_A": self.lambda_GAN * g_loss(self.disc_b(fake_b), self.gan_mode),
+            "G_B": self.lambda_GAN * g_loss(self.disc_a(fake_a), self.gan_mode),
             "cycle_A": self.lambda_A * F.l1_loss(rec_a, real_a),
             "cycle_B": self.lambda_B * F.l1_loss(rec_b, real_b),
         }
@@ -241,9 +254,16 @@ class TorchCycleGAN:
 
         self.discs.requires_grad_(True)
         self.opt_d.zero_grad()
-        loss["D_A"] = d_loss(self.disc_b(real_b), self.disc_b(self.pool_b.query(fake_b)), self.gan_mode)
-        loss["D_A"].backward()
-        loss["D_B"] = d_loss(self.disc_a(real_a), self.disc_a(self.pool_a.query(fake_a)), self.gan_mode)
-        loss["D_B"].backward()
+        for name, disc, real, pool, fake in (
+            ("D_A", self.disc_b, real_b, self.pool_b, fake_b), ("D_B", self.disc_a, real_a, self.pool_a, fake_a),
+        ):  # fmt: skip
+            fake = pool.query(fake)
+            loss[name] = d_loss(disc(real), disc(fake), self.gan_mode)
+            if self.gan_mode == "wgangp":
+                assert self.mixing is not None
+                share = torch.tensor(self.mixing.random((len(real), 1, 1, 1)))
+                loss[name] = loss[name] + 0.5 * gradient_penalty(disc, real, fake, share, self.lambda_gp)
+            if self.lambda_GAN > 0:
+                loss[name].backward()
         self.opt_d.step()
         return {name: value.item() for name, value in loss.items()}

@@ -39,8 +39,9 @@ def quantities(config: Mapping[str, Any]) -> list[Quantity]:
         "lsgan": (0.25, "0.25: the judge is undecided. 1: all are caught"),
         "vanilla": (0.693, "0.69: the judge is undecided. More: caught"),
         "hinge": (1.0, "Below 0 they pass for real, above 0 they are caught"),
+        "wgangp": (0.0, "The judge's mean score of the fakes, negated: only its changes mean something"),
     }[settings["gan_mode"]]
-    undecided = 0.0 if settings["gan_mode"] == "hinge" else even
+    undecided = {"hinge": 0.0, "wgangp": None}.get(settings["gan_mode"], even)
     la, lb, li = (float(settings[key]) for key in ("lambda_A", "lambda_B", "lambda_identity"))
     return [
         (
@@ -48,8 +49,13 @@ def quantities(config: Mapping[str, Any]) -> list[Quantity]:
             ("D_A", "D_B"),
             (
                 "The judges. D_A tells real pictures of B from those of the A → B generator, D_B does so for A. "
-                f"0: never mistaken. {even:.2g} (dashed): cannot tell real from fake. Between is healthy; a judge "
-                "that stays at 0 has won, and the generator learns little from it."
+                + (
+                    "Minus half the distance that a judge sees between real and fake, plus half its gradient penalty: "
+                    "it starts high, falls below 0 (dashed), and comes back towards 0 as the fakes come near."
+                    if settings["gan_mode"] == "wgangp"
+                    else f"0: never mistaken. {even:.2g} (dashed): cannot tell real from fake. Between is healthy; a "
+                    "judge that stays at 0 has won, and the generator learns little from it."
+                )
             ),
             even,
         ),

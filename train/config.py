@@ -156,9 +156,18 @@ class Config:
     # losses
     gan_mode: str = setting(
         "lsgan",
-        "adversarial loss: least squares, log loss or hinge",
+        "adversarial loss: least squares, log loss, hinge, or Wasserstein with gradient penalty",
         group="losses",
-        choices=("lsgan", "vanilla", "hinge"),
+        choices=("lsgan", "vanilla", "hinge", "wgangp"),
+    )
+    lambda_gp: float = setting(
+        10.0, "weight of the gradient penalty that gan_mode wgangp adds", group="losses", least=0
+    )
+    lambda_GAN: float = setting(
+        1.0,
+        "weight of the generators' adversarial losses (0: no discriminators, the cycle alone)",
+        group="losses",
+        least=0,
     )
     lambda_A: float = setting(10.0, "weight of the cycle loss A -> B -> A", group="losses", least=0)
     lambda_B: float = setting(10.0, "weight of the cycle loss B -> A -> B", group="losses", least=0)

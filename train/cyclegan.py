@@ -25,7 +25,7 @@ from autograd.ops import add, l1_loss
 from kernels.device import Array, Device, get_device
 from kernels.graph import Control, capturing
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
-from nn.losses import discriminator_loss, generator_loss
+from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from nn.network import Network
 from nn.twins import Twins
 from train.charts import Quantity, quantities
@@ -57,13 +57,15 @@ class CycleGAN:
         self.disc_b = discriminator(config, config.output_nc, seed=3)
         self.pool_a = image_pool(config.pool_size, [config.seed, 4], self.device)
         self.pool_b = image_pool(config.pool_size, [config.seed, 5], self.device)
+        self.mixing = np.random.default_rng([config.seed, 6])  # where between real and fake wgangp looks
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
         """The players: both generators with one Adam, both discriminators with another."""
         self.gens, self.discs = Twins(self.gen_ab, self.gen_ba), Twins(self.disc_b, self.disc_a)
         c = self.config
-        self.graphed = GraphedStep(self) if self.device.name == "cuda" else None
+        graph = self.device.name == "cuda" and c.gan_mode != "wgangp"  # the host draws where the penalty looks
+        self.graphed = GraphedStep(self) if graph else None
         self.optimizer_g = Adam(self.gen_ab.parameters() + self.gen_ba.parameters(), c.lr, (c.beta1, 0.999))
         self.optimizer_d = Adam(self.disc_a.parameters() + self.disc_b.parameters(), c.lr, (c.beta1, 0.999))
 
@@ -83,6 +85,8 @@ class CycleGAN:
         """One update of both players; the weighted losses."""
         losses, fake_a, fake_b = self.generator_losses(a, b)
         self.update(self.optimizer_g, losses)
+        if self.config.lambda_GAN == 0:
+            return losses
         judged = self.discriminator_losses(a, b, self.pool_a, self.pool_b, fake_a, fake_b)
         self.update(self.optimizer_d, judged)
         return losses | judged
@@ -99,14 +103,12 @@ class CycleGAN:
         else:
             (fake_b,), (fake_a,) = self.gens((a,), (b,))
         (rec_b,), (rec_a,) = self.gens((fake_a,), (fake_b,))
-        (on_b,), (on_a,) = self.discs((fake_b,), (fake_a,))
 
-        losses = {
-            "G_A": generator_loss(on_b, c.gan_mode),
-            "G_B": generator_loss(on_a, c.gan_mode),
-            "cycle_A": l1_loss(rec_a, a, c.lambda_A),
-            "cycle_B": l1_loss(rec_b, b, c.lambda_B),
-        }
+        losses = {"cycle_A": l1_loss(rec_a, a, c.lambda_A), "cycle_B": l1_loss(rec_b, b, c.lambda_B)}
+        if c.lambda_GAN > 0:
+            (on_b,), (on_a,) = self.discs((fake_b,), (fake_a,))
+            losses["G_A"] = generator_loss(on_b, c.gan_mode, c.lambda_GAN)
+            losses["G_B"] = generator_loss(on_a, c.gan_mode, c.lambda_GAN)
         if same_a is not None and same_b is not None:
             losses["idt_A"] = l1_loss(same_b, b, c.lambda_B * c.lambda_identity)
             losses["idt_B"] = l1_loss(same_a, a, c.lambda_A * c.lambda_identity)
@@ -124,7 +126,15 @@ class CycleGAN:
         for name, real, false in (("D_A", real_b, false_b), ("D_B", real_a, false_a)):
             on_real, on_fake = discriminator_loss(real, True, mode, 0.5), discriminator_loss(false, False, mode, 0.5)
             losses[name] = add(on_real, on_fake)
+        if mode == "wgangp":
+            losses["D_A"] = add(losses["D_A"], self.penalty(self.disc_b, b, old_b))
+            losses["D_B"] = add(losses["D_B"], self.penalty(self.disc_a, a, old_a))
         return losses
+
+    def penalty(self, disc: Network, real: Tensor, fake: Tensor) -> Tensor:
+        """Half of wgangp's penalty, as everything of a discriminator counts half; each image is mixed by its own share."""
+        share = self.tensor(self.mixing.random((len(real), 1, 1, 1)))
+        return gradient_penalty(disc, real, fake, share, 0.5 * self.config.lambda_gp)
 
     def update(self, optimizer: Adam, losses: dict[str, Tensor]) -> None:
         """Move one player's networks down the sum of its losses."""
@@ -222,6 +232,7 @@ class CycleGAN:
             "networks": {name: network.state_dict() for name, network in self.networks().items()},
             "optimizers": {"g": self.optimizer_g.state_dict(), "d": self.optimizer_d.state_dict()},
             "pools": {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()},
+            "mixing": self.mixing.bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -233,6 +244,7 @@ class CycleGAN:
         self.optimizer_d.load_state_dict(state["optimizers"]["d"])
         self.pool_a.load_state_dict(state["pools"]["a"], self.device, self.dtype)
         self.pool_b.load_state_dict(state["pools"]["b"], self.device, self.dtype)
+        self.mixing.bit_generator.state = state["mixing"]
 
 
 NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")

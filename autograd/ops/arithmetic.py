@@ -22,12 +22,18 @@ class Add(Function):
     def backward(self, dz: Array) -> tuple[Array, ...]:
         return (dz,) * len(self.shapes)
 
+    def backward_in_ops(self, dz: Tensor, *xs: Tensor) -> tuple[Tensor, ...]:
+        return (dz,) * len(xs)
+
 
 class Sub(Function):
     def forward(self, x: Array, y: Array) -> Array:
         return x - y
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
+        return dz, -dz
+
+    def backward_in_ops(self, dz: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return dz, -dz
 
 
@@ -40,6 +46,9 @@ class Mul(Function):
         x, y = self.saved
         return dz * y, dz * x
 
+    def backward_in_ops(self, dz: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return dz * y, dz * x
+
 
 class Div(Function):
     def forward(self, x: Array, y: Array) -> Array:
@@ -48,6 +57,9 @@ class Div(Function):
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
         x, y = self.saved
+        return dz / y, -dz * x / (y * y)
+
+    def backward_in_ops(self, dz: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return dz / y, -dz * x / (y * y)
 
 
@@ -61,8 +73,14 @@ class Pow(Function):
         exponent = self.settings["exponent"]
         return dy * exponent * x ** (exponent - 1)
 
+    def backward_in_ops(self, dy: Tensor, x: Tensor) -> Tensor:
+        exponent = self.settings["exponent"]
+        return dy * exponent * x ** (exponent - 1)
+
 
 class Sum(Function):
+    linear = True
+
     def forward(self, x: Array) -> Array:
         return xp_of(x).asarray(x.sum(**self.settings))
 
@@ -76,7 +94,7 @@ class Sum(Function):
 
 
 class Reshape(Function):
-    view = True
+    view = linear = True
 
     def forward(self, x: Array) -> Array:
         return x.reshape(self.settings["shape"])
@@ -86,7 +104,7 @@ class Reshape(Function):
 
 
 class GetItem(Function):
-    view = True
+    view = linear = True
 
     def forward(self, x: Array) -> Array:
         return x[self.settings["index"]]

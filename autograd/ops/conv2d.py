@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from autograd.function import Function
+from autograd.ops.convolution import Convolution
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
-from kernels.device import Array
-from kernels.grouped import for_weight
 
 
-class Conv2d(Function):
+class Conv2d(Convolution):
     op = "conv2d"
-
-    def forward(self, x: Array, w: Array, b: Array | None) -> Array:
-        self.save(x, w)
-        return for_weight(self.kernel, w).forward(x, w, b, **self.settings)
-
-    def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        return for_weight(self.kernel, self.saved[1]).backward(dy, *self.saved, **self.settings, need=self.need)
 
 
 def conv2d(

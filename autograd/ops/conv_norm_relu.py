@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from autograd.function import Function
+from autograd.ops.conv2d import conv2d
+from autograd.ops.instance_norm import instance_norm
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
 from kernels.device import Array
@@ -21,6 +23,11 @@ class ConvNormRelu(Function):
     def backward(self, dout: Array) -> tuple[Array | None, ...]:
         dx, dw = for_weight(self.kernel, self.saved[1]).backward(dout, *self.saved, **self.settings, need=self.need[:2])
         return dx, dw, dout
+
+    def forward_in_ops(self, x: Tensor, w: Tensor, skip: Tensor | None) -> Tensor:
+        geometry = {key: self.settings[key] for key in ("stride", "padding", "padding_mode")}
+        norm = {key: self.settings[key] for key in ("activation", "slope", "eps")}
+        return instance_norm(conv2d(x, w, **geometry), skip, **norm)
 
 
 def conv_norm_relu(

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from autograd.function import Function
+from autograd.ops.convolution import Convolution
 from autograd.tensor import Tensor
-from kernels.device import Array
-from kernels.grouped import for_weight
 
 
-class ConvTranspose2d(Function):
+class ConvTranspose2d(Convolution):
     op = "conv_transpose2d"
-
-    def forward(self, x: Array, w: Array, b: Array | None) -> Array:
-        self.save(x, w)
-        return for_weight(self.kernel, w).forward(x, w, b, **self.settings)
-
-    def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        return for_weight(self.kernel, self.saved[1]).backward(dy, *self.saved, **self.settings, need=self.need)
 
 
 def conv_transpose2d(

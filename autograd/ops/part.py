@@ -9,7 +9,7 @@ from kernels.device import Array
 
 class Part(Function):
     op = "part"
-    view = True
+    view = linear = True
 
     def forward(self, x: Array) -> Array:
         return x[self.settings["start"] : self.settings["stop"]]
