@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from train.metrics import format_scores, l1, paired_scores, psnr, retrieval, ssim
+from train.metrics import as_loss, format_scores, l1, paired_scores, psnr, retrieval, ssim
 
 
 def pictures(n: int = 5, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -74,26 +74,38 @@ def test_retrieval_is_by_euclidean_distance() -> None:
 
 def test_paired_scores_of_model_and_baselines() -> None:
     inputs, truths = pictures(), pictures(seed=4)
-    seen = []
-
-    def translate(x: np.ndarray) -> np.ndarray:
-        seen.append(len(x))
-        return truths[sum(seen[:-1]) :][: len(x)]
-
-    scores = paired_scores(translate, (inputs, truths), batch=2)
-    assert seen == [2, 2, 1]
+    scores = paired_scores(truths.copy(), inputs, truths)
     assert scores["model"] == {"l1": 0, "ssim": pytest.approx(1), "psnr": np.inf, "retrieval": 1}
-    assert scores["untouched"]["l1"] == l1(inputs, truths)
+    assert scores["untouched"]["l1"] == pytest.approx(l1(inputs, truths))
     assert scores["mean"]["l1"] == pytest.approx(l1(np.broadcast_to(truths.mean(0), truths.shape), truths))
-    given = paired_scores(lambda x: x, (inputs, truths), mean=np.zeros((20, 17, 3), np.float32))
+    given = paired_scores(inputs, inputs, truths, mean=np.zeros((20, 17, 3), np.float32))
     assert given["mean"]["l1"] == pytest.approx(l1(np.zeros_like(truths), truths))
     assert given["model"] == given["untouched"]
+    with pytest.raises(ValueError, match="as many inputs as truths"):
+        paired_scores(inputs[1:], inputs, truths)
 
 
 def test_untouched_is_left_out_where_channels_differ() -> None:
     truths = pictures(channels=1)
-    scores = paired_scores(lambda x: x[..., :1], (pictures(channels=3), truths))
-    assert list(scores) == ["model", "mean"]
+    assert list(paired_scores(truths, pictures(channels=3), truths)) == ["model", "mean"]
+
+
+def test_pictures_of_different_sizes_have_no_mean_and_no_retrieval() -> None:
+    truths = [pictures(1)[0], pictures(1, seed=1)[0, :15]]
+    scores = paired_scores(truths, [x * 0 for x in truths], truths)
+    assert scores["model"] == {"l1": 0, "psnr": np.inf, "ssim": pytest.approx(1)} and list(scores) == [
+        "model",
+        "untouched",
+    ]
+    assert scores["untouched"]["l1"] == pytest.approx(np.mean([l1(x * 0, x) for x in truths]))
+    assert "ssim" not in paired_scores([x[:10] for x in truths], truths, [x[:10] for x in truths])["model"]
+
+
+def test_as_loss_falls_as_the_model_improves_and_is_not_negative() -> None:
+    """So that a schedule may ask for a fall by one part in a hundred, whatever the metric."""
+    assert as_loss("l1", 0.2) == 0.2 and as_loss("retrieval", 1.0) == 0
+    assert as_loss("ssim", 0.9) == pytest.approx(0.1)
+    assert as_loss("psnr", 20.0) == pytest.approx(0.1)
 
 
 def test_table_names_the_better_way_and_stars_the_best() -> None:
@@ -120,3 +132,13 @@ def test_shapes_that_differ_are_refused(score: Callable[..., float]) -> None:
 def test_ssim_says_that_images_are_too_small() -> None:
     with pytest.raises(ValueError, match="11x11"):
         ssim(pictures()[:, :10], pictures()[:, :10])
+
+
+def test_the_table_leaves_gaps_and_real_pictures_do_not_compete() -> None:
+    scores = {"model": {"l1": 0.1, "distance": 1.5}, "real": {"distance": 0.4}}
+    assert format_scores(scores, "A").splitlines() == [
+        "A                       L1      domain",
+        "                   (lower)     (lower)",
+        "this model           0.100*      1.500*",
+        "real, held out           -       0.400",
+    ]

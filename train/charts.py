@@ -20,6 +20,7 @@ from train.config import Config
 Series = NDArray[np.float64]
 Quantity = tuple[str, tuple[str, ...], str, float | None]
 """A chart: title, keys of the records, a text for learners, and the value at which the judge cannot tell."""
+SCORES = {"ssim", "retrieval", "distance"}  # kinds of records that few steps have, and many runs not at all
 POINTS = 1000  # at most so many of a curve are drawn, however long the run
 
 # Colours that stand for a variable of the page's style, so that one picture serves light and dark.
@@ -105,17 +106,42 @@ COMMON: list[Quantity] = [
         ),
         None,
     ),
+    (
+        "SSIM on test pairs",
+        ("ssim_A", "ssim_B"),
+        "Likeness to the true partners, which training never sees; 1 is equal. Written every --eval_freq epochs.",
+        None,
+    ),
+    (
+        "Retrieval on test pairs",
+        ("retrieval_A", "retrieval_B"),
+        "How often the true partner is the nearest of all test pictures; 1 is always.",
+        None,
+    ),
+    (
+        "Domain distance",
+        ("distance_A", "distance_B"),
+        (
+            "How far the translated test pictures are from the target's training pictures, as a small classifier of the "
+            "two domains sees them (not FID). 0: no difference. Should fall. Written every --eval_freq epochs."
+        ),
+        None,
+    ),
 ]
-"""The charts that every run has."""
+"""The charts that every run has, of what its records hold."""
 
 
 def _card(history: Sequence[Mapping[str, Any]], title: str, keys: Sequence[str], text: str, even: float | None) -> str:
     bad = {key: [r["step"] for r in history if key in r and r[key] is None] for key in keys}
     series = {key: values for key in keys if np.nan_to_num(values := column(history, key)).any()}
-    if history and not series and not any(bad.values()):
+    scores = keys[0].partition("_")[0] in SCORES
+    if (history or scores) and not series and not any(bad.values()):
         return ""  # this run has no such quantity, or weighs it with 0
     steps = column(history, "step")
-    exact = keys == ("lr",)  # a setting, not a measurement
+    exact = scores or keys == ("lr",)  # nothing in it is to be smoothed
+    if scores and series:
+        known = np.isfinite(np.stack(list(series.values()))).any(axis=0)
+        steps, series = steps[known], {key: values[known] for key, values in series.items()}
     last = {key: values[-1] if exact else _last(steps, values) for key, values in series.items()}
     key_line = "".join(f"<span>{key} <b>{value:.3g}</b></span>" for key, value in last.items())
     notes = ""
@@ -199,7 +225,14 @@ def draw(
             trend = (steps, values) if exact else smooth(steps, values)
             if not exact:
                 axes.plot(*envelope(steps, values), color=colour, alpha=0.2, linewidth=0.8)
-            axes.plot(*trend, color=colour, linewidth=2, zorder=3, marker="o" if len(steps) < 3 else "")
+            axes.plot(
+                *trend,
+                color=colour,
+                linewidth=2,
+                zorder=3,
+                marker="o" if len(steps) < (40 if exact else 3) else "",
+                markersize=4,
+            )
             seen = np.concatenate([values[np.isfinite(values)], trend[1][np.isfinite(trend[1])]])
             if len(seen):
                 high, low = max(high, np.quantile(seen, 0.99), np.nanmax(trend[1])), min(low, np.quantile(seen, 0.01))

@@ -201,6 +201,23 @@ class Config:
         5, "epochs between kept checkpoints (0: keep only the latest)", group="output", least=0, resume="free"
     )
 
+    # evaluation
+    eval_freq: int = setting(
+        0,
+        "epochs between evaluations on the test images, at most 100 of each domain (0: none before the end)",
+        group="evaluation",
+        least=0,
+        resume="free",
+    )
+    eval_metric: str = setting(
+        "auto",
+        "what best.npz and the plateau policy go by, mean of both directions; auto is ssim where test pairs are known, "
+        "else distance, between domains by a small classifier of them",
+        group="evaluation",
+        choices=("auto", "distance", "ssim", "l1", "psnr", "retrieval"),
+        resume="free",
+    )
+
     @property
     def epochs(self) -> int:
         """Epochs of the whole run, counted from `epoch_count`."""

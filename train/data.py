@@ -37,6 +37,9 @@ class Sample:
     name_b: str
 
 
+Named = list[tuple[str, np.ndarray]]
+
+
 class UnpairedDataset:
     """Pairs of unrelated images, max(len(A), len(B)) to an epoch; `config.direction` BtoA swaps the two domains.
 
@@ -47,7 +50,7 @@ class UnpairedDataset:
     def __init__(self, config: Config, phase: str = "train") -> None:
         self.config = config
         self.a, self.b = sources = _open(config, phase)
-        if phase == "train" and _has_test(config):
+        if phase == "train" and has_test(config):
             sources += _open(config, "test")
         _check(config, sources)
         for source in sources:
@@ -102,7 +105,7 @@ def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
 
     Names count without extension, and all must match. limit: at most so many (0: all).
     """
-    if not _has_test(config):
+    if not has_test(config):
         return None
     a, b = _checked(config, "test")
     where = [{os.path.splitext(source.name(i))[0]: i for i in range(len(source))} for source in (a, b)]
@@ -111,10 +114,21 @@ def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
     return [_plain(config, a, where[0][stem], b, where[1][stem]) for stem in sorted(where[0])[: limit or None]]
 
 
+def plain_images(config: Config, phase: str, limit: int = 0) -> tuple[Named, Named]:
+    """The images of both domains of a phase, not augmented: lists of (name, image). limit: at most so many of each,
+    spread evenly over the folder (0: all)."""
+    kept: list[Named] = []
+    for source in _checked(config, phase):
+        count = min(limit, len(source)) if limit else len(source)
+        chosen = [i * len(source) // count for i in range(count)]
+        kept.append([(source.name(i), preprocess(source.load(i), config, None)) for i in chosen])
+    return kept[0], kept[1]
+
+
 def test_samples(config: Config, limit: int) -> list[Sample]:
     """The first `limit` images of each domain for a sample grid, not augmented: from testA and testB where they
     exist, else from the training folders. Fewer where a domain holds fewer."""
-    a, b = _checked(config, "test" if _has_test(config) else "train")
+    a, b = _checked(config, "test" if has_test(config) else "train")
     return [_plain(config, a, i, b, i) for i in range(min(limit, len(a), len(b)))]
 
 
@@ -174,7 +188,7 @@ def _checked(config: Config, phase: str) -> tuple[Source, ...]:
     return sources
 
 
-def _has_test(config: Config) -> bool:
+def has_test(config: Config) -> bool:
     """Whether there are test images: built-in pictures have them, a data root where it holds testA and testB."""
     return not config.dataroot or all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
 

@@ -10,7 +10,7 @@ Images are float arrays in [-1, 1]; every score is computed in the scale [0, 1],
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 Scores = dict[str, dict[str, float]]  # {"model": {"l1": …, "ssim": …, "psnr": …, "retrieval": …}, "mean": …}
 
-BETTER = {"l1": "lower", "ssim": "higher", "psnr": "higher", "retrieval": "higher"}
+BETTER = {
+    "l1": "lower", "ssim": "higher", "psnr": "higher", "retrieval": "higher",  # here
+    "distance": "lower",  # train/domain_distance.py
+    "fid": "lower", "kid": "lower",  # train/inception.py
+    "pixel_accuracy": "higher", "class_accuracy": "higher", "class_iou": "higher",  # train/label_scores.py
+}  # fmt: skip
+"""Every score and which way is better, in the order in which tables show them."""
 
 
 def l1(x: Array, y: Array) -> float:
@@ -84,51 +90,83 @@ def retrieval(fakes: Array, truths: Array) -> float:
 
 
 def paired_scores(
-    translate: Callable[[Array], Array], pairs: tuple[Array, Array], mean: Array | None = None, batch: int = 8
+    fakes: Sequence[Array], inputs: Sequence[Array], truths: Sequence[Array], mean: Array | None = None
 ) -> Scores:
-    """Scores of a model and of the two baselines on a paired test set.
+    """Scores of translations and of the two baselines on a paired test set: arrays `[N,H,W,C]`, or lists of `[H,W,C]`.
 
-    `translate` maps `[N,H,W,C]` to `[N,H,W,K]` and is called with at most `batch` images; `pairs` holds inputs
-    `[N,H,W,C]` and their truths `[N,H,W,K]`. `mean` `[H,W,K]` is the mean image of the target domain, best taken from
-    its *training* images; by default from the truths. Returns a dict for "model", "untouched" (the input itself; left
-    out where it has another number of channels than the truth) and "mean", each with l1, ssim, psnr and retrieval.
+    `fakes[i]` is the translation of `inputs[i]`, whose true partner is `truths[i]`. `mean` `[H,W,C]` is the mean image of
+    the target domain, best taken from its *training* images; by default from the truths. Returns a dict for "model",
+    "untouched" (the input itself; left out where its shape is not the truth's) and "mean", each with l1, ssim (unless a
+    side is under 11), psnr and retrieval. Where the truths differ in size, there is neither a mean image nor a retrieval.
     """
-    inputs, truths = pairs
-    if len(inputs) != len(truths) or not len(truths):
+    if not len(fakes) == len(inputs) == len(truths) or not len(truths):
         raise ValueError(f"wanted as many inputs as truths, and at least one; got {len(inputs)} and {len(truths)}")
-    answers = {"model": np.concatenate([translate(inputs[i : i + batch]) for i in range(0, len(inputs), batch)])}
-    if inputs.shape == truths.shape:
+    answers = {"model": fakes}
+    if all(x.shape == truth.shape for x, truth in zip(inputs, truths, strict=True)):
         answers["untouched"] = inputs
-    answers["mean"] = np.broadcast_to(truths.mean(axis=0) if mean is None else mean, truths.shape)
-    score = {"l1": l1, "ssim": ssim, "psnr": psnr, "retrieval": retrieval}
-    return {who: {name: score[name](answer, truths) for name in BETTER} for who, answer in answers.items()}
+    one_size = len({truth.shape for truth in truths}) == 1
+    if one_size:
+        mean = np.mean(np.asarray(truths), axis=0) if mean is None else mean
+        answers["mean"] = [mean] * len(truths)
+    scores = {"l1": l1, "psnr": psnr}
+    if min(min(truth.shape[:2]) for truth in truths) >= 11:
+        scores["ssim"] = ssim
+    table: Scores = {}
+    for who, answer in answers.items():
+        pairs = list(zip(answer, truths, strict=True))
+        table[who] = {name: float(np.mean([score(*pair) for pair in pairs])) for name, score in scores.items()}
+        if one_size:
+            table[who]["retrieval"] = retrieval(np.stack(answer), np.stack(truths))
+    return table
+
+
+def present(scores: Scores) -> list[str]:
+    """The metrics that some row of the table has, in the order of tables."""
+    return [metric for metric in BETTER if any(metric in row for row in scores.values())]
 
 
 def best(scores: Scores, metric: str) -> float:
-    """The best value of `metric` over the model and its baselines."""
-    return (min if BETTER[metric] == "lower" else max)(row[metric] for row in scores.values())
+    """The best value of `metric` over the model and its baselines; real pictures do not compete."""
+    values = [row[metric] for who, row in scores.items() if metric in row and who != "real"]
+    return (min if BETTER[metric] == "lower" else max)(values, default=float("nan"))
 
 
-ROWS = {"model": "this model", "untouched": "untouched input", "mean": "mean image"}
-COLUMNS = {"l1": "L1", "ssim": "SSIM", "psnr": "PSNR dB", "retrieval": "retrieval"}
+def as_loss(metric: str, value: float) -> float:
+    """A score as a number that falls as the model improves and is at least 0, for schedules and for choosing the best."""
+    if metric == "psnr":
+        return float(10 ** (-value / 20))  # the root mean square error
+    return value if BETTER[metric] == "lower" else 1 - value
 
 
-def show(metric: str, value: float) -> str:
-    """A score as people read it: retrieval in percent, PSNR with one decimal, the rest with three."""
-    return {"retrieval": f"{value:.0%}", "psnr": f"{value:.1f}"}.get(metric, f"{value:.3f}")
+ROWS = {"model": "this model", "untouched": "untouched input", "mean": "mean image", "real": "real, held out"}
+COLUMNS = {
+    "l1": "L1", "ssim": "SSIM", "psnr": "PSNR dB", "retrieval": "retrieval", "distance": "domain", "fid": "FID",
+    "kid": "KID", "pixel_accuracy": "pixel acc", "class_accuracy": "class acc", "class_iou": "class IoU",
+}  # fmt: skip
+PERCENT = {"retrieval", "pixel_accuracy", "class_accuracy", "class_iou"}
 
 
-def format_scores(scores: Scores, title: str) -> str:
-    """A small table for the terminal; `title` names the direction.
+def show(metric: str, value: float | None) -> str:
+    """A score as people read it: shares in percent, PSNR and FID with one decimal, the rest with three; "-" for none."""
+    if value is None:
+        return "-"
+    return f"{value:.0%}" if metric in PERCENT else f"{value:.1f}" if metric in ("psnr", "fid") else f"{value:.3f}"
+
+
+def format_scores(scores: Scores, title: str, columns: Iterable[str] = ()) -> str:
+    """A small table for the terminal; `title` names the direction, `columns` the metrics (default: all there are).
 
     Under each name stands which way is better; a star marks the best of the column.
     """
+    columns = list(columns) or present(scores)
     width = max(len(title), *map(len, ROWS.values()))
     lines = [
-        f"{title:{width}}" + "".join(f"{COLUMNS[m]:>11} " for m in BETTER),
-        " " * width + "".join(f"{f'({better})':>11} " for better in BETTER.values()),
+        f"{title:{width}}" + "".join(f"{COLUMNS[m]:>11} " for m in columns),
+        " " * width + "".join(f"{f'({BETTER[m]})':>11} " for m in columns),
     ]
     for who, row in scores.items():
-        cells = (f"{show(m, row[m]):>11}{'*' if row[m] == best(scores, m) else ' '}" for m in BETTER)
-        lines.append(f"{ROWS[who]:{width}}" + "".join(cells))
+        if not any(m in row for m in columns):
+            continue
+        marks = {m: "*" if who != "real" and row.get(m) == best(scores, m) else " " for m in columns}
+        lines.append(f"{ROWS[who]:{width}}" + "".join(f"{show(m, row.get(m)):>11}{marks[m]}" for m in columns))
     return "\n".join(line.rstrip() for line in lines)

@@ -22,7 +22,7 @@ from kernels.memory import size_text
 from train.charts import Quantity, cards, column, quantities
 from train.checkpoint import write_atomically
 from train.config import Config
-from train.metrics import BETTER, COLUMNS, ROWS, Scores, best, show
+from train.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 
 Records = Sequence[Mapping[str, Any]]
 PICTURES, WIDEST = 12, 1100  # sample grids in the report, pixels across one of them
@@ -143,26 +143,34 @@ def _frame(step: int, path: Path) -> str:
 def _scores(scores: Mapping[str, Scores]) -> str:
     if not scores:
         return ""
-    heads = "".join(f"<th>{COLUMNS[m]} {'↓' if BETTER[m] == 'lower' else '↑'}</th>" for m in BETTER)
     tables = ""
     for title, rows in scores.items():
-        body = ""
+        metrics, body = present(rows), ""
+        heads = "".join(f"<th>{COLUMNS[m]} {'↓' if BETTER[m] == 'lower' else '↑'}</th>" for m in metrics)
         for who, row in rows.items():
-            marks = {m: " class=best" if row[m] == best(rows, m) else "" for m in BETTER}
-            cells = "".join(f"<td{marks[m]}>{show(m, row[m])}</td>" for m in BETTER)
+            marks = {m: " class=best" if who != "real" and row.get(m) == best(rows, m) else "" for m in metrics}
+            cells = "".join(f"<td{marks[m]}>{show(m, row.get(m))}</td>" for m in metrics)
             body += f'<tr class="{who}"><th>{ROWS[who]}</th>{cells}</tr>'
         tables += f"<table><thead><tr><th>{escape(title)}</th>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    used = {metric for rows in scores.values() for metric in present(rows)}
+    meanings = "".join(f"<dt>{COLUMNS[m]}</dt><dd>{text}</dd>" for m, text in MEANINGS.items() if m in used)
     return (
-        '<section class="scores card"><h3>Scores on test pairs</h3>'
+        '<section class="scores card"><h3>Scores on test pictures</h3>'
         '<p class="soft">Against two baselines that learn nothing. ↓ lower is better, ↑ higher is better.</p>'
-        f'<div class="tables">{tables}</div><dl>'
-        "<dt>L1</dt><dd>Mean difference to the true picture, 0 to 1. Never trust it alone: the mean image, a blur of "
-        "everything, is near to everything and often wins.</dd>"
-        "<dt>SSIM</dt><dd>Likeness of local structure; 1 is equal.</dd>"
-        "<dt>PSNR</dt><dd>Squared error in decibels; 3 dB more is half the error. It likes blur too.</dd>"
-        "<dt>retrieval</dt><dd>How often the true partner is the nearest of all test pictures. The mean image can only "
-        "guess.</dd></dl></section>"
+        f'<div class="tables">{tables}</div><dl>{meanings}</dl></section>'
     )
+
+
+MEANINGS = {
+    "l1": "Mean difference to the true picture, 0 to 1. Never trust it alone: the mean image, a blur of everything, is "
+    "near to everything and often wins.",
+    "ssim": "Likeness of local structure; 1 is equal.",
+    "psnr": "Squared error in decibels; 3 dB more is half the error. It likes blur too.",
+    "retrieval": "How often the true partner is the nearest of all test pictures. The mean image can only guess.",
+    "distance": "How far from the target's training pictures, as a small classifier of the two domains sees them (this "
+    "is not FID). Real held-out pictures show how near one can come.",
+}
+"""What the scores of a run say."""
 
 
 def _settings(config: Mapping[str, Any], fields: Mapping[str, dataclasses.Field[Any]]) -> str:

@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,12 +19,13 @@ import numpy as np
 from kernels.memory import peak_bytes
 from train import checkpoint
 from train.config import Config
-from train.data import Sample, UnpairedDataset, paired_test, test_samples
+from train.data import UnpairedDataset, paired_test, test_samples
 from train.diagnose import nonfinite_origin
 from train.errors import NonFiniteLoss, UserError
+from train.evaluation import Evaluation, overall
 from train.history import History
 from train.loader import Batch, Loader
-from train.metrics import Scores, paired_scores
+from train.metrics import COLUMNS, Scores, show
 from train.model import Model
 from train.preprocess import final_size
 from train.progress import Progress
@@ -32,6 +33,7 @@ from train.report import write_report
 from train.samples import sample_grid, save_png
 from train.schedule import Schedule
 
+EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
 SAMPLES = 3  # pictures per domain in a sample grid
 REPORT_EVERY = 20  # s at least between two reports of a run that goes on
 
@@ -41,7 +43,8 @@ class Run:
 
     config.json      the settings
     latest.npz       everything an exact resume needs; epoch_005.npz and so on are kept copies
-    metrics.jsonl    one line per step
+    best.npz         the state that --eval_metric liked best, with --eval_freq
+    metrics.jsonl    one line per step; with --eval_freq the scores stand in the last of an epoch
     samples/*.png    what the generators do to a few test images
     scores.json      final scores, where true pairs exist
     report.html      all of it on one page
@@ -55,6 +58,9 @@ class Run:
         self.loader = Loader(self.dataset, config.batch_size, config.num_threads)
         self.shown = test_samples(config, SAMPLES)
         self.check_sizes()
+        self.classifier_file = self.folder / "domain_classifier.npz"
+        self.evaluation = Evaluation(config, EVALUATED, self.classifier_file) if config.eval_freq else None
+        self.tell: Callable[[str], None] = functools.partial(print, file=sys.stderr, flush=True)
         try:
             self.model = make_model(config)
         except (RuntimeError, ValueError) as error:
@@ -65,6 +71,8 @@ class Run:
         self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
         self.cycle_sum = 0.0  # of the model's metric (CycleGAN: the cycle losses) in this epoch, for the plateau policy
         self.seconds = 0.0  # spent training, earlier sittings included
+        self.verdict: list[Any] | None = None  # [metric, its value as a loss] of an evaluation that ends this epoch
+        self.best: list[Any] | None = None  # the lowest of these
         self.waited = 0.0  # of the loader's waiting, what is accounted for
         self.state = "running"
         self.reported = 0.0  # when the report was last written
@@ -100,6 +108,7 @@ class Run:
         if self.step == 0:
             self.sample()
         with Progress(self.total, self.step, print_freq=self.config.print_freq) as progress, stop_request() as stop:
+            self.tell = progress.line
             while self.step < self.total and not stop.asked:
                 self.model.set_lr(self.schedule.lr)
                 for batch in self.batches():
@@ -145,14 +154,38 @@ class Run:
         self.seconds += seconds
         self.cycle_sum += sum(losses[name] for name in self.model.metric)
         times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
-        self.history.append({"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr, **losses, **times})
+        scores = self.evaluate() if self.evaluation_due else {}
+        record = {"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr, **losses, **scores, **times}
+        self.history.append(record)
         return losses
+
+    @property
+    def evaluation_due(self) -> bool:
+        every, ended = self.config.eval_freq, self.position == self.loader.batches_per_epoch
+        return every > 0 and ended and self.epoch % every == 0
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores of the model as it stands, for the record of this step: ssim_A is that of A → B, and so on."""
+        assert self.evaluation is not None
+        scores, metric = self.evaluation(self.model), self.evaluation.metric
+        self.verdict = [metric, overall(scores, metric)]
+        rows = {heading[0]: table["model"] for heading, table in scores.items()}
+        shown = "  ".join(f"{COLUMNS[m]} " + " ".join(show(m, row[m]) for row in rows.values()) for m in rows["A"])
+        self.tell(f"epoch {self.epoch}, {' and '.join(scores)}: {shown}")
+        return {f"{metric}_{start}": value for start, row in rows.items() for metric, value in row.items()}
 
     def end_epoch(self) -> None:
         """Move on to the next epoch and its learning rate; keep a copy of the state where that is due."""
-        self.schedule.end_epoch(self.cycle_sum / self.position)
-        done = self.epoch
-        self.epoch, self.position, self.cycle_sum = self.epoch + 1, 0, 0.0
+        verdict, done = self.verdict, self.epoch
+        if self.config.eval_freq:
+            self.schedule.end_epoch(verdict[1] if verdict else None, verdict[0] if verdict else "")
+        else:
+            self.schedule.end_epoch(self.cycle_sum / self.position)
+        self.epoch, self.position, self.cycle_sum, self.verdict = self.epoch + 1, 0, 0.0, None
+        if verdict and (self.best is None or self.best[0] != verdict[0] or verdict[1] < self.best[1]):
+            self.best = verdict
+            self.history.flush()
+            checkpoint.save(self.folder / "best.npz", self.state_dict())
         if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
             self.history.flush()
             checkpoint.save(self.folder / f"epoch_{done:03}.npz", self.state_dict())
@@ -216,9 +249,10 @@ class Run:
         """The last sample grid and, where the truth is known, the final scores."""
         if not self.sample_path(self.step).exists():
             self.sample()
-        pairs = paired_test(self.config)
-        scores = score(self.model, pairs) if pairs and len({s.a.shape + s.b.shape for s in pairs}) == 1 else None
-        if scores:
+        scores = None
+        if self.evaluation or paired_test(self.config, 1):
+            everything = Evaluation(self.config, cache=self.classifier_file)
+            scores = everything(self.model, distance=self.evaluation is not None)
             data = json.dumps({"step": self.step, **scores}, indent=2).encode()
             checkpoint.write_atomically(self.folder / "scores.json", lambda file: file.write(data))
         self.report(scores)
@@ -242,7 +276,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.schedule.load_state_dict(state["schedule"])
         for name in PLACE:
-            setattr(self, name, state["run"][name])
+            setattr(self, name, state["run"].get(name, getattr(self, name)))  # an older file lacks the newer ones
 
     def forget_later(self) -> None:
         """Drop what an earlier sitting noted beyond this step: those steps will be made again."""
@@ -252,23 +286,7 @@ class Run:
                 file.unlink()
 
 
-PLACE = ("step", "epoch", "position", "cycle_sum", "seconds")  # where in the run we are
-
-
-def score(model: Model, pairs: Sequence[Sample]) -> dict[str, Scores]:
-    """Scores of the model's directions on pairs whose truth is known, beside the two baselines."""
-    pictures = {"A": np.stack([s.a for s in pairs]), "B": np.stack([s.b for s in pairs])}
-    return {
-        f"{start} → {end}": paired_scores(
-            functools.partial(_translated, model, f"{start}to{end}"), (pictures[start], pictures[end])
-        )
-        for start, end in ("AB", "BA")
-        if f"{start}to{end}" in model.directions
-    }
-
-
-def _translated(model: Model, direction: str, pictures: np.ndarray) -> np.ndarray:
-    return model.translate(pictures, direction)
+PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
 
 
 class StopRequest:
