@@ -37,8 +37,13 @@ setup(
             "types-tqdm",  # tqdm's types, for mypy
             "triton>=3.6,<3.10",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
             "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
+            "safetensors>=0.4",
+            "onnx>=1.16",
+            "onnxruntime>=1.18",  # what exported weights are read back with
             "cupy-cuda13x>=14",  # imports without a GPU, so that every call of ours is checked against the real thing
         ],
+        # Weights in two more formats: .safetensors, whose own library is small, and .onnx, checked in its own runtime.
+        "exchange": ["safetensors>=0.4", "onnx>=1.16", "onnxruntime>=1.18"],
         "bench": ["torch==2.13.0", "onnx>=1.16", "onnxruntime>=1.18"],  # the peers that benchmarks race against
         # CuPy: arrays, streams and graphs on the GPU. Triton: the language of our kernels.
         "cuda13": ["cupy-cuda13x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],

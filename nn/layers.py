@@ -46,14 +46,13 @@ class ConvNormRelu(Module):
         self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0,
         padding_mode: str = "zeros", activation: str = "relu",
     ) -> None:  # fmt: skip
-        self.settings: dict[str, Any] = dict(
-            stride=stride, padding=padding, padding_mode=padding_mode, activation=activation
-        )
+        self.geometry: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode)
+        self.activation = activation
         self.weight = conv_weight(in_channels, out_channels, kernel)
         self.bias = Parameter(np.zeros(out_channels, np.float32), trained=False)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        return F.conv_norm_relu(x, self.weight.for_input(x), skip, **self.settings)
+        return F.conv_norm_relu(x, self.weight.for_input(x), skip, **self.geometry, activation=self.activation)
 
     macs = Conv2d.macs
 

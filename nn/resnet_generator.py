@@ -21,8 +21,11 @@ class ResnetBlock(Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second = self.conv_block[1], self.conv_block[5]
-        return second(first(x), x)
+        *inner, last = (layer for _, layer in self.conv_block.children())
+        h = x
+        for layer in inner:
+            h = layer(h)
+        return last(h, x)
 
 
 class ResnetGenerator(Network):
