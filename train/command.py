@@ -31,12 +31,21 @@ def run_command(
 
     `make_model` makes a system from its settings, of which `config` is the class; `program` is the module that is run.
     """
-    try:
+
+    def work() -> int:
         settings, continued = parse(arguments, program, description, config)
         run = (resume_run if continued else new_run)(make_model, settings, program, config)
         introduce(run)
         run.train()
         return farewell(run)
+
+    return told(work)
+
+
+def told(work: Callable[[], int]) -> int:
+    """`work()`, which returns the exit status; a mishap is told in one line and has a status of its own."""
+    try:
+        return work()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -88,7 +88,9 @@ class Config:
         group="data",
         resume="free",
     )
-    builtin: str = setting("scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes",))
+    builtin: str = setting(
+        "scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes", "streets")
+    )
     direction: str = setting(
         "AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA")
     )
@@ -126,9 +128,9 @@ class Config:
     # networks
     netG: str = setting(
         "resnet",
-        "generator; resnet_6blocks and resnet_9blocks also set n_blocks",
+        "generator; resnet_6blocks and resnet_9blocks also set n_blocks; a U-Net is named after the least side it takes",
         group="networks",
-        choices=("resnet", "unet_128", "unet_256"),
+        choices=("resnet", "unet_64", "unet_128", "unet_256"),
     )
     netD: str = setting(
         "basic",
@@ -273,7 +275,7 @@ class Config:
 
     def misfit(self, width: int, height: int) -> str:
         """Why the networks cannot take pictures of this size, in words; "" if they can."""
-        step = {"resnet": 4, "unet_128": 128, "unet_256": 256}[self.netG]  # the generator halves and doubles
+        step = 4 if self.netG == "resnet" else int(self.netG.removeprefix("unet_"))  # the generator halves and doubles
         if width % step or height % step:
             return f"--netG {self.netG} wants sides that are multiples of {step}"
         layers = {"basic": 3, "n_layers": self.n_layers_D, "pixel": 0}[self.netD]

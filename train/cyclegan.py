@@ -282,7 +282,7 @@ def generator(config: Config, in_channels: int, out_channels: int, seed: int) ->
     )  # fmt: skip
     if config.netG == "resnet":
         return ResnetGenerator(n_blocks=config.n_blocks, upsample=config.upsample, **common)
-    return UnetGenerator(num_downs={"unet_128": 7, "unet_256": 8}[config.netG], **common)
+    return UnetGenerator(num_downs={"unet_64": 6, "unet_128": 7, "unet_256": 8}[config.netG], **common)
 
 
 def discriminator(config: Config, in_channels: int, seed: int) -> Network:

@@ -12,6 +12,7 @@ import numpy as np
 from train.errors import UserError
 from train.images import EXTENSIONS, describe_mode, inspect, load_image
 from train.scenes import scene
+from train.streets import street
 
 
 class ImageFolder:
@@ -67,6 +68,7 @@ class ImageFolder:
 
 BUILTIN: dict[str, tuple[Callable[[str, int, int], np.ndarray], str]] = {
     "scenes": (scene, "brown animals on grass, striped ones on dry ground"),
+    "streets": (street, "maps of classes, photos of the same kind of street"),
 }
 """What `--builtin` names: a picture as a function of domain, seed and size, and the two domains in words."""
 
