@@ -175,4 +175,5 @@ def farewell(run: Run) -> int:
     print(f"\nreport   {run.folder / 'report.html'}")
     print(f"samples  {run.sample_path(run.step)}")
     print(f"weights  {run.folder / 'latest.npz'}")
+    print(f"scores   {run.command('train.evaluate')}")
     return 0

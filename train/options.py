@@ -30,7 +30,7 @@ def parse(
 
     Only options that were typed (or set by `--preset`) are in the dict. Raises UserError for a wrong option or value.
     """
-    parser = _Parser(
+    parser = Parser(
         prog=f"python -m {program}",
         usage="%(prog)s [options]",
         description=(description or "").split("\n")[0],
@@ -45,19 +45,9 @@ def parse(
         "--continue_train", action="store_true", help="go on with the run --name where it stopped, under its settings"
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
-    types = typing.get_type_hints(config)
-    for field in config.options().values():
-        meta = field.metadata
-        group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
-        options: dict[str, Any] = {"default": argparse.SUPPRESS}
-        if types[field.name] is bool:
-            options |= {"action": "store_true", "help": meta["help"] + " (default: off)"}
-        else:
-            shown = "" if field.default == "" else f" (default: {field.default})"
-            kind = pixels if types[field.name] == Size else types[field.name]
-            options |= {"type": kind, "help": meta["help"] + shown}
-            options |= {"choices": meta["choices"]} if meta["choices"] else {"metavar": kind.__name__.upper()}
-        group.add_argument(f"--{field.name}", **options)
+    for name, field in config.options().items():
+        group = field.metadata["group"]
+        add_option(groups.setdefault(group, parser.add_argument_group(group)), config, name)
     given = vars(parser.parse_args(_spelled_out(list(sys.argv[1:] if arguments is None else arguments))))
     preset, go_on = given.pop("preset"), given.pop("continue_train")
     if preset is None and not go_on:
@@ -66,6 +56,21 @@ def parse(
     if not go_on:  # else they are checked together with the saved ones
         config(**settings).check()
     return settings, go_on
+
+
+def add_option(group: argparse._ActionsContainer, config: type[Config], name: str) -> None:
+    """Add the setting `name` to a command line; it is absent from the result where it was not typed."""
+    field, kind = config.options()[name], typing.get_type_hints(config)[name]
+    meta = field.metadata
+    options: dict[str, Any] = {"default": argparse.SUPPRESS}
+    if kind is bool:
+        options |= {"action": "store_true", "help": meta["help"] + " (default: off)"}
+    else:
+        shown = "" if field.default == "" else f" (default: {field.default})"
+        kind = pixels if kind == Size else kind
+        options |= {"type": kind, "help": meta["help"] + shown}
+        options |= {"choices": meta["choices"]} if meta["choices"] else {"metavar": kind.__name__.upper()}
+    group.add_argument(f"--{name}", **options)
 
 
 def pixels(text: str) -> Size:
@@ -91,7 +96,7 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     return spelled
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse that raises UserError and knows the nearest name of a mistyped option."""
 
     def error(self, message: str) -> NoReturn:

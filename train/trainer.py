@@ -202,12 +202,16 @@ class Run:
             "Usual causes: too high a learning rate (try a smaller --lr), or images that are almost one flat colour."
         )
 
-    def command_to_go_on(self) -> str:
-        """What to type to continue this run."""
-        command = f"python -m {self.program} --continue_train --name {shlex.quote(self.config.name)}"
+    def command(self, start: str) -> str:
+        """What to type to have a program take up this run: `start`, such as "train.evaluate", and the run's name."""
+        command = f"python -m {start} --name {shlex.quote(self.config.name)}"
         if self.config.checkpoints_dir != Config.checkpoints_dir:
             command += f" --checkpoints_dir {shlex.quote(self.config.checkpoints_dir)}"
         return command
+
+    def command_to_go_on(self) -> str:
+        """What to type to continue this run."""
+        return self.command(f"{self.program} --continue_train")
 
     # -- what is written
 
