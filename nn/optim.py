@@ -9,7 +9,7 @@ import numpy as np
 
 from autograd.tensor import zeros_like
 from kernels.adam.reference import rates
-from kernels.device import to_host
+from kernels.device import to_host, xp_of
 from kernels.dispatch import implementation
 from kernels.graph import Control
 from nn.module import Parameter
@@ -41,6 +41,11 @@ class Optimizer:
 
     def step(self) -> None:
         raise NotImplementedError
+
+    def grad_norm(self) -> float:
+        """Euclidean length of all gradients together, as `step` finds or leaves them; 0.0 without any."""
+        grads = [p.grad.ravel() for p in self.parameters if p.grad is not None]
+        return float(xp_of(grads[0]).stack([g.dot(g) for g in grads]).sum() ** 0.5) if grads else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Host copies of all that the next step depends on, besides the parameters."""

@@ -110,7 +110,7 @@ def test_nearly_flat_images_are_named():
     dataset = Numbers(4)
     loader = Loader(dataset, 4, 1)
     (batch,) = loader.iterate(1)
-    assert batch.flat == ("a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3")  # each is one number everywhere
+    assert batch.flat == tuple(f"{d.lower()}{i} ({d})" for d in "AB" for i in range(4))  # each is one number everywhere
     dataset.sample = lambda epoch, i: Sample(*[np.array([[[-0.03], [0.03 * i]]], np.float32)] * 2, f"a{i}", f"b{i}")
     (batch,) = loader.iterate(1)
-    assert batch.flat == ("a0", "b0")  # deviations 0.015, 0.03, …
+    assert batch.flat == ("a0 (A)", "b0 (B)")  # deviations 0.015, 0.03, …

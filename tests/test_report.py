@@ -17,6 +17,7 @@ from PIL import Image
 
 from train.charts import POINTS, column, draw, envelope, quantities, smooth
 from train.config import PRESETS, Config
+from train.doctor import Finding
 from train.report import write_report
 
 CONFIG = dataclasses.asdict(Config().replace(**PRESETS["tiny"], name="stripes"))
@@ -94,6 +95,28 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert "--continue_train" not in page.text
 
 
+def test_looks_and_what_the_doctor_makes_of_them(tmp_path: Path) -> None:
+    """Numbers that only every fifth step has are drawn; the doctor's findings stand above everything."""
+    history = records(60)
+    assert "Doctor:" not in Page(write_report(tmp_path, history, CONFIG)).text  # it has not looked yet
+    for record in history[4::5]:
+        record |= {"grad_G": 30.0, "grad_D": 5.0, "D_A_real": 0.8, "D_A_fake": 0.1, "luma_A": 0.5}
+    page = Page(path := write_report(tmp_path, history, CONFIG))
+    assert "Doctor: nothing to report. 7 rules looked at the last 10 looks." in page.text
+    assert "Length of the gradients grad_G 30 grad_D 5" in page.text and "What D_A says D_A_real 0.8" in page.text
+    assert "What D_B says" not in page.text and path.read_text("utf-8").count("<svg") == 8
+    for record in history[4::5]:
+        record["luma_A"] = -0.7
+    page = Page(write_report(tmp_path, history, CONFIG, findings=[Finding("<new>", "", "odd", "--lr 1")]))
+    assert "The doctor found <new> odd. Try --lr 1. colours inverted · A → B light becomes dark" in page.text
+
+
+def test_the_page_follows_a_run_that_goes_on(tmp_path: Path) -> None:
+    for state in ("running", "finished", "interrupted"):
+        text = write_report(tmp_path, records(3), CONFIG, state=state).read_text("utf-8")
+        assert ('http-equiv="refresh"' in text) == (state == "running"), state
+
+
 def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path, records(5), CONFIG, SCORES, samples=pictures(tmp_path / "s", range(1))))
     for name, value in page.attributes:
@@ -109,7 +132,7 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
 def test_an_empty_or_short_history(tmp_path: Path, n: int) -> None:
     page = Page(write_report(tmp_path, records(n), CONFIG, total=100))
     assert f"running step {n} of 100" in page.text
-    assert page.text.count("Nothing to draw yet.") == (0 if n else 6)
+    assert page.text.count("Nothing to draw yet.") == (0 if n else 9)
 
 
 def test_what_users_typed_is_escaped(tmp_path: Path) -> None:

@@ -91,6 +91,27 @@ def quantities(config: Mapping[str, Any]) -> list[Quantity]:
 
 
 COMMON: list[Quantity] = [
+    *(
+        (
+            f"What {judge} says",
+            (f"{judge}_real", f"{judge}_fake"),
+            (
+                f"The mean score that {judge} gives to real pictures of {domain} and to fakes. Apart: it can tell them. "
+                "On top of each other: it cannot, or no longer tries; the doctor looks which."
+            ),
+            None,
+        )
+        for judge, domain in (("D_A", "B"), ("D_B", "A"))
+    ),
+    (
+        "Length of the gradients",
+        ("grad_G", "grad_D"),
+        (
+            "How steeply the losses fall for each player's weights. Near 0, that player no longer learns; leaps of many "
+            "times the usual come before a run breaks down, and a smaller --lr helps."
+        ),
+        None,
+    ),
     (
         "Learning rate",
         ("lr",),
@@ -132,16 +153,14 @@ COMMON: list[Quantity] = [
 
 
 def _card(history: Sequence[Mapping[str, Any]], title: str, keys: Sequence[str], text: str, even: float | None) -> str:
-    bad = {key: [r["step"] for r in history if key in r and r[key] is None] for key in keys}
-    series = {key: values for key in keys if np.nan_to_num(values := column(history, key)).any()}
+    rows = [r for r in history if any(key in r for key in keys)]  # not every step has every number
+    bad = {key: [r["step"] for r in rows if key in r and r[key] is None] for key in keys}
+    series = {key: values for key in keys if np.nan_to_num(values := column(rows, key)).any()}
     scores = keys[0].partition("_")[0] in SCORES
     if (history or scores) and not series and not any(bad.values()):
         return ""  # this run has no such quantity, or weighs it with 0
-    steps = column(history, "step")
+    steps = column(rows, "step")
     exact = scores or keys == ("lr",)  # nothing in it is to be smoothed
-    if scores and series:
-        known = np.isfinite(np.stack(list(series.values()))).any(axis=0)
-        steps, series = steps[known], {key: values[known] for key, values in series.items()}
     last = {key: values[-1] if exact else _last(steps, values) for key, values in series.items()}
     key_line = "".join(f"<span>{key} <b>{value:.3g}</b></span>" for key, value in last.items())
     notes = ""

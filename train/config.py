@@ -45,7 +45,7 @@ def setting(
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
+    "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, watch_freq=10, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
     "paper": {},
 }  # fmt: skip
 """Departures from CycleGAN's defaults, which are the paper's, by name."""
@@ -195,6 +195,14 @@ class Config:
 
     # output
     print_freq: int = setting(100, "steps between log lines", group="output", least=1, resume="free")
+    watch_freq: int = setting(
+        20,
+        "steps between looks at gradients, scores and pictures, which the report shows and the training doctor examines "
+        "(0: none)",
+        group="output",
+        least=0,
+        resume="free",
+    )
     sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", least=1, resume="free")
     save_latest_freq: int = setting(
         1000, "steps between saves of the latest state", group="output", least=1, resume="free"

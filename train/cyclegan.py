@@ -27,6 +27,7 @@ from kernels.graph import Control, capturing
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from nn.network import Network
+from nn.optim import Optimizer
 from nn.twins import Twins
 from train.charts import Quantity, quantities
 from train.config import Config
@@ -58,6 +59,7 @@ class CycleGAN:
         self.pool_a = image_pool(config.pool_size, [config.seed, 4], self.device)
         self.pool_b = image_pool(config.pool_size, [config.seed, 5], self.device)
         self.mixing = np.random.default_rng([config.seed, 6])  # where between real and fake wgangp looks
+        self.seen: dict[str, Array] = {}  # what the last step made
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
@@ -84,6 +86,7 @@ class CycleGAN:
     def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One update of both players; the weighted losses."""
         losses, fake_a, fake_b = self.generator_losses(a, b)
+        self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a, "fake_b": fake_b}
         self.update(self.optimizer_g, losses)
         if self.config.lambda_GAN == 0:
             return losses
@@ -126,6 +129,7 @@ class CycleGAN:
         for name, real, false in (("D_A", real_b, false_b), ("D_B", real_a, false_a)):
             on_real, on_fake = discriminator_loss(real, True, mode, 0.5), discriminator_loss(false, False, mode, 0.5)
             losses[name] = add(on_real, on_fake)
+            self.seen |= {f"{name}_real": real.data, f"{name}_fake": false.data}
         if mode == "wgangp":
             losses["D_A"] = add(losses["D_A"], self.penalty(self.disc_b, b, old_b))
             losses["D_B"] = add(losses["D_B"], self.penalty(self.disc_a, a, old_a))
@@ -213,6 +217,10 @@ class CycleGAN:
     def networks(self) -> dict[str, Network]:
         """The four networks by name."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba, "disc_a": self.disc_a, "disc_b": self.disc_b}
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Each player's optimiser."""
+        return {"G": self.optimizer_g, "D": self.optimizer_d}
 
     def astype(self, dtype: str) -> CycleGAN:
         """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""

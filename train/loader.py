@@ -79,7 +79,7 @@ class Loader:
         first = position * self.batch_size
         samples = [self.dataset.sample(epoch, i) for i in range(first, min(first + self.batch_size, len(self.dataset)))]
         a, b = [(s.name_a, s.a) for s in samples], [(s.name_b, s.b) for s in samples]
-        flat = tuple(name for name, image in (*a, *b) if image.std() < FLAT)
+        flat = tuple(f"{name} ({d})" for d, own in (("A", a), ("B", b)) for name, image in own if image.std() < FLAT)
         names_a, names_b = tuple(name for name, _ in a), tuple(name for name, _ in b)
         return Batch(self._stack(a), self._stack(b), names_a, names_b, position, flat)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kernels.device import Array, Device
 from nn.module import Module
+from nn.optim import Optimizer
 from train.charts import Quantity
 from train.data import Sample
 
@@ -25,6 +26,9 @@ class Model(Protocol):
     """The losses whose sum says how good an epoch was; the plateau policy watches it."""
     legend: ClassVar[Mapping[str, str]]
     """What the columns of the sample grid show, for the report."""
+
+    seen: dict[str, Array]
+    """What the last step made, for train/watch.py: real_a, fake_b, … and the judges' scores D_A_real, D_A_fake, …"""
 
     def step(self, real_a: Array, real_b: Array, /) -> dict[str, float]:
         """One update of all players from pictures [N,H,W,C] in [-1, 1]; the weighted losses by name."""
@@ -47,6 +51,10 @@ class Model(Protocol):
         ...
 
     def networks(self) -> Mapping[str, Module]: ...
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """By player: "G" and "D" where there are two."""
+        ...
+
     def set_lr(self, lr: float, /) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...

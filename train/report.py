@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import re
+import time
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -22,6 +24,7 @@ from kernels.memory import size_text
 from train.charts import Quantity, cards, column, quantities
 from train.checkpoint import write_atomically
 from train.config import Config
+from train.doctor import RULES, WINDOW, Finding, examine
 from train.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 
 Records = Sequence[Mapping[str, Any]]
@@ -42,6 +45,7 @@ def write_report(
     legend: Mapping[str, str] | None = None,
     command: str = "",
     options: Mapping[str, dataclasses.Field[Any]] | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Path:
     """Write `run_dir/report.html` and return its path; call it as often as you like.
 
@@ -49,8 +53,8 @@ def write_report(
     under a title per direction ("A → B"). `samples` are the steps and files of the sample grids, oldest first; at most
     twelve, spread evenly, are embedded. `state` is "running", "finished" or "interrupted", `total` the steps of the
     whole run, `peak` the most memory held, in bytes. `charts`, `legend` (the columns of the sample grids) and `options`
-    (the fields of the settings) are CycleGAN's by default; `command` continues the run. Raises `UserError` if the disk
-    refuses.
+    (the fields of the settings) are CycleGAN's by default; `command` continues the run. `findings` are the doctor's, besides
+    what it finds in the history. Raises `UserError` if the disk refuses.
     """
     step = int(history[-1]["step"]) if history else 0
     name = str(config.get("name") or Path(run_dir).name)
@@ -60,7 +64,10 @@ def write_report(
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",
         fraction=f"{step / total:.4f}" if total else "0",
         facts=_facts(history, total - step if state == "running" else 0, peak),
-        advice=_advice(command) if state == "interrupted" else "",
+        advice=_advice(command) if state == "interrupted" and command else "",
+        doctor=_doctor([*findings, *examine(history, config)], history),
+        written=str(int(time.time())),
+        refresh='<noscript><meta http-equiv="refresh" content="30"></noscript>' if state == "running" else "",
         samples=_samples(samples, LEGEND if legend is None else legend),
         scores=_scores(scores or {}),
         charts="".join(cards(history, quantities(config) if charts is None else charts)),
@@ -98,6 +105,23 @@ def _duration(seconds: float) -> str:
 
 def _advice(command: str) -> str:
     return f'<p>The run was stopped and can go on where it stood:</p><pre class="card">{escape(command)}</pre>'
+
+
+def _doctor(findings: Sequence[Finding], history: Records) -> str:
+    looks = sum("grad_G" in record for record in history)
+    if findings:
+        rows = ""
+        for finding in findings:
+            where = f" · {escape(finding.where)}" if finding.where else ""
+            advice = re.sub(r"(--\w+)", r"<code>\1</code>", escape(finding.advice))
+            rows += f"<li><b>{escape(finding.rule)}</b>{where}<br>{escape(finding.seen)}."
+            rows += f'<br><span class="soft">Try {advice}.</span></li>'
+        return f'<section class="card doctor"><h3>The doctor found</h3><ul>{rows}</ul></section>'
+    if looks < WINDOW:
+        return ""  # too early to tell, or --watch_freq 0
+    return (
+        f'<p class="soft doctor">Doctor: nothing to report. {len(RULES)} rules looked at the last {WINDOW} looks.</p>'
+    )
 
 
 LEGEND = {

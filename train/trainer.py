@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +21,7 @@ from train import checkpoint
 from train.config import Config
 from train.data import UnpairedDataset, paired_test, test_samples
 from train.diagnose import nonfinite_origin
+from train.doctor import NAN, Doctor, Finding
 from train.errors import NonFiniteLoss, UserError
 from train.evaluation import Evaluation, overall
 from train.history import History
@@ -32,10 +33,11 @@ from train.progress import Progress
 from train.report import write_report
 from train.samples import sample_grid, save_png
 from train.schedule import Schedule
+from train.watch import Watch
 
 EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
 SAMPLES = 3  # pictures per domain in a sample grid
-REPORT_EVERY = 20  # s at least between two reports of a run that goes on
+REPORT_EVERY = 20  # s at least between two reports of a run that goes on; and they may take 2 % of the time
 
 
 class Run:
@@ -67,6 +69,7 @@ class Run:
             raise UserError(str(error)) from error
         self.schedule = Schedule(config)
         self.history = History(self.folder / "metrics.jsonl")
+        self.watch = Watch(config.watch_freq)
         self.step = 0  # steps done
         self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
         self.cycle_sum = 0.0  # of the model's metric (CycleGAN: the cycle losses) in this epoch, for the plateau policy
@@ -75,7 +78,7 @@ class Run:
         self.best: list[Any] | None = None  # the lowest of these
         self.waited = 0.0  # of the loader's waiting, what is accounted for
         self.state = "running"
-        self.reported = 0.0  # when the report was last written
+        self.report_due = 0.0  # when the report is to be written next
 
     @property
     def total(self) -> int:
@@ -107,6 +110,7 @@ class Run:
         checkpoint.write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
         if self.step == 0:
             self.sample()
+        self.doctor = Doctor(self.history.read(), self.config.as_dict())
         with Progress(self.total, self.step, print_freq=self.config.print_freq) as progress, stop_request() as stop:
             self.tell = progress.line
             while self.step < self.total and not stop.asked:
@@ -114,12 +118,16 @@ class Run:
                 for batch in self.batches():
                     losses = self.train_on(batch)
                     progress.update(losses, self.schedule.lr)
+                    for finding in self.note(losses, batch):
+                        self.tell(f"doctor, step {self.step}: {finding}")
                     if self.step % self.config.sample_freq == 0:
                         self.sample()
                     if self.step >= self.total or stop.asked:
                         break
                     if self.step % self.config.save_latest_freq == 0:
                         self.save()
+                    if time.perf_counter() > self.report_due:
+                        self.report()
                 if self.position == self.loader.batches_per_epoch:
                     self.end_epoch()
         self.state = "finished" if self.step >= self.total else "interrupted"
@@ -140,7 +148,7 @@ class Run:
             ) from error
 
     def train_on(self, batch: Batch) -> dict[str, float]:
-        """One step, recorded."""
+        """One step, timed."""
         start, wait = time.perf_counter(), self.loader.waited - self.waited
         self.waited += wait
         try:
@@ -153,11 +161,19 @@ class Run:
         self.position += 1
         self.seconds += seconds
         self.cycle_sum += sum(losses[name] for name in self.model.metric)
-        times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
-        scores = self.evaluate() if self.evaluation_due else {}
-        record = {"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr, **losses, **scores, **times}
-        self.history.append(record)
+        self.times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
         return losses
+
+    def note(self, losses: dict[str, float], batch: Batch) -> list[Finding]:
+        """Put the step on record; what the doctor finds new in it."""
+        record: dict[str, Any] = {"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr}
+        record |= losses | self.times | self.watch.look(self.model, self.step)
+        if self.evaluation_due:
+            record |= self.evaluate()
+        if batch.flat:
+            record["flat"] = "\n".join(batch.flat)
+        self.history.append(record)
+        return self.doctor.hear(record)
 
     @property
     def evaluation_due(self) -> bool:
@@ -196,9 +212,14 @@ class Run:
             origin = nonfinite_origin(self.model, batch.a, batch.b)
         latest = self.folder / "latest.npz"
         kept = f"the last good state is kept in {latest}" if latest.exists() else "no state had been saved yet"
-        return UserError(
+        seen = (
             f"step {self.step + 1}: {error}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
-            f"{', '.join(batch.names_b)} (B). Training stops here; {kept}.\n"
+            f"{', '.join(batch.names_b)} (B)"
+        )
+        self.state = "interrupted"
+        self.report(findings=[Finding(NAN.name, "", seen, NAN.advice)])
+        return UserError(
+            f"{seen}. Training stops here; {kept}.\n"
             "Usual causes: too high a learning rate (try a smaller --lr), or images that are almost one flat colour."
         )
 
@@ -224,15 +245,15 @@ class Run:
         return self.folder / "samples" / f"step_{step:06}.png"
 
     def save(self) -> None:
-        """Write the state, and the report if the last one is old or the run is over."""
+        """Write the state, and the report if the run is over."""
         self.history.flush()
         checkpoint.save(self.folder / "latest.npz", self.state_dict())
-        if self.state != "running" or time.perf_counter() - self.reported > REPORT_EVERY:
+        if self.state != "running":
             self.report()
 
-    def report(self, scores: dict[str, Scores] | None = None) -> None:
+    def report(self, scores: dict[str, Scores] | None = None, findings: Sequence[Finding] = ()) -> None:
         """Write report.html as things stand."""
-        self.reported = time.perf_counter()
+        start = time.perf_counter()
         files = sorted((self.folder / "samples").glob("step_*.png"))
         write_report(
             self.folder,
@@ -245,9 +266,12 @@ class Run:
             peak=peak_bytes(self.model.device),
             charts=self.model.charts(),
             legend=self.model.legend,
-            command=self.command_to_go_on(),
+            command=self.command_to_go_on() if (self.folder / "latest.npz").exists() else "",
             options=self.config.options(),
+            findings=findings,
         )
+        now = time.perf_counter()
+        self.report_due = now + max(REPORT_EVERY, 50 * (now - start))
 
     def finish(self) -> dict[str, Scores] | None:
         """The last sample grid and, where the truth is known, the final scores."""
@@ -272,6 +296,7 @@ class Run:
             "config": self.config.as_dict(),
             "run": own,
             "schedule": self.schedule.state_dict(),
+            "watch": self.watch.state_dict(),
             "model": self.model.state_dict(),
         }
 
@@ -279,6 +304,7 @@ class Run:
         """Go on from `state`."""
         self.model.load_state_dict(state["model"])
         self.schedule.load_state_dict(state["schedule"])
+        self.watch.load_state_dict(state["watch"])
         for name in PLACE:
             setattr(self, name, state["run"].get(name, getattr(self, name)))  # an older file lacks the newer ones
 

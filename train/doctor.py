@@ -1,0 +1,265 @@
+"""The training doctor: named rules that tell from a run's records what commonly goes wrong, and which option to try.
+
+    python -m train.doctor checkpoints/NAME     # examine a run, also while it goes on; exit status 1 if something is found
+    python -m train.doctor --rules              # the rules
+
+A rule speaks only after a whole window of looks (train/watch.py), so that the first steps and single bad ones do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.errors import UserError
+from train.history import History
+from train.loader import FLAT
+
+Record = Mapping[str, Any]
+WINDOW = 10  # looks
+DIRECTIONS = {"A": "A → B", "B": "B → A"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: in which direction ("" if in none), in words, and what to try."""
+
+    rule: str
+    where: str
+    seen: str
+    advice: str
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        return f"{self.rule}{where}: {self.seen}. Try: {self.advice}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The records since the first of the last WINDOW looks, the looks among them, all records, and the run's settings."""
+
+    steps: Sequence[Record]
+    looks: Sequence[Record]
+    records: Sequence[Record]
+    settings: Mapping[str, Any]
+
+    def values(self, key: str) -> np.ndarray:
+        """A number of all looks; none at all where a look lacks it, or where the window is not full yet."""
+        found = [look[key] for look in self.looks if look.get(key) is not None]
+        return np.array(found if len(found) == WINDOW else [], np.float64)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`find` yields the direction and what was seen, where `limit` is passed."""
+
+    name: str
+    looks_at: str
+    limit: float
+    reason: str
+    advice: str
+    find: Callable[[Window, float], Iterator[tuple[str, str]]]
+
+
+def inverted(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    for name, direction in DIRECTIONS.items():
+        values = window.values(f"luma_{name}")
+        if len(values) and np.median(values) < limit:
+            yield direction, f"light becomes dark (correlation {np.median(values):.2f})"
+
+
+def won(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    if window.settings.get("gan_mode") == "wgangp":
+        return  # its critic is meant to tell real from fake; the penalty keeps it of use
+    for name, direction in DIRECTIONS.items():
+        keys = (f"D_{name}_real", f"D_{name}_fake", f"D_{name}_spread")
+        real, fake, spread = (window.values(key) for key in keys)
+        if not len(real) or not len(spread) or real.mean() <= fake.mean():
+            continue
+        middle = (real + fake) / 2
+        variance = np.mean(spread**2 + (middle - middle.mean()) ** 2)  # of all scores of the window
+        share = ((real.mean() - fake.mean()) / 2) ** 2 / variance
+        if share > limit:
+            yield direction, f"D_{name} is hardly ever mistaken ({share:.0%} of how its scores vary is real or fake)"
+
+
+def collapsed(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    for name, direction in DIRECTIONS.items():
+        values = window.values(f"D_{name}_spread")
+        if len(values) and values.max() < limit:
+            yield direction, f"D_{name} says the same of every picture (scores differ by {values.max():.2g})"
+
+
+def idle(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    for name, direction in DIRECTIONS.items():
+        values = window.values(f"change_{name}")
+        if len(values) and values.max() < limit:
+            yield direction, f"pictures come out as they went in (changed by {values.max():.1%} of their contrast)"
+
+
+def alike(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    for name, direction in DIRECTIONS.items():
+        values = window.values(f"variety_{name}")
+        if len(values) and values.max() < limit:
+            yield direction, f"different pictures become nearly the same one (variety {values.max():.2f} of real ones')"
+
+
+def flat(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    names = list(
+        dict.fromkeys(name for record in window.records for name in record.get("flat", "").split("\n") if name)
+    )
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield "", f"nearly one colour: {', '.join(names[:3])}{more}"
+
+
+def waiting(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    seconds, wait = (sum(record.get(key) or 0 for record in window.steps) for key in ("seconds", "wait"))
+    if len(window.looks) == WINDOW and wait > limit * seconds:
+        yield "", f"{wait / seconds:.0%} of the time goes into waiting for images"
+
+
+RULES = (
+    Rule(
+        "colours inverted",
+        "correlation of light and dark between a picture and its translation: median of the window",
+        -0.3,
+        "translations keep what is where, and light mostly stays light; two generators that both invert undo each other, "
+        "so the cycle loss cannot see it and training does not find back",
+        "begin again with another --seed, or a larger --lambda_identity",
+        inverted,
+    ),
+    Rule(
+        "discriminator has won",
+        "share of the variance of a judge's scores that is real against fake: of the window",
+        0.9,
+        "a judge that is never mistaken gives the generator hardly any direction; with least squares this is a loss of "
+        "about 0.03, where 0.25 is undecided",
+        "a smaller --ndf, or fewer layers (--netD n_layers --n_layers_D 2)",
+        won,
+    ),
+    Rule(
+        "discriminator has collapsed",
+        "standard deviation of a judge's scores over patches and pictures: largest of the window",
+        0.02,
+        "labels are 1 apart; a judge that says the same of everything teaches nothing",
+        "a smaller --lr; --gan_mode lsgan",
+        collapsed,
+    ),
+    Rule(
+        "generator does nothing",
+        "difference between a picture and its translation, relative to the picture's contrast: largest of the window",
+        0.1,
+        "cycle and identity losses are smallest where nothing changes; the judge must outweigh them",
+        "a smaller --lambda_identity (0.1, or 0), then smaller --lambda_A and --lambda_B",
+        idle,
+    ),
+    Rule(
+        "mode collapse",
+        "how much translations of different pictures differ from each other, relative to real ones: largest of the window",
+        0.2,
+        "a generator that paints one convincing picture whatever it is given fools the judge, but loses the content",
+        "larger --lambda_A and --lambda_B (the cycle needs the content back), a smaller --lr",
+        alike,
+    ),
+    Rule(
+        "nearly flat images",
+        "standard deviation of each training image, from -1 to 1: any image seen",
+        FLAT,
+        "instance norm divides by an image's deviation: it blows up what noise there is, and can end in NaN",
+        "remove these images, or crop larger (--crop_size), so that a crop holds more than one colour",
+        flat,
+    ),
+    Rule(
+        "waiting for images",
+        "share of the time spent waiting for images: of the window",
+        0.2,
+        "the networks stand still meanwhile",
+        "a larger --num_threads, --cache_mb 2000, or smaller files (store them at --load_size)",
+        waiting,
+    ),
+)
+NAN = Rule(
+    "not a number",
+    "every loss of every step; then, once, every image, weight and layer (train/diagnose.py)",
+    0.0,
+    "the first thing that is not finite is named, before it reaches the weights",
+    "a smaller --lr; images that are not almost one flat colour",
+    lambda window, limit: iter(()),  # the step itself tells, and stops the run
+)
+
+
+def examine(records: Sequence[Record], settings: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What the rules find in the last window of these records, oldest first, of a run under these settings."""
+    looks = [i for i, record in enumerate(records) if any(key.startswith("grad_") for key in record)][-WINDOW:]
+    window = Window(records[looks[0] :] if looks else [], [records[i] for i in looks], records, settings or {})
+    return [
+        Finding(rule.name, where, seen, rule.advice) for rule in RULES for where, seen in rule.find(window, rule.limit)
+    ]
+
+
+class Doctor:
+    """Examines a run as it goes: `hear` each record, and it tells what is new."""
+
+    def __init__(self, records: Sequence[Record] = (), settings: Mapping[str, Any] | None = None) -> None:
+        self.records, self.settings = list(records), settings
+        self.known: set[tuple[str, str]] = set()
+
+    def hear(self, record: Record) -> list[Finding]:
+        """What is found now and was not found at the record before."""
+        self.records.append(record)
+        if "grad_G" not in record and "flat" not in record:
+            return []
+        findings = examine(self.records, self.settings)
+        new = [finding for finding in findings if (finding.rule, finding.where) not in self.known]
+        self.known = {(finding.rule, finding.where) for finding in findings}
+        return new
+
+
+def table() -> str:
+    """The rules, as Markdown."""
+    rows = ["| rule | looks at | limit | because | try |", "|---|---|---|---|---|"]
+    for rule in (*RULES, NAN):
+        limit = f"{rule.limit:g}" if rule.limit else "any"
+        rows.append(f"| {rule.name} | {rule.looks_at} | {limit} | {rule.reason} | {rule.advice} |")
+    return "\n".join(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `python -m train.doctor`; returns the exit status: 0 healthy, 1 something was found, 2 no such run."""
+    parser = argparse.ArgumentParser(prog="python -m train.doctor", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("run", nargs="?", help="folder of a run, which holds metrics.jsonl")
+    parser.add_argument("--rules", action="store_true", help="print the rules as a table (default: off)")
+    options = parser.parse_args(arguments)
+    if options.rules:
+        print(table())
+        return 0
+    if options.run is None:
+        parser.error("wanted the folder of a run, such as checkpoints/scenes, or --rules")
+    try:
+        records = History(Path(options.run) / "metrics.jsonl").read()
+        if not records:
+            raise UserError(f"{options.run} holds no metrics.jsonl with a step in it; wanted a run's folder")
+        settings = Path(options.run) / "config.json"
+        findings = examine(records, json.loads(settings.read_text("utf-8")) if settings.exists() else None)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print(
+            f"nothing to report after step {records[-1]['step']}: {len(RULES)} rules looked at the last {WINDOW} looks"
+        )
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
