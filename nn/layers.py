@@ -5,6 +5,8 @@ Weights are made as zeros here; `nn.init.initialise` draws them for a whole netw
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -111,6 +113,30 @@ class LeakyReLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.slope)
+
+
+class Dropout(Module):
+    """A share p of the input zeroed, the rest divided by 1 - p, within `dropping`; elsewhere the input itself."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+        self.key: int | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.key is None or not self.p else F.dropout(x, self.p, self.key)
+
+
+@contextlib.contextmanager
+def dropping(network: Module, *stream: int) -> Iterator[None]:
+    """Within this context the network's Dropout layers drop, each by coins of its own that follow from `stream` alone."""
+    layers = [module for _, module in network.named_modules() if isinstance(module, Dropout)]
+    for i, layer in enumerate(layers):
+        layer.key = int(np.random.SeedSequence([*stream, i]).generate_state(1)[0])
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.key = None
 
 
 class Tanh(Module):

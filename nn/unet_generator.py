@@ -5,7 +5,7 @@ from __future__ import annotations
 from autograd import Tensor
 from autograd import ops as F
 from kernels.device import Device
-from nn.layers import Conv2d, ConvNormRelu, ConvTranspose2d, ConvTransposeNormRelu
+from nn.layers import Conv2d, ConvNormRelu, ConvTranspose2d, ConvTransposeNormRelu, Dropout
 from nn.module import Module, Sequential
 from nn.network import Network
 
@@ -13,13 +13,14 @@ from nn.network import Network
 class UnetBlock(Module):
     """One level: shrink, the levels inside, grow, and the input beside the result.
 
-        x -> leaky_relu -> conv k4 s2 -> (norm) -> inner -> relu -> conv_transpose k4 s2 -> (norm)  ->  concat with x
+        x -> leaky_relu -> conv k4 s2 -> (norm) -> inner -> relu -> conv_transpose k4 s2 -> (norm) -> (dropout)
+          ->  concat with x
 
     The outermost level has no activation in front, ends in tanh and joins nothing; the innermost has no inner level
     and no norm on the way down. Numbers are the indices in the field's `Sequential`.
     """
 
-    def __init__(self, outer: int, channels: int, inner: Module | None, in_channels: int | None = None, outermost: bool = False) -> None:  # fmt: skip
+    def __init__(self, outer: int, channels: int, inner: Module | None, in_channels: int | None = None, outermost: bool = False, dropout: float = 0.0) -> None:  # fmt: skip
         in_channels = outer if in_channels is None else in_channels
         self.outermost = outermost
         grown = channels if inner is None else 2 * channels
@@ -31,6 +32,7 @@ class UnetBlock(Module):
         else:
             down = ConvNormRelu(in_channels, channels, 4, 2, 1, activation="none")
             layers = {1: down, 3: inner, 5: norm_up(grown, outer)}
+        self.dropout = Dropout(dropout)
         self.model = Sequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +40,7 @@ class UnetBlock(Module):
         h = x if self.outermost else F.leaky_relu(x, 0.2)
         for layer in descend:
             h = layer(h)
-        h = grow(F.relu(h))
+        h = self.dropout(grow(F.relu(h)))
         return F.tanh(h) if self.outermost else F.concat(x, h)
 
 
@@ -52,6 +54,7 @@ class UnetGenerator(Network):
 
     num_downs  levels: 7 for 128x128 pictures, 8 for 256x256; H and W must be multiples of 2**num_downs
     ngf        channels of the outermost level; they double up to 8*ngf
+    dropout    share dropped after the levels of 8*ngf channels but the innermost, within nn.layers.dropping: pix2pix's noise
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class UnetGenerator(Network):
         out_channels: int = 3,
         num_downs: int = 8,
         ngf: int = 64,
+        dropout: float = 0.0,
         device: str | Device = "cpu",
         seed: int = 0,
         init_type: str = "normal",
@@ -70,7 +74,7 @@ class UnetGenerator(Network):
         self.in_channels, self.num_downs = in_channels, num_downs
         block = UnetBlock(8 * ngf, 8 * ngf, None)
         for _ in range(num_downs - 5):
-            block = UnetBlock(8 * ngf, 8 * ngf, block)
+            block = UnetBlock(8 * ngf, 8 * ngf, block, dropout=dropout)
         for outer in (4 * ngf, 2 * ngf, ngf):
             block = UnetBlock(outer, 2 * outer, block)
         self.model = UnetBlock(out_channels, ngf, block, in_channels, outermost=True)

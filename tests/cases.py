@@ -207,6 +207,8 @@ POINTWISE = (
     *_five("tanh", (1, 64, 64, 3), (1, 256, 256, 3), EXTREME),
     *_five("leaky_relu", (1, 32, 32, 16), (1, 128, 128, 64), TIES, slope=0.2),
     _map("leaky_relu", "relu", (2, 5, 4, 3), TIES, slope=0.0),
+    *_five("dropout", (1, 16, 16, 32), (1, 8, 8, 512), TIES, p=0.5, key=0xDEADBEEF),
+    _map("dropout", "rare", (2, 6, 5, 3), p=0.1, key=7),
 )
 
 LOSSES = (

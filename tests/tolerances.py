@@ -30,6 +30,7 @@ KINDS = {
     "reflection_pad": "elementwise",  # at most four terms are added
     "tanh": "elementwise",
     "leaky_relu": "elementwise",
+    "dropout": "elementwise",
     "concat": "elementwise",
     "part": "elementwise",
     "add": "reduction",

@@ -57,6 +57,16 @@ def resize(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     return last(F.interpolate(first(x), size, mode=mode, align_corners=align))
 
 
+def dropout(x: Tensor, p: float, key: int) -> Tensor:
+    def mixed(h: int) -> int:
+        h = ((h ^ (h >> 16)) * 0x85EBCA6B) % 2**32
+        h = ((h ^ (h >> 13)) * 0xC2B2AE35) % 2**32
+        return h ^ (h >> 16)
+
+    coins = torch.tensor([mixed(mixed(i) ^ key) / 2**32 for i in range(x.numel())], dtype=torch.float64)
+    return x * (coins >= p).reshape(x.shape) / (1 - p)
+
+
 TORCH: dict[str, Callable[..., Tensor]] = {
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
@@ -65,6 +75,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "resize": resize,
     "reflection_pad": lambda x, pad: last(F.pad(first(x), (pad,) * 4, mode="reflect")) if pad else x * 1,
     "tanh": torch.tanh,
+    "dropout": dropout,
     "leaky_relu": lambda x, slope: F.leaky_relu(x, slope),
     "concat": lambda *xs, axis=-1: torch.cat(xs, dim=axis),
     "lsgan_loss": lambda x, target, weight=1.0: weight * F.mse_loss(x, torch.full_like(x, target)),

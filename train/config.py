@@ -91,6 +91,12 @@ class Config:
     builtin: str = setting(
         "scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes", "streets")
     )
+    dataset_mode: str = setting(
+        "unaligned",
+        "unaligned: any A meets any B. aligned: A and B are pairs of one name, or halves of the images of a folder train",
+        group="data",
+        choices=("unaligned", "aligned"),
+    )
     direction: str = setting(
         "AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA")
     )

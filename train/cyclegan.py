@@ -282,15 +282,16 @@ def host_picture(picture: Tensor) -> np.ndarray:
     return picture.numpy().astype(np.float32, copy=False)
 
 
-def generator(config: Config, in_channels: int, out_channels: int, seed: int) -> Network:
-    """The generator that `config` asks for; `seed` tells the four networks of a model apart."""
+def generator(config: Config, in_channels: int, out_channels: int, seed: int, dropout: float = 0.0) -> Network:
+    """The generator that `config` asks for; `seed` tells the four networks of a model apart. Only a U-Net drops."""
     common: dict[str, Any] = dict(
         in_channels=in_channels, out_channels=out_channels, ngf=config.ngf, device=config.device,
         seed=network_seed(config, seed), init_type=config.init_type, init_gain=config.init_gain,
     )  # fmt: skip
     if config.netG == "resnet":
         return ResnetGenerator(n_blocks=config.n_blocks, upsample=config.upsample, **common)
-    return UnetGenerator(num_downs={"unet_64": 6, "unet_128": 7, "unet_256": 8}[config.netG], **common)
+    downs = {"unet_64": 6, "unet_128": 7, "unet_256": 8}[config.netG]
+    return UnetGenerator(num_downs=downs, dropout=dropout, **common)
 
 
 def discriminator(config: Config, in_channels: int, seed: int) -> Network:

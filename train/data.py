@@ -1,4 +1,4 @@
-"""Unpaired data: two sources of images, and an order in which training sees them.
+"""Data: two sources of images, paired or not, and an order in which training sees them.
 
 Nothing here remembers anything. Which images meet, how they are cropped and whether they are mirrored is a pure
 function of (seed, epoch, position, domain); so a run resumed in the middle of an epoch, or read by any number of
@@ -19,7 +19,7 @@ from train.config import Config, sides
 from train.errors import UserError
 from train.images import resize
 from train.preprocess import final_size, preprocess, resized
-from train.sources import Drawn, ImageFolder, Source
+from train.sources import Drawn, HalfFolder, ImageFolder, Source
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,54 @@ class UnpairedDataset:
         return self.cache.get((source is self.a, i), read)
 
 
+class AlignedDataset(UnpairedDataset):
+    """Pairs of A and B that belong together, by name or as halves of one image; both are cropped and mirrored alike.
+
+    UserError unless every training image has its partner and, where images are cropped as they are, both have one size.
+    """
+
+    def __init__(self, config: Config, phase: str = "train") -> None:
+        super().__init__(config, phase)
+        pairs = partners(self.a, self.b)
+        if pairs is None:
+            names = [{os.path.splitext(source.name(i))[0] for i in range(len(source))} for source in (self.a, self.b)]
+            alone = sorted(names[0] ^ names[1])[:3]
+            raise UserError(
+                f"aligned images: {len(self.a)} of A and {len(self.b)} of B, and not every one has a partner of its name"
+                f"{' (alone: ' + ', '.join(alone) + ')' if alone else ''}; mend the folders, or train without pairs: "
+                "python -m train.cyclegan"
+            )
+        self.pairs = pairs
+        if config.preprocess != "resize_and_crop":
+            for sizes in zip(self.a.sizes.items(), self.b.sizes.items(), strict=True):
+                if len({size for _, size in sizes}) > 1:
+                    seen = " and ".join(f"{path} {size[0]}x{size[1]}" for path, size in sizes)
+                    raise UserError(f"aligned images must have one size: {seen}; or use --preprocess resize_and_crop")
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def epoch_order(self, epoch: int) -> list[tuple[int, int]]:
+        """The pairs, shuffled; as they are with `serial_batches`."""
+        if self.config.serial_batches:
+            return self.pairs
+        return [self.pairs[i] for i in _stream(self.config.seed, epoch, _ORDER_A).permutation(len(self)).tolist()]
+
+    def sample(self, epoch: int, position: int) -> Sample:
+        """The pair at a position of an epoch, both images cropped and mirrored by the same stream."""
+        i, j = self.epoch_order(epoch)[position]
+        a, b = (
+            preprocess(self._image(source, k), self.config, _stream(self.config.seed, epoch, _AUGMENT_A, position))
+            for source, k in ((self.a, i), (self.b, j))
+        )
+        return Sample(a, b, self.a.name(i), self.b.name(j))
+
+
+def dataset(config: Config) -> UnpairedDataset:
+    """The training images, as --dataset_mode has them."""
+    return (AlignedDataset if config.dataset_mode == "aligned" else UnpairedDataset)(config)
+
+
 def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
     """Test images with their true partners, not augmented; None unless testA and testB hold the same names.
 
@@ -108,10 +156,16 @@ def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
     if not has_test(config):
         return None
     a, b = _checked(config, "test")
+    pairs = partners(a, b)
+    return None if pairs is None else [_plain(config, a, i, b, j) for i, j in pairs[: limit or None]]
+
+
+def partners(a: Source, b: Source) -> list[tuple[int, int]] | None:
+    """(index in A, index in B) of the images of one name, in the names' order; None unless each has its partner."""
     where = [{os.path.splitext(source.name(i))[0]: i for i in range(len(source))} for source in (a, b)]
     if where[0].keys() != where[1].keys() or not len(where[0]) == len(a) == len(b):
         return None
-    return [_plain(config, a, where[0][stem], b, where[1][stem]) for stem in sorted(where[0])[: limit or None]]
+    return [(where[0][stem], where[1][stem]) for stem in sorted(where[0])]
 
 
 def plain_images(config: Config, phase: str, limit: int = 0) -> tuple[Named, Named]:
@@ -153,9 +207,13 @@ def _open(config: Config, phase: str) -> tuple[Source, ...]:
     sources: list[Source] = []
     for domain, channels in zip(domains, (config.input_nc, config.output_nc), strict=True):
         if config.dataroot:
-            sources.append(ImageFolder(Path(config.dataroot) / f"{phase}{domain}", channels, limit))
+            root = Path(config.dataroot)
+            if halved(config, phase):
+                sources.append(HalfFolder(root / phase, domain, channels, limit))
+            else:
+                sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit))
         else:
-            count, first = _DRAWN[f"{phase}{domain}"]
+            count, first = _DRAWN[f"{phase}{domain if config.dataset_mode == 'unaligned' else 'A'}"]
             side = max(sides(config.load_size))
             sources.append(Drawn(domain, min(count, limit or count), first, side, channels, config.builtin))
     return tuple(sources)
@@ -173,8 +231,13 @@ def _check(config: Config, sources: tuple[Source, ...]) -> None:
                 problems.append(f"{path}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
     if problems:
         more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
-        if config.dataroot and not all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB"):
-            more.append("--dataroot must name a folder that holds the folders trainA and trainB")
+        folders = all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB")
+        if config.dataroot and not folders and not halved(config, "train"):
+            or_halves = ", or a folder train of images with A on the left and B on the right"
+            more.append(
+                "--dataroot must name a folder that holds the folders trainA and trainB"
+                + (or_halves if config.dataset_mode == "aligned" else "")
+            )
         raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
     for source in sources[:2] if config.batch_size > 1 else ():
         sizes = {path: final_size(*size, config) for path, size in source.sizes.items()}
@@ -190,7 +253,16 @@ def _checked(config: Config, phase: str) -> tuple[Source, ...]:
 
 def has_test(config: Config) -> bool:
     """Whether there are test images: built-in pictures have them, a data root where it holds testA and testB."""
-    return not config.dataroot or all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
+    there = all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
+    return not config.dataroot or there or halved(config, "test")
+
+
+def halved(config: Config, phase: str) -> bool:
+    """Whether a phase's images of A and B are halves of the images of one folder."""
+    root = Path(config.dataroot)
+    if config.dataset_mode == "unaligned" or not config.dataroot:
+        return False
+    return (root / phase).is_dir() and not (root / f"{phase}A").is_dir()
 
 
 def _plain(config: Config, a: Source, i: int, b: Source, j: int) -> Sample:

@@ -15,7 +15,6 @@ from train.errors import UserError
 FIELD = {
     "--gpu_ids": "choose with --device cpu or --device cuda",
     "--model": "leave it out: the command says which model",
-    "--dataset_mode": "leave it out: images are unaligned, unless --serial_batches pairs them",
     "--norm": "leave it out: the norm is instance norm",
     "--no_dropout": "leave it out: there is no dropout here",
     "--display_id": "leave it out: the run writes report.html, no server needed",

@@ -66,6 +66,24 @@ class ImageFolder:
         return lines
 
 
+class HalfFolder(ImageFolder):
+    """One half of each image of a folder, in which A stands on the left of B: how the field keeps aligned data."""
+
+    def __init__(self, folder: str | Path, domain: str, channels: int = 3, limit: int = 0) -> None:
+        super().__init__(folder, channels, limit)
+        self.domain = domain
+        for path, (width, height) in self.sizes.items():
+            if width % 2:
+                self.problems.append(f"{path}: {width}x{height} pixels cannot be halved into A and B, side by side")
+            self.sizes[path] = width // 2, height
+
+    def load(self, i: int) -> np.ndarray:
+        """The half of image i, float32 [H,W/2,channels] in [-1, 1]."""
+        image = super().load(i)
+        half = image.shape[1] // 2
+        return image[:, :half] if self.domain == "A" else image[:, half:]
+
+
 BUILTIN: dict[str, tuple[Callable[[str, int, int], np.ndarray], str]] = {
     "scenes": (scene, "brown animals on grass, striped ones on dry ground"),
     "streets": (street, "maps of classes, photos of the same kind of street"),

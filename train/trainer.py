@@ -19,7 +19,7 @@ import numpy as np
 from kernels.memory import peak_bytes
 from train import checkpoint
 from train.config import Config
-from train.data import UnpairedDataset, paired_test, test_samples
+from train.data import dataset, paired_test, test_samples
 from train.diagnose import nonfinite_origin
 from train.doctor import NAN, Doctor, Finding
 from train.errors import NonFiniteLoss, UserError
@@ -56,7 +56,7 @@ class Run:
         # Everything that can refuse bad input comes before the first file is written.
         self.config, self.program = config, program
         self.folder = Path(config.checkpoints_dir) / config.name
-        self.dataset = UnpairedDataset(config)
+        self.dataset = dataset(config)
         self.loader = Loader(self.dataset, config.batch_size, config.num_threads)
         self.shown = test_samples(config, SAMPLES)
         self.check_sizes()

@@ -7,6 +7,7 @@ from autograd.ops.concat import concat
 from autograd.ops.conv2d import conv2d
 from autograd.ops.conv_norm_relu import conv_norm_relu
 from autograd.ops.conv_transpose2d import conv_transpose2d
+from autograd.ops.dropout import dropout
 from autograd.ops.hinge_loss import hinge_loss
 from autograd.ops.instance_norm import instance_norm
 from autograd.ops.l1_loss import l1_loss
@@ -19,7 +20,7 @@ from autograd.ops.resize import resize
 from autograd.ops.tanh import tanh
 
 __all__ = [
-    "add", "bce_with_logits", "cast", "concat", "conv2d", "conv_norm_relu", "conv_transpose2d", "div", "getitem",
+    "add", "bce_with_logits", "cast", "concat", "conv2d", "conv_norm_relu", "conv_transpose2d", "div", "dropout", "getitem",
     "hinge_loss", "instance_norm", "l1_loss", "leaky_relu", "lsgan_loss", "mean", "mul", "part", "pow",
     "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
 ]  # fmt: skip

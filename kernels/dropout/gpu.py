@@ -1,0 +1,38 @@
+"""Dropout on the GPU. Grid: one program for 1024 elements. Bytes: x once, y once; the coins live in registers."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.device import Array
+from kernels.dropout.reference import threshold
+from kernels.launch import contiguous, empty, launch
+
+BLOCK = 1024
+
+
+@triton.jit
+def _mix(h):
+    h = (h ^ (h >> 16)) * 0x85EBCA6B
+    h = (h ^ (h >> 13)) * 0xC2B2AE35
+    return h ^ (h >> 16)
+
+
+@triton.jit
+def _drop(x, y, scale, key, least, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
+    coin = _mix(_mix(at.to(tl.uint32)) ^ key.to(tl.uint32))
+    tl.store(y + at, tl.where(coin >= least.to(tl.uint32), value * scale, 0.0), mask=at < n)
+
+
+def forward(x: Array, *, p: float, key: int) -> Array:
+    (x,) = contiguous(x)
+    y = empty(x, x.shape)
+    # Program i owns elements [1024 i, 1024 (i + 1)).
+    launch(_drop, (triton.cdiv(x.size, BLOCK),), x, y, 1 / (1 - p), key, threshold(p), x.size, BLOCK=BLOCK)
+    return y
+
+
+backward = forward

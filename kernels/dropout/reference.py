@@ -1,0 +1,34 @@
+"""Dropout in plain array code."""
+
+from __future__ import annotations
+
+from kernels.device import Array, xp_of
+
+
+def forward(x: Array, *, p: float, key: int) -> Array:
+    scale = x.dtype.type(1 / (1 - p))
+    return xp_of(x).where(kept(xp_of(x), x.shape, p, key), x * scale, x.dtype.type(0))
+
+
+backward = forward
+
+
+def kept(xp: Array, shape: tuple[int, ...], p: float, key: int) -> Array:
+    """Where the coin falls well, bool of `shape`."""
+    size = 1
+    for side in shape:
+        size *= side
+    h = mix(mix(xp.arange(size, dtype=xp.uint32)) ^ xp.uint32(key))
+    return (h >= threshold(p)).reshape(shape)
+
+
+def mix(h: Array) -> Array:
+    """uint32 -> uint32, every bit of the result depending on every bit of h."""
+    h = (h ^ (h >> 16)) * h.dtype.type(0x85EBCA6B)
+    h = (h ^ (h >> 13)) * h.dtype.type(0xC2B2AE35)
+    return h ^ (h >> 16)
+
+
+def threshold(p: float) -> int:
+    """p as a share of 2**32."""
+    return int(p * 2**32)
