@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -210,8 +210,7 @@ def test_numbers_of_known_pictures() -> None:
             scores = {f"D_A_{kind}": np.array([value, value + 2.0]) for kind, value in (("real", 1.0), ("fake", -1.0))}
             self.seen = {"real_a": real, "fake_b": fake, "real_b": real, **scores}
 
-        def optimizers(self) -> dict[str, Any]:
-            return {}
+        optimizers: ClassVar[dict[str, Any]] = {}
 
     real = np.random.default_rng(0).uniform(-1, 1, (1, 16, 24, 3)).astype(np.float32)
     real -= real.mean()

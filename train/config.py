@@ -117,6 +117,13 @@ class Config:
     no_flip: bool = setting(False, "do not mirror images at random", group="data")
     serial_batches: bool = setting(False, "pair A and B by index, in order, instead of at random", group="data")
     batch_size: int = setting(1, "images of each domain per step", group="data", least=1)
+    accumulate: int = setting(
+        1,
+        "batches worked through for each step, their gradients added up: as one batch of batch_size x accumulate images, "
+        "in the memory of batch_size (the learning rate stays as given)",
+        group="data",
+        least=1,
+    )
     max_dataset_size: int = setting(0, "use at most this many images per domain (0: all)", group="data", least=0)
     num_threads: int = setting(
         2, "threads that read and prepare images ahead (0: none)", group="data", least=0, resume="free"
@@ -189,6 +196,13 @@ class Config:
     # schedule
     lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule", least=0)
     beta1: float = setting(0.5, "Adam's first momentum", group="schedule")
+    ema: float = setting(
+        0.0,
+        "decay of the generators' moving average, such as 0.999: where it is on, samples, scores, translation and export "
+        "use the average (0: off)",
+        group="schedule",
+        least=0,
+    )
     n_epochs: int = setting(100, "epochs at the full learning rate", group="schedule", least=0, resume="free")
     n_epochs_decay: int = setting(
         100, "further epochs over which the rate falls (linear policy)", group="schedule", least=0, resume="free"
@@ -239,6 +253,11 @@ class Config:
         """Epochs of the whole run, counted from `epoch_count`."""
         return self.n_epochs + self.n_epochs_decay - self.epoch_count + 1
 
+    @property
+    def images_per_step(self) -> int:
+        """Images of each domain that a step sees."""
+        return self.batch_size * self.accumulate
+
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -260,6 +279,8 @@ class Config:
                 raise UserError(f"--{name} is {value}; wanted at least {least}")
         if not 0 <= self.beta1 < 1:
             raise UserError(f"--beta1 is {self.beta1}; wanted a number from 0 up to, not including, 1")
+        if self.ema >= 1:
+            raise UserError(f"--ema is {self.ema}; wanted a number from 0 up to, not including, 1, such as 0.999")
         if self.epochs < 1:
             raise UserError(
                 f"--epoch_count {self.epoch_count} lies beyond the last epoch, {self.n_epochs + self.n_epochs_decay}; "

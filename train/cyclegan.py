@@ -22,13 +22,14 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from autograd.ops import add, l1_loss
-from kernels.device import Array, Device, get_device
+from kernels.device import Array, Device, get_device, xp_of
 from kernels.graph import Control, capturing
 from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from nn.network import Network
 from nn.optim import Optimizer
 from nn.twins import Twins
+from train.averages import Averages
 from train.charts import Quantity, quantities
 from train.config import Config
 from train.data import Sample
@@ -36,6 +37,7 @@ from train.errors import NonFiniteLoss
 from train.graphed import GraphedStep
 from train.image_pool import DevicePool, ImagePool, image_pool
 from train.model import Rows
+from train.parts import Part, parts
 from train.report import LEGEND
 
 Losses = dict[str, float]
@@ -60,13 +62,16 @@ class CycleGAN:
         self.pool_b = image_pool(config.pool_size, [config.seed, 5], self.device)
         self.mixing = np.random.default_rng([config.seed, 6])  # where between real and fake wgangp looks
         self.seen: dict[str, Array] = {}  # what the last step made
+        self.part = Part()  # of the step, at which we are
+        self.averages = Averages({"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}, config.ema) if config.ema else None
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
         """The players: both generators with one Adam, both discriminators with another."""
         self.gens, self.discs = Twins(self.gen_ab, self.gen_ba), Twins(self.disc_b, self.disc_a)
         c = self.config
-        graph = self.device.name == "cuda" and c.gan_mode != "wgangp"  # the host draws where the penalty looks
+        # The host draws where wgangp's penalty looks; and the pools decide once for each part of a step.
+        graph = self.device.name == "cuda" and c.gan_mode != "wgangp" and c.accumulate == 1
         self.graphed = GraphedStep(self) if graph else None
         self.optimizer_g = Adam(self.gen_ab.parameters() + self.gen_ba.parameters(), c.lr, (c.beta1, 0.999))
         self.optimizer_d = Adam(self.disc_a.parameters() + self.disc_b.parameters(), c.lr, (c.beta1, 0.999))
@@ -79,9 +84,16 @@ class CycleGAN:
         if self.graphed is not None and self.graphed.ready(real_a, real_b):
             losses = self.graphed(real_a, real_b)
             refuse_nonfinite(losses)
+            told = {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
         else:
-            losses = self.play(self.tensor(real_a), self.tensor(real_b))
-        return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
+            told = dict.fromkeys(NAMES, 0.0)
+            for part, a, b in parts(real_a, real_b, self.config.accumulate):
+                self.part = part
+                for name, loss in self.play(self.tensor(a), self.tensor(b)).items():
+                    told[name] += part.share * loss.item()
+        if self.averages is not None:
+            self.averages.update()
+        return told
 
     def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One update of both players; the weighted losses."""
@@ -141,12 +153,15 @@ class CycleGAN:
         return gradient_penalty(disc, real, fake, share, 0.5 * self.config.lambda_gp)
 
     def update(self, optimizer: Adam, losses: dict[str, Tensor]) -> None:
-        """Move one player's networks down the sum of its losses."""
+        """Move one player's networks down the sum of its losses (see train/parts.py for a step in parts)."""
         if not capturing():
             refuse_nonfinite(losses)
-        optimizer.zero_grad()
-        add(*losses.values()).backward()
-        optimizer.step()
+        if self.part.first:
+            optimizer.zero_grad()
+        total = add(*losses.values())
+        total.backward(None if self.part.share == 1 else xp_of(total.data).full_like(total.data, self.part.share))
+        if self.part.last:
+            optimizer.step()
 
     # -- what a captured step is told before each replay
 
@@ -170,21 +185,26 @@ class CycleGAN:
         """`data` on this model's device, in its precision."""
         return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
 
+    def shown(self, name: str) -> Network:
+        """A generator as others are to see it: averaged over the steps, where --ema asks for it."""
+        return self.averages.shown(name) if self.averages is not None else self.networks()[name]
+
     @no_grad()
     def pictures(self, real_a: Array, real_b: Array) -> dict[str, np.ndarray]:
         """Every picture of one step, on the host: real, fake, rec(onstructed) and idt(entity), _a and _b."""
+        gen_ab, gen_ba = self.shown("gen_ab"), self.shown("gen_ba")
         a, b = self.tensor(real_a), self.tensor(real_b)
-        fake_b, fake_a = self.gen_ab(a), self.gen_ba(b)
-        made = {"real_a": a, "fake_b": fake_b, "rec_a": self.gen_ba(fake_b)}
-        made |= {"real_b": b, "fake_a": fake_a, "rec_b": self.gen_ab(fake_a)}
+        fake_b, fake_a = gen_ab(a), gen_ba(b)
+        made = {"real_a": a, "fake_b": fake_b, "rec_a": gen_ba(fake_b)}
+        made |= {"real_b": b, "fake_a": fake_a, "rec_b": gen_ab(fake_a)}
         if self.config.input_nc == self.config.output_nc:
-            made |= {"idt_a": self.gen_ba(a), "idt_b": self.gen_ab(b)}
+            made |= {"idt_a": gen_ba(a), "idt_b": gen_ab(b)}
         return {name: host_picture(picture) for name, picture in made.items()}
 
     @no_grad()
     def translate(self, pictures: Array, direction: str = "AtoB") -> np.ndarray:
         """Pictures [N,H,W,C] of one domain as the other, on the host. `direction` is "AtoB" or "BtoA"."""
-        return host_picture((self.gen_ab if direction == "AtoB" else self.gen_ba)(self.tensor(pictures)))
+        return host_picture(self.shown("gen_ab" if direction == "AtoB" else "gen_ba")(self.tensor(pictures)))
 
     def sample_rows(self, pairs: Sequence[Sample]) -> Rows:
         """Each sample's own row: first all of A, then all of B."""
@@ -206,11 +226,12 @@ class CycleGAN:
 
     @no_grad()
     def run_networks(self, real_a: Array, real_b: Array) -> None:
-        """All pictures of a step, and both judgements of each domain."""
-        made = self.pictures(real_a, real_b)
-        for domain in "ab":
-            for kind in ("real", "fake"):
-                self.networks()[f"disc_{domain}"](self.tensor(made[f"{kind}_{domain}"]))
+        """All networks on what they see in a step: the generators forth and back, the judges on real and fake."""
+        a, b = self.tensor(real_a), self.tensor(real_b)
+        fake_b, fake_a = self.gen_ab(a), self.gen_ba(b)
+        self.gen_ba(fake_b), self.gen_ab(fake_a)
+        for judge, real, fake in ((self.disc_a, a, fake_a), (self.disc_b, b, fake_b)):
+            judge(real), judge(fake)
 
     # -- state
 
@@ -218,14 +239,16 @@ class CycleGAN:
         """The four networks by name."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba, "disc_a": self.disc_a, "disc_b": self.disc_b}
 
+    @property
     def optimizers(self) -> dict[str, Optimizer]:
         """Each player's optimiser."""
-        return {"G": self.optimizer_g, "D": self.optimizer_d}
+        return {"g": self.optimizer_g, "d": self.optimizer_d}
 
     def astype(self, dtype: str) -> CycleGAN:
         """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
         self.dtype = np.dtype(dtype)
-        for network in self.networks().values():
+        averages = self.averages.networks if self.averages is not None else {}
+        for network in (*self.networks().values(), *averages.values()):
             network.astype(dtype)
         self.make_optimizers()
         return self
@@ -235,10 +258,12 @@ class CycleGAN:
         self.optimizer_g.lr = self.optimizer_d.lr = lr
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as host arrays and plain values."""
-        return {
-            "networks": {name: network.state_dict() for name, network in self.networks().items()},
-            "optimizers": {"g": self.optimizer_g.state_dict(), "d": self.optimizer_d.state_dict()},
+        """Everything that the next step depends on, as host arrays and plain values. "networks" are those to be used."""
+        averages = {} if self.averages is None else {"averages": self.averages.state_dict()}
+        return averages | {
+            "networks": {name: self.shown(name).state_dict() for name in ("gen_ab", "gen_ba")}
+            | {"disc_a": self.disc_a.state_dict(), "disc_b": self.disc_b.state_dict()},
+            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "pools": {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()},
             "mixing": self.mixing.bit_generator.state,
         }
@@ -248,8 +273,10 @@ class CycleGAN:
         self.graphed = GraphedStep(self) if self.graphed is not None else None
         for name, network in self.networks().items():
             network.load_state_dict(state["networks"][name])
-        self.optimizer_g.load_state_dict(state["optimizers"]["g"])
-        self.optimizer_d.load_state_dict(state["optimizers"]["d"])
+        if self.averages is not None:
+            self.averages.load_state_dict(state["averages"], state["networks"])
+        for player, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][player])
         self.pool_a.load_state_dict(state["pools"]["a"], self.device, self.dtype)
         self.pool_b.load_state_dict(state["pools"]["b"], self.device, self.dtype)
         self.mixing.bit_generator.state = state["mixing"]

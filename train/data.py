@@ -194,9 +194,12 @@ def mixed_sizes(config: Config, sizes: dict[str, tuple[int, int]]) -> UserError:
     first = next(iter(sizes))
     other = next(name for name in sizes if sizes[name] != sizes[first])
     seen = " and ".join(f"{name} {sizes[name][0]}x{sizes[name][1]}" for name in (first, other))
+    asked = f"--batch_size {config.batch_size}" + (
+        f" --accumulate {config.accumulate}" if config.accumulate > 1 else ""
+    )
     return UserError(
-        f"--batch_size {config.batch_size} needs images of one size, but --preprocess {config.preprocess} leaves them "
-        f"different ({seen}); use --batch_size 1, or --preprocess resize_and_crop, crop or scale_width_and_crop"
+        f"{asked} needs images of one size, but --preprocess {config.preprocess} leaves them "
+        f"different ({seen}); use one image a step, or --preprocess resize_and_crop, crop or scale_width_and_crop"
     )
 
 
@@ -239,7 +242,7 @@ def _check(config: Config, sources: tuple[Source, ...]) -> None:
                 + (or_halves if config.dataset_mode == "aligned" else "")
             )
         raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
-    for source in sources[:2] if config.batch_size > 1 else ():
+    for source in sources[:2] if config.images_per_step > 1 else ():
         sizes = {path: final_size(*size, config) for path, size in source.sizes.items()}
         if len(set(sizes.values())) > 1:
             raise mixed_sizes(config, sizes)
@@ -247,7 +250,7 @@ def _check(config: Config, sources: tuple[Source, ...]) -> None:
 
 def _checked(config: Config, phase: str) -> tuple[Source, ...]:
     sources = _open(config, phase)
-    _check(config.replace(batch_size=1), sources)  # these images go one at a time
+    _check(config.replace(batch_size=1, accumulate=1), sources)  # these images go one at a time
     return sources
 
 

@@ -28,6 +28,7 @@ from nn import Adam
 from nn.layers import dropping
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
+from nn.optim import Optimizer
 from nn.twins import together
 from train.charts import Quantity
 from train.config import PRESETS, Config, another_default, setting
@@ -68,6 +69,8 @@ class Pix2PixConfig(Config):
     lambda_identity: float = 0.0
     lambda_gp: float = 0.0
     pool_size: int = 0
+    accumulate: int = 1
+    ema: float = 0.0
 
     def check(self) -> None:
         """UserError for values that no run can use."""
@@ -93,6 +96,7 @@ class Pix2Pix:
         self.dtype = storage(config.precision, self.device)
         self.gen = generator(config, config.input_nc, config.output_nc, 0, config.dropout)
         self.disc = discriminator(config, config.input_nc + config.output_nc, 1)
+        self.seen: dict[str, Array] = {}  # what the last step made
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
@@ -109,6 +113,7 @@ class Pix2Pix:
         a, b = self.tensor(real_a), self.tensor(real_b)
         with dropping(self.gen, self.config.seed, self.optimizer_g.steps):
             fake_b = self.gen(a)
+        self.seen = {"real_a": a.data, "real_b": b.data, "fake_b": fake_b.data}
         losses: dict[str, Tensor] = {}
         if self.config.lambda_GAN > 0:
             losses = self.discriminator_losses(a, b, fake_b.detach())
@@ -128,6 +133,7 @@ class Pix2Pix:
         """What the discriminator minimises, half of each: calling true pairs real, and pairs with a fake fake."""
         self.disc.requires_grad_(True)
         real, fake = together(self.disc, concat(a, b), concat(a, fake_b))
+        self.seen |= {"D_A_real": real.data, "D_A_fake": fake.data}
         mode = self.config.gan_mode
         return {"D_real": discriminator_loss(real, True, mode), "D_fake": discriminator_loss(fake, False, mode)}
 
@@ -195,6 +201,11 @@ class Pix2Pix:
         ]
 
     # -- state
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Each player's optimiser."""
+        return {"g": self.optimizer_g, "d": self.optimizer_d}
 
     def networks(self) -> dict[str, Network]:
         """The two networks by name."""

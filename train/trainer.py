@@ -57,7 +57,7 @@ class Run:
         self.config, self.program = config, program
         self.folder = Path(config.checkpoints_dir) / config.name
         self.dataset = dataset(config)
-        self.loader = Loader(self.dataset, config.batch_size, config.num_threads)
+        self.loader = Loader(self.dataset, config.images_per_step, config.num_threads)
         self.shown = test_samples(config, SAMPLES)
         self.check_sizes()
         self.classifier_file = self.folder / "domain_classifier.npz"

@@ -36,7 +36,7 @@ class Watch:
         """The numbers, where a look is due after `step` steps; else none."""
         if not self.every or step % self.every:
             return {}
-        found = {f"grad_{player}": optimizer.grad_norm() for player, optimizer in model.optimizers().items()}
+        found = {f"grad_{player.upper()}": optimizer.grad_norm() for player, optimizer in model.optimizers.items()}
         seen = {name: on_host(array) for name, array in model.seen.items()}
         for judge in {name.rpartition("_")[0] for name in seen if name.startswith("D_")}:
             real, fake = seen[f"{judge}_real"], seen[f"{judge}_fake"]

@@ -1,0 +1,82 @@
+"""A step in parts equals one whole step; the averaged generators are what is shown, saved and gone on with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_training_step import TINY, flat, images
+from train.cyclegan import CycleGAN
+from train.parts import parts
+
+
+@pytest.mark.parametrize(("count", "batch"), [(2, 4), (3, 5)])
+def test_parts_equal_a_large_batch_up_to_rounding(count: int, batch: int) -> None:
+    """Losses, pools and weights after five steps in float64; the last part of 5 in 3 is smaller than the others."""
+    config = TINY.replace(batch_size=batch, pool_size=3)
+    whole, split = CycleGAN(config).astype("float64"), CycleGAN(config.replace(accumulate=count)).astype("float64")
+    for a, b in images(config, 5):
+        wanted, got = whole.step(a, b), split.step(a, b)
+        assert all(abs(got[name] - wanted[name]) <= 1e-12 * max(1, wanted[name]) for name in wanted), (got, wanted)
+    for name, network in whole.networks().items():
+        for key, p in network.named_parameters():
+            q = dict(split.networks()[name].named_parameters())[key]
+            assert np.abs(p.data - q.data).max() <= 1e-13, (name, key)
+    for mine, theirs in ((whole.pool_a, split.pool_a), (whole.pool_b, split.pool_b)):
+        assert mine.state_dict()["rng"] == theirs.state_dict()["rng"]
+        assert all(np.abs(x - y).max() <= 1e-12 for x, y in zip(mine.images, theirs.images, strict=True))
+
+
+def test_the_sizes_of_parts() -> None:
+    pictures = np.arange(7)
+    split = [(part, a.tolist()) for part, a, _ in parts(pictures, pictures, 3)]
+    assert [a for _, a in split] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [(part.share, part.first, part.last) for part, _ in split] == [
+        (3 / 7, True, False), (3 / 7, False, False), (1 / 7, False, True)
+    ]  # fmt: skip
+    ((part, a, _),) = parts(pictures[:1], pictures[:1], 4)  # the last batch of an epoch may be that small
+    assert part.share == 1 and part.first and part.last and len(a) == 1
+
+
+def steps(model: CycleGAN, batches: list[Any]) -> list[dict[str, np.ndarray]]:
+    """gen_ab's weights after each step."""
+    after = []
+    for a, b in batches:
+        model.step(a, b)
+        after.append(model.gen_ab.state_dict())
+    return after
+
+
+def test_averages_follow_the_formula_and_leave_training_alone() -> None:
+    batches = images(TINY, 6)
+    model, plain = CycleGAN(TINY.replace(ema=0.25)), CycleGAN(TINY)
+    real = batches[0][0]
+    assert np.array_equal(model.translate(real), plain.translate(real))  # before the first step
+    after = steps(model, batches)
+    for own, same in zip(after, steps(plain, batches), strict=True):
+        assert flat(own) == flat(same)
+    for key in after[0]:
+        average = after[0][key].astype(np.float64)
+        for n, weights in enumerate(after[1:], 2):
+            average += (1 - min(0.25, (n - 1) / (n + 9))) * (weights[key] - average)
+        assert np.allclose(model.shown("gen_ab").state_dict()[key], average, rtol=0, atol=1e-6), key
+    averaged = CycleGAN(TINY)
+    for name in ("gen_ab", "gen_ba"):
+        averaged.networks()[name].load_state_dict(model.state_dict()["networks"][name])
+    for direction in ("AtoB", "BtoA"):
+        assert np.array_equal(model.translate(real, direction), averaged.translate(real, direction))
+        assert not np.array_equal(model.translate(real, direction), plain.translate(real, direction))
+    assert np.array_equal(model.pictures(*batches[0])["rec_a"], averaged.pictures(*batches[0])["rec_a"])
+
+
+def test_averages_go_on_exactly() -> None:
+    config = TINY.replace(ema=0.9)
+    first, second = CycleGAN(config), CycleGAN(config.replace(seed=9))
+    batches = images(TINY, 6)
+    steps(first, batches[:3])
+    second.load_state_dict(first.state_dict())
+    for a, b in batches[3:]:
+        assert first.step(a, b) == second.step(a, b)
+    assert flat(first.state_dict()) == flat(second.state_dict())
