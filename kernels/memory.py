@@ -32,4 +32,5 @@ def peak_bytes(device: Device) -> int | None:
 
 def size_text(size: int) -> str:
     """Bytes for people, as in "3.4 GB"."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    unit = next((u for u in ((1e9, "GB", 1), (1e6, "MB", 0)) if size >= u[0]), (1e3, "kB", 0))
+    return f"{size / unit[0]:.{unit[2]}f} {unit[1]}"

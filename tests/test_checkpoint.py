@@ -155,8 +155,8 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not one of ours"):
         load(file)
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("manifest.json", '{"format": "palindrome-checkpoint", "version": 2, "tree": {}}')
-    with pytest.raises(UserError, match="version 2; this program reads version 1"):
+        archive.writestr("manifest.json", '{"format": "palindrome-checkpoint", "version": 3, "tree": {}}')
+    with pytest.raises(UserError, match="version 3; this program reads versions 1 to 2"):
         load(file)
     with pytest.raises(UserError, match="cannot be read"):
         load(tmp_path)

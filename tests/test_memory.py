@@ -55,7 +55,9 @@ def test_the_peak_of_the_gpu_is_its_pools(monkeypatch):
     assert memory.peak_bytes(Device("cuda")) == 123
 
 
-@pytest.mark.parametrize(("size", "text"), [(0, "0 MB"), (999_000_000, "999 MB"), (3_440_000_000, "3.4 GB")])
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 kB"), (20_400, "20 kB"), (999_000_000, "999 MB"), (3_440_000_000, "3.4 GB")]
+)
 def test_sizes_for_people(size, text):
     assert memory.size_text(size) == text
 

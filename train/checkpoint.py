@@ -8,8 +8,10 @@ cannot run code. Zip keeps a CRC-32 of each member, and reading checks it: a fli
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
+import math
 import os
 import shutil
 import zipfile
@@ -22,7 +24,7 @@ import numpy as np
 from train.config import Config
 from train.errors import UserError
 
-FORMAT, VERSION = "palindrome-checkpoint", 1
+FORMAT, VERSION = "palindrome-checkpoint", 2
 MANIFEST = "manifest.json"
 ARRAY = "$array"  # the manifest's mark for "here stands the array of this name"
 
@@ -58,12 +60,12 @@ def load(path: str | Path) -> Any:
             head = json.loads(archive.read(MANIFEST))
             if not isinstance(head, dict) or head.get("format") != FORMAT:
                 raise UserError(f"{path}: its {MANIFEST} does not say format {FORMAT!r}: not one of ours.{_OTHER}")
-            if head["version"] != VERSION:
+            if head["version"] not in range(1, VERSION + 1):
                 raise UserError(
-                    f"{path} is a checkpoint of version {head['version']}; this program reads version {VERSION}. "
+                    f"{path} is a checkpoint of version {head['version']}; this program reads versions 1 to {VERSION}. "
                     "Update the program, or use the one that made the file."
                 )
-            return _with_arrays(head["tree"], archive)
+            return _migrated(_with_arrays(head["tree"], archive), head["version"])
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such checkpoint.{_seen_beside(path)}") from None
     except (PermissionError, IsADirectoryError) as error:
@@ -76,6 +78,20 @@ def load(path: str | Path) -> Any:
             f"{path} ({size:,} bytes) is damaged or not a checkpoint: {error}. It may have been cut short or changed "
             f"while it was copied: copy it again.{_OTHER}{_seen_beside(path)}"
         ) from error
+
+
+def _migrated(state: Any, version: int) -> Any:
+    """A run's state of an older version as this version would have written it; anything else as it is.
+
+    1 → 2   there was one program only, no looks (train/watch.py), and no random stream of the gradient penalty
+    """
+    if version < 2 and isinstance(state, dict) and "run" in state:
+        state.setdefault("program", "train.cyclegan")
+        state.setdefault("watch", {"recent": {}})
+        if "pools" in state["model"]:
+            unused = np.random.default_rng([state["config"]["seed"], 6])  # as train/cyclegan.py begins it
+            state["model"].setdefault("mixing", unused.bit_generator.state)
+    return state
 
 
 def check_same_run(saved: dict[str, Any], config: Config) -> None:
@@ -116,6 +132,8 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size
         for stale in path.parent.iterdir():
             if stale.name.startswith(f".{path.name}.") and stale.name.endswith(".tmp"):
                 stale.unlink()
+        if size > free_bytes(path.parent):  # known before the first byte: other programs keep what room there is
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             with open(temporary, "xb") as file:
                 write(file)
@@ -126,7 +144,9 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        needed = f" It needs {size:,} bytes there{_free(path.parent)}." if size else ""
+        free = free_bytes(path.parent)
+        beside = f", where {int(free):,} are free" if math.isfinite(free) else ""
+        needed = f" It needs {size:,} bytes there{beside}." if size else ""
         kept = " The earlier file is untouched." if path.exists() else ""
         raise UserError(
             f"{path}: cannot be written: {error.strerror or error}.{needed}{kept} "
@@ -138,6 +158,13 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size
             os.fsync(folder)  # makes the rename itself last through a power cut
         finally:
             os.close(folder)
+
+
+def free_bytes(folder: Path) -> float:
+    """Room on the disk of `folder`, or of the nearest folder above that exists; infinite where the system does not tell."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(next(f for f in (folder, *folder.absolute().parents) if f.exists())).free
+    return math.inf
 
 
 _OTHER = " Give another checkpoint, or start afresh without --continue_train."
@@ -176,12 +203,6 @@ def _with_arrays(tree: Any, archive: zipfile.ZipFile) -> Any:
     if isinstance(tree, list):
         return [_with_arrays(item, archive) for item in tree]
     return tree
-
-
-def _free(folder: Path) -> str:
-    with contextlib.suppress(OSError):
-        return f", where {shutil.disk_usage(folder).free:,} are free"
-    return ""
 
 
 def _seen_beside(path: Path) -> str:

@@ -247,6 +247,9 @@ class Config:
         choices=("auto", "distance", "ssim", "l1", "psnr", "retrieval"),
         resume="free",
     )
+    keep: int = setting(
+        0, "how many epochs' checkpoints stay, the newest (0: all)", group="output", least=0, resume="free"
+    )
 
     @property
     def epochs(self) -> int:

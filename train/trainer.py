@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from kernels.memory import peak_bytes
+from kernels.memory import peak_bytes, size_text
 from train import checkpoint
 from train.config import Config
 from train.data import dataset, paired_test, test_samples
@@ -33,6 +30,7 @@ from train.progress import Progress
 from train.report import write_report
 from train.samples import sample_grid, save_png
 from train.schedule import Schedule
+from train.stopping import stop_request
 from train.watch import Watch
 
 EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
@@ -104,6 +102,7 @@ class Run:
 
     def train(self) -> None:
         """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
+        self.check_room()
         self.forget_later()
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = json.dumps(self.config.as_dict(), indent=2)
@@ -205,6 +204,33 @@ class Run:
         if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
             self.history.flush()
             checkpoint.save(self.folder / f"epoch_{done:03}.npz", self.state_dict())
+            self.drop_oldest()
+
+    def drop_oldest(self) -> None:
+        """Of the epochs' checkpoints, leave the newest `keep`."""
+        numbers = {file: file.stem.removeprefix("epoch_") for file in self.folder.glob("epoch_*.npz")}
+        kept = sorted((file for file, number in numbers.items() if number.isdecimal()), key=lambda f: int(numbers[f]))
+        for file in kept[: -self.config.keep] if self.config.keep else ():
+            file.unlink()
+
+    @property
+    def state_bytes(self) -> int:
+        """About what a checkpoint takes on the disk: weights and Adam's two moments, averages, full pools; float32."""
+        c, networks = self.config, self.model.networks()
+        weights = {name: sum(p.size for _, p in network.named_parameters()) for name, network in networks.items()}
+        averages = sum(size for name, size in weights.items() if name.startswith("gen") and c.ema)
+        pools = c.pool_size * (self.shown[0].a.size + self.shown[0].b.size)
+        return 4 * (3 * sum(weights.values()) + averages + pools)
+
+    def check_room(self) -> None:
+        """UserError if the disk has no room for a checkpoint beside the one that it replaces."""
+        needed, free = 2 * self.state_bytes, checkpoint.free_bytes(self.folder)
+        if needed > free:
+            raise UserError(
+                f"{self.folder}: a checkpoint of this run takes about {size_text(self.state_bytes)}, twice that while it "
+                f"replaces the one before, but only {size_text(int(free))} are free; make room, or choose another "
+                "--checkpoints_dir"
+            )
 
     def lost(self, error: NonFiniteLoss, batch: Batch) -> UserError:
         """What to tell when a loss is no longer a number."""
@@ -317,28 +343,3 @@ class Run:
 
 
 PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
-
-
-class StopRequest:
-    """Which signal asked the run to stop, 0 if none did."""
-
-    asked = 0
-
-
-@contextlib.contextmanager
-def stop_request() -> Iterator[StopRequest]:
-    """Within this context Ctrl-C and SIGTERM only ask, once, so that the step at hand is finished and saved."""
-    request = StopRequest()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        request.asked = number
-        signal.signal(number, before[number])
-        print("\nstopping after this step (once more to stop at once) …", file=sys.stderr)
-
-    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, ask) for number in numbers}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
