@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from train.errors import UserError
-from train.images import EXTENSIONS, inspect, load_image, resize, save_image, to_uint8
+from train.images import (
+    EXTENSIONS,
+    Header,
+    Picture,
+    inspect,
+    load_image,
+    load_picture,
+    resize,
+    save_image,
+    save_picture,
+    to_uint8,
+)  # fmt: skip
 
 RNG = np.random.default_rng(3)
 
@@ -32,7 +43,7 @@ def test_to_uint8_rounds_and_clips():
     assert to_uint8(x).tolist() == [0, 0, 1, 255, 255, 255]
 
 
-@pytest.mark.parametrize("extension", sorted(EXTENSIONS))
+@pytest.mark.parametrize("extension", sorted(EXTENSIONS - {".npy"}))
 def test_every_extension_is_read(tmp_path, extension):
     Image.new("RGB", (9, 6), (200, 100, 50)).save(tmp_path / f"a{extension}")
     x = load_image(tmp_path / f"a{extension}")
@@ -141,7 +152,66 @@ def test_resize_keeps_the_range_the_mean_and_the_same_size():
     np.testing.assert_allclose(half[4, 2:-2, 0], ramp[0, :, 0].reshape(32, 2).mean(1)[2:-2], atol=1e-5)
 
 
-def test_channel_counts_other_than_1_and_3_are_refused(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="4 were asked"):
-        load_image(tmp_path / "a.png", 4)
+def test_alpha_can_be_a_channel_like_any_other(tmp_path):
+    Image.new("RGBA", (4, 5), (255, 0, 51, 0)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(load_image(tmp_path / "a.png", 4)[2, 2], [1, -1, -0.6, -1], atol=1e-6)
+    with pytest.raises(UserError, match=r"5 were asked for; that many need \.npy"):
+        load_image(tmp_path / "a.png", 5)
+
+
+def test_arrays_of_any_channels_are_read(tmp_path):
+    floats = RNG.uniform(-1, 1, (3, 4, 5)).astype(np.float32)
+    whole = RNG.integers(0, 65536, (3, 4), dtype=np.uint16)
+    np.save(tmp_path / "f.npy", floats)
+    np.save(tmp_path / "u.npy", whole)
+    assert inspect(tmp_path / "f.npy") == Header(4, 3, "array of 5 channels")
+    assert load_picture(tmp_path / "f.npy", 5).bits == 32
+    np.testing.assert_array_equal(load_image(tmp_path / "f.npy", 5), floats)
+    np.testing.assert_allclose(load_image(tmp_path / "u.npy", 3)[..., 1], whole / 65535 * 2 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), "has 2 channels, 3 were"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"\(2, 4, 4, 3\); wanted one image"),
+        (np.full((4, 4, 3), 255.0), r"255 to 255; wanted floats in \[-1, 1\]"),
+        (np.full((4, 4, 3), np.nan), "wanted floats"),
+        (np.zeros((4, 4, 3), np.int32), "holds int32"),
+        (np.array([{}]), "cannot be read as an array"),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_named(tmp_path, array, said):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(UserError, match=r"x\.npy: .*" + said):
+        load_image(tmp_path / "x.npy")
+
+
+def test_what_belongs_to_a_picture_comes_back(tmp_path):
+    """Written in each format and read again: values, bits, alpha, profile."""
+    x = RNG.uniform(-1, 1, (6, 5, 3)).astype(np.float32)
+    gray, alpha = x[..., :1], RNG.integers(0, 256, (6, 5), dtype=np.uint8)
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+    def again(name, picture):
+        save_picture(tmp_path / name, picture)
+        return load_picture(tmp_path / name, picture.pixels.shape[2])
+
+    for name in ("a.png", "a.tif", "a.npy"):
+        back = again(name, Picture(gray, bits=16))
+        assert back.bits == 16 and abs(back.pixels - gray).max() < 2 / 65535
+    for name in ("a.png", "a.tif"):
+        back = again(name, Picture(x, 8, None, icc))
+        assert back.icc == icc and abs(back.pixels - x).max() <= 1.01 / 255
+    for name in ("b.png", "b.tif", "b.webp"):
+        np.testing.assert_array_equal(again(name, Picture(x, 8, alpha)).alpha, alpha)
+    np.testing.assert_array_equal(again("c.png", Picture(gray, 8, alpha)).alpha, alpha)
+    assert again("a.jpg", Picture(gray, 16, alpha, icc)).bits == 8
+    five = RNG.uniform(-1, 1, (6, 5, 5)).astype(np.float32)
+    np.testing.assert_array_equal(again("d.npy", Picture(five, 32)).pixels, five)
+    with pytest.raises(UserError, match=r"e\.png: no image format holds 5"):
+        save_picture(tmp_path / "e.png", Picture(five))
+    with pytest.raises(UserError, match=r"e\.gif2: unknown format"):
+        save_picture(tmp_path / "e.gif2", Picture(x))
+    with pytest.raises(UserError, match=r"e\.webp: cannot be written"):
+        save_picture(tmp_path / "e.webp", Picture(np.zeros((1, 17000, 3), np.float32)))

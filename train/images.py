@@ -7,23 +7,43 @@ Every common mode is read, so that nobody has to convert a folder first:
     RGBA, LA, transparent P          laid on white, as a browser shows them: the colours stored under transparent
                                      pixels are arbitrary, and dropping alpha would uncover them
     F (32-bit float)                 refused: its range is unknown
+    .npy [H,W] or [H,W,C]            uint8, uint16, or floats that are in [-1, 1] already
 
-The camera's EXIF orientation is honoured. Pillow reads 16-bit *colour* files to 8 bits per channel.
+Images become 1 (gray), 3 (RGB), or 2 and 4 channels (with alpha as one more); arrays may have any number, which is then
+the one wanted, except that gray serves as RGB. The camera's EXIF orientation is honoured. Pillow reads 16-bit *colour* files
+to 8 bits per channel.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from train.checkpoint import write_atomically
 from train.errors import UserError
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"})
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+LEVELS = {8: 255, 16: 65535}
+KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
+KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
 _MODE_NAMES = {"1": "black and white", "L": "grayscale", "LA": "grayscale with alpha", "P": "palette", "PA": "palette"}
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as read: its values, and what else an output of the same kind should have."""
+
+    pixels: np.ndarray  # [H,W,C] float32 in [-1, 1]
+    bits: int = 8  # of a value in the file: 8, 16, or 32 for floats
+    alpha: np.ndarray | None = None  # uint8 [H,W]
+    icc: bytes | None = None  # the colour profile, where the values are still what it speaks of
 
 
 @dataclass(frozen=True)
@@ -40,10 +60,10 @@ def describe_mode(mode: str) -> str:
     return "16-bit grayscale" if mode.startswith("I") else _MODE_NAMES.get(mode, mode)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, file: BinaryIO | None = None) -> Image.Image:
     """Opens without decoding. UserError when unreadable, animated, or above Pillow's decompression-bomb limit."""
     try:
-        image = Image.open(path)
+        image = Image.open(file or path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
         raise _too_large(path, str(e)) from e
     except FileNotFoundError as e:
@@ -71,10 +91,16 @@ def _too_large(path: Path, detail: str) -> UserError:
     return UserError(f"{path}: too large to be opened safely ({detail}); make it smaller first")
 
 
-def inspect(path: str | Path) -> Header:
-    """Reads a file's header only. Raises the same errors as `load_image`, but cannot see that a file is cut short."""
+def inspect(path: str | Path, data: bytes | None = None) -> Header:
+    """Reads a file's header only. Raises the same errors as `load_image`, but cannot see that a file is cut short.
+
+    From `data` if given; then `path` is only its name.
+    """
     path = Path(path)
-    with _open(path) as image:
+    if path.suffix.lower() == ".npy" and data is None:
+        array = _array(path, mmap_mode="r")
+        return Header(array.shape[1], array.shape[0], f"array of {array.shape[2]} channels")
+    with _open(path, None if data is None else io.BytesIO(data)) as image:
         # Asking a PNG for EXIF decodes all of it; PNGs with an orientation are too rare to pay that at start-up.
         orientation = image.getexif().get(0x0112) if image.format != "PNG" else None
         width, height = image.size[::-1] if orientation in _ROTATED else image.size
@@ -82,42 +108,135 @@ def inspect(path: str | Path) -> Header:
 
 
 def load_image(path: str | Path, channels: int = 3) -> np.ndarray:
-    """Reads an image as float32 [H,W,channels] in [-1, 1]; channels is 3 (RGB) or 1 (gray).
+    """Reads an image as float32 [H,W,channels] in [-1, 1].
 
-    Raises UserError naming the file when it is unreadable, truncated, animated, too large or of unknown range.
+    Raises UserError naming the file when it is unreadable, truncated, animated, too large, of unknown range, or cannot
+    have that many channels.
     """
-    if channels not in (1, 3):
-        raise UserError(f"{path}: images have 1 (gray) or 3 (RGB) channels, {channels} were asked for")
+    return load_picture(path, channels).pixels
+
+
+def load_picture(path: str | Path, channels: int = 3, data: bytes | None = None) -> Picture:
+    """Reads an image with what belongs to it; from `data` if given, then `path` is only its name. Raises as load_image."""
     path = Path(path)
-    with _open(path) as image:
+    if path.suffix.lower() == ".npy" and data is None:
+        return _load_array(path, channels)
+    if channels not in MODES:
+        raise UserError(
+            f"{path}: an image has 1 (gray) to 4 channels, {channels} were asked for; that many need .npy files"
+        )
+    with _open(path, None if data is None else io.BytesIO(data)) as image:
         try:
             upright = ImageOps.exif_transpose(image)
+            upright.load()
         except Exception as e:
             raise UserError(f"{path}: cannot be decoded ({e}); replace or remove it") from e
     if upright.mode.startswith("I"):
         x = np.asarray(upright).astype(np.float32)  # [H,W]
         if x.min() < 0 or x.max() > 65535:
             raise UserError(f"{path}: holds values from {x.min():g} to {x.max():g}; wanted 16 bits, 0 to 65535")
-        gray = (x / 65535.0 * 2.0 - 1.0)[..., None]  # [H,W,1]
-        return gray if channels == 1 else np.repeat(gray, 3, axis=2)
+        return Picture(_spread(path, (x / 65535.0 * 2.0 - 1.0)[..., None], channels), bits=16)
     if upright.mode == "F":
         raise UserError(f"{path}: a 32-bit float image, whose range is unknown; save it with 8 or 16 bits")
-    if upright.has_transparency_data:
+    icc = upright.info.get("icc_profile") if upright.mode in ("L", "LA", "RGB", "RGBA") else None
+    alpha = None
+    if upright.has_transparency_data and channels in (1, 3):
         rgba = upright.convert("RGBA")
+        alpha = np.asarray(rgba)[..., 3]
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"), np.float32)  # [H,W] or [H,W,3]
-    return (pixels / 255.0 * 2.0 - 1.0).reshape(*pixels.shape[:2], channels)
+    pixels = np.asarray(upright.convert(MODES[channels]), np.float32)  # [H,W] or [H,W,C]
+    return Picture((pixels / 255.0 * 2.0 - 1.0).reshape(*pixels.shape[:2], channels), 8, alpha, icc)
+
+
+def _array(path: Path, mmap_mode: Any = None) -> np.ndarray:
+    """A `.npy` as [H,W,C]; its values are read when they are used if `mmap_mode` is "r"."""
+    try:
+        array = np.load(path, mmap_mode, allow_pickle=False)
+    except FileNotFoundError as e:
+        raise UserError(f"{path}: there is no such file") from e
+    except Exception as e:  # a damaged header raises many types
+        raise UserError(f"{path}: cannot be read as an array ({e}); replace or remove it") from e
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
+        raise UserError(f"{path}: holds {getattr(array, 'shape', 'no array')}; wanted one image, [H,W] or [H,W,C]")
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _load_array(path: Path, channels: int) -> Picture:
+    array = _array(path)
+    if array.dtype in (np.uint8, np.uint16):
+        bits = 8 * array.dtype.itemsize
+        return Picture(_spread(path, array.astype(np.float32) / LEVELS[bits] * 2 - 1, channels), bits)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UserError(f"{path}: holds {array.dtype}; wanted uint8, uint16, or floats in [-1, 1]")
+    if not (abs(array) <= 1).all():
+        raise UserError(f"{path}: holds values from {array.min():g} to {array.max():g}; wanted floats in [-1, 1]")
+    return Picture(_spread(path, array.astype(np.float32), channels), bits=32)
+
+
+def _spread(path: Path, x: np.ndarray, channels: int) -> np.ndarray:
+    """[H,W,C] with the channels that are wanted: gray serves as RGB; anything else must fit."""
+    if x.shape[2] == 1 and channels == 3:
+        return np.repeat(x, 3, axis=2)
+    if x.shape[2] != channels:
+        raise UserError(f"{path}: has {x.shape[2]} channels, {channels} were asked for")
+    return x
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
     """From [-1, 1] to uint8: (x+1)/2·255, rounded; values beyond the range are clipped. Any shape."""
-    return np.clip(np.rint((np.asarray(x, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    return to_integers(x, 8)
+
+
+def to_integers(x: np.ndarray, bits: int) -> np.ndarray:
+    """The same to uint8 or uint16."""
+    top = LEVELS[bits]
+    return np.clip(np.rint((np.asarray(x, np.float32) + 1.0) * (top / 2)), 0, top).astype(f"uint{bits}")
 
 
 def save_image(path: str | Path, x: np.ndarray) -> None:
-    """Writes [H,W,1] or [H,W,3] in [-1, 1]; the name's extension picks the format."""
-    pixels = to_uint8(x)
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)
+    """Writes [H,W,C] in [-1, 1], C from 1 to 4, with 8 bits; the name's extension picks the format."""
+    save_picture(path, Picture(x))
+
+
+def save_picture(path: str | Path, picture: Picture) -> None:
+    """Writes a picture atomically; the name's extension picks the format.
+
+    16 bits stay 16 where there is one channel and the format has them (PNG, TIFF); alpha stays where it has alpha (PNG,
+    TIFF, WebP); `.npy` keeps everything but alpha. JPEG and WebP are written at quality 95. Raises UserError naming the
+    file when the format cannot hold the picture.
+    """
+    path, x = Path(path), picture.pixels
+    suffix, channels = path.suffix.lower(), x.shape[2]
+    if suffix == ".npy":
+        kept = x if picture.bits == 32 else to_integers(x, picture.bits)
+        write_atomically(path, lambda file: np.save(file, kept, allow_pickle=False), size=kept.nbytes)
+        return
+    if channels not in MODES:
+        raise UserError(f"{path}: no image format holds {channels} channels; write .npy files")
+    if picture.bits >= 16 and keeps_16_bits(path, channels):
+        image = Image.fromarray(to_integers(x[..., 0], 16))
+    else:
+        values = to_uint8(x)
+        if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
+            values = np.concatenate([values, picture.alpha[..., None]], axis=2)
+        image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    more: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc and channels != 2 else {}
+    if suffix in (".jpg", ".jpeg", ".webp"):
+        more |= {"quality": 95}
+    try:
+        kind = Image.registered_extensions()[suffix]
+        data = io.BytesIO()
+        image.save(data, kind, **more)
+    except KeyError as e:
+        raise UserError(f"{path}: unknown format {suffix}; wanted {' '.join(sorted(EXTENSIONS))}") from e
+    except (OSError, ValueError) as e:  # a mode or a size that the format lacks: WebP ends at 16383 pixels
+        raise UserError(f"{path}: cannot be written in this format ({e}); choose another with --format") from e
+    write_atomically(path, lambda file: file.write(data.getbuffer()), size=data.tell())
+
+
+def keeps_16_bits(path: Path, channels: int) -> bool:
+    """Whether a file of that name can hold 16 bits per value."""
+    return path.suffix.lower() == ".npy" or (channels == 1 and path.suffix.lower() in KEEPS_16_BITS)
 
 
 def resize(x: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -1,0 +1,233 @@
+"""`python -m train.translate`: pictures of every kind go through unharmed, and mistakes are told before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from autograd import Tensor, no_grad
+from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
+from train import translate, translator, weights
+from train.images import load_image, save_image, to_uint8
+from train.translate import main, translate_images
+from train.translator import padded, run
+
+RNG = np.random.default_rng(0)
+NETWORKS = {
+    "gen_ab": ResnetGenerator(ngf=2, n_blocks=1, seed=1),
+    "gen_ba": ResnetGenerator(ngf=2, n_blocks=1, seed=2),
+    "disc_b": PatchDiscriminator(ndf=2, n_layers=2),
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder that holds weights."""
+    monkeypatch.chdir(tmp_path)
+    weights.save(Path("w.npz"), NETWORKS)
+
+
+def photo(path: str, height: int, width: int, **how: object) -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(RNG.integers(0, 256, (height, width, 3), np.uint8)).save(path, **how)
+    return Path(path)
+
+
+def expected(network: ResnetGenerator, x: np.ndarray) -> np.ndarray:
+    """The network on a picture whose sides are multiples of 4, as [H,W,C]."""
+    with no_grad():
+        return network(Tensor(x[None])).numpy()[0]
+
+
+def command(line: str) -> int:
+    return main(f"--weights w.npz --device cpu {line}".split())
+
+
+def test_phone_photos_go_through_unharmed():
+    """Portrait, turned by EXIF, in sub-folders; every one, under its name, in its format, with its profile."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    photo("photos/portrait.JPG", 44, 31, icc_profile=icc)
+    photo("photos/2024/turned.jpg", 32, 48, exif=exif, quality=95)
+    for i in range(60):  # more than the field's silent 50
+        photo(f"photos/many/{i:02}.png", 9, 10)
+    assert command("--input photos --output out") == 0
+    made = {p.relative_to("out").as_posix(): p for p in Path("out").rglob("*.*")}
+    assert len(made) == 62 and {"portrait.JPG", "2024/turned.jpg", "many/59.png"} <= made.keys()
+    with Image.open(made["portrait.JPG"]) as image:
+        assert image.size == (31, 44) and image.format == "JPEG" and image.info["icc_profile"] == icc
+    with Image.open(made["2024/turned.jpg"]) as image:
+        assert image.size == (32, 48) and image.getexif().get(0x0112, 1) == 1  # upright pixels, and no orientation left
+    x = load_image("photos/2024/turned.jpg")
+    close = abs(load_image(made["2024/turned.jpg"]) - expected(NETWORKS["gen_ab"], x)).mean()
+    assert close < 0.1 < abs(load_image(made["2024/turned.jpg"]) - expected(NETWORKS["gen_ab"], x[::-1])).mean()
+
+
+def test_16_bit_grayscale_stays_16_bit_grayscale():
+    gray = ResnetGenerator(1, 1, ngf=2, n_blocks=1)
+    weights.save(Path("gray.npz"), {"generator": gray})
+    values = (np.add.outer(np.arange(20), np.arange(24)) * 1500 % 65536).astype(np.uint16)
+    for i in range(3):
+        Path("scans").mkdir(exist_ok=True)
+        Image.fromarray(values + i).save(f"scans/{i}.tif")
+    assert main(["--weights", "gray.npz", "--input", "scans", "--output", "out"]) == 0
+    for i in range(3):
+        with Image.open(f"out/{i}.tif") as image:
+            made = np.asarray(image)
+        wanted = (expected(gray, (values + i)[..., None].astype(np.float32) / 65535 * 2 - 1)[..., 0] + 1) / 2 * 65535
+        assert made.dtype == np.uint16 and abs(made - wanted).max() <= 1
+
+
+def test_16_bits_that_become_8_are_reported(capsys):
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 999).save("deep.png")
+    assert command("--input deep.png --output out") == 0
+    assert "1 of them have 8 bits" in capsys.readouterr().out
+    assert command("--input deep.png --output npy --format npy") == 0
+    assert np.load("npy/deep.npy").dtype == np.uint16
+
+
+def test_alpha_is_kept_and_lies_on_white_for_the_generator():
+    rgba = RNG.integers(0, 256, (12, 16, 4), np.uint8)
+    Image.fromarray(rgba).save("a.png")
+    command("--input a.png --output out")
+    made = np.asarray(Image.open("out/a.png"))
+    np.testing.assert_array_equal(made[..., 3], rgba[..., 3])
+    np.testing.assert_array_equal(made[..., :3], to_uint8(expected(NETWORKS["gen_ab"], load_image("a.png"))))
+
+
+def test_arrays_of_any_channels_become_arrays():
+    many = ResnetGenerator(5, 7, ngf=2, n_blocks=1)
+    weights.save(Path("many.npz"), {"generator": many})
+    x = RNG.uniform(-1, 1, (9, 13, 5)).astype(np.float32)
+    np.save("x.npy", x)
+    assert main(["--weights", "many.npz", "--input", "x.npy", "--output", "out"]) == 0
+    made = np.load("out/x.npy")
+    assert made.shape == (9, 13, 7) and made.dtype == np.float32
+    np.testing.assert_array_equal(made, expected(many, padded(x, 4))[:9, :13])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 50), (33, 47), (64, 32)])
+@pytest.mark.parametrize("network", [NETWORKS["gen_ab"], UnetGenerator(num_downs=5, ngf=1)], ids=["resnet", "unet"])
+def test_any_size_comes_back_as_it_was(network, size):
+    x = RNG.uniform(-1, 1, (*size, 3)).astype(np.float32)
+    y = run(network, x)
+    assert y.shape == x.shape and np.isfinite(y).all()
+
+
+def test_large_pictures_go_in_strips_with_the_same_result(monkeypatch):
+    x = RNG.uniform(-1, 1, (50, 66, 3)).astype(np.float32)
+    whole = run(NETWORKS["gen_ab"], x)
+    monkeypatch.setattr(translator, "LARGE", 100)
+    calls: list[object] = []
+    monkeypatch.setattr(
+        translator, "run_in_strips", lambda *a: calls.append(a) or translator.whole(a[0], a[1][0])[None]
+    )
+    np.testing.assert_array_equal(run(NETWORKS["gen_ab"], x), whole)
+    assert calls
+
+
+def test_directions_and_lone_generators(capsys):
+    save_image("x.png", RNG.uniform(-1, 1, (8, 12, 3)).astype(np.float32))
+    x = load_image("x.png")
+    for name, direction in (("gen_ab", "AtoB"), ("gen_ba", "BtoA")):
+        translate_images("w.npz", "x.png", f"{direction}.png", direction)
+        np.testing.assert_array_equal(
+            to_uint8(load_image(f"{direction}.png")), to_uint8(expected(NETWORKS[name], x)), err_msg=direction
+        )
+        weights.save(Path(f"{name}.pth"), {name: NETWORKS[name]})
+        translate_images(f"{name}.pth", "x.png", f"{name}.png")  # the only one there is
+        np.testing.assert_array_equal(load_image(f"{name}.png"), load_image(f"{direction}.png"))
+    assert main(["--weights", "gen_ab.pth", "--input", "x.png", "--output", "y.png", "--direction", "BtoA"]) == 2
+    assert "the other direction only" in capsys.readouterr().err
+
+
+def test_bad_files_do_not_stop_the_others(capsys):
+    photo("in/a.png", 8, 8)
+    photo("in/z.png", 8, 8)
+    Path("in/empty.jpg").write_bytes(b"")
+    Path("in/cut.png").write_bytes(Path("in/a.png").read_bytes()[:60])
+    Path("in/notes.txt").write_text("x")
+    Path("in/IMG_1.HEIC").write_bytes(b"x")
+    assert command("--input in --output out") == 1
+    said = capsys.readouterr()
+    assert sorted(p.name for p in Path("out").iterdir()) == ["a.png", "z.png"] and "2 translated" in said.out
+    assert "empty.jpg: cannot be read as an image (the file is empty)" in said.err and "cut.png" in said.err
+    assert "1 x .heic, 1 x .txt" in said.err
+    assert command("--input in --output out --existing skip") == 1
+    assert "0 translated into out, 2 were there" in capsys.readouterr().out
+
+
+def test_memory_that_runs_out_costs_one_picture(monkeypatch, capsys):
+    photo("in/a.png", 8, 8)
+    photo("in/b.png", 8, 16)
+
+    def run(self: object, x: np.ndarray) -> np.ndarray:
+        if x.shape[1] == 16:
+            raise MemoryError
+        return x
+
+    monkeypatch.setattr(translate.Translator, "__call__", run)
+    assert command("--input in --output out") == 1
+    assert "b.png: out of memory; --max_side" in capsys.readouterr().err and Path("out/a.png").exists()
+
+
+def test_max_side_shrinks_picture_and_alpha():
+    Image.fromarray(RNG.integers(0, 256, (40, 80, 4), np.uint8)).save("a.png")
+    assert command("--input a.png --output out --max_side 20") == 0
+    assert Image.open("out/a.png").size == (20, 10) and Image.open("out/a.png").mode == "RGBA"
+
+
+def test_patterns_and_several_inputs_keep_their_folders():
+    for name in ("p/a/1.png", "p/b/1.png", "p/b/2.jpg", "q.png"):
+        photo(name, 8, 8)
+    command("--input p/*/*.png --output o1")  # as a quoted pattern
+    command("--input p/a/1.png p/b/1.png --output o2")  # as the shell spells it out
+    command("--input p/b q.png --output o3 --format webp")
+    made = [sorted(f.relative_to(o).as_posix() for f in Path(o).rglob("*.*")) for o in ("o1", "o2", "o3")]
+    assert made == [["a/1.png", "b/1.png"], ["a/1.png", "b/1.png"], ["p/b/1.webp", "p/b/2.webp", "q.webp"]]
+
+
+def test_outputs_among_the_inputs_are_not_translated_again():
+    photo("p/a.png", 8, 8)
+    assert command("--input p --output p/out") == 0
+    assert command("--input p --output p/out --existing replace") == 0
+    assert [f.as_posix() for f in Path("p").rglob("*.png")] == ["p/a.png", "p/out/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--output out", "--input is missing"),
+        ("--input in", "--output is missing"),
+        ("--input nowhere --output out", "nowhere: there is no such file"),
+        ("--input in/*.gif --output out", "holds no pictures"),
+        ("--input notes --output out", "holds no pictures .*seen: 1 x .txt"),
+        ("--input in --output in", "would overwrite an input"),
+        ("--input in/a.png --output in/a.png --existing replace", "would overwrite an input"),
+        ("--input in --output o.png", "is one file, but there are 2 inputs"),
+        ("--input in --output notes/x.txt", "is a file, and not a picture"),
+        ("--input in --output out --format gif", "--format gif: unknown"),
+        ("--input in --output out --format png", "would both become"),
+        ("--input in --output done", "1 of 2 outputs exist already"),
+        ("--input in --output out --max_side -1", "--max_side is -1"),
+        ("--input in --output out --weights nope.npz", "nope.npz: there is no such file"),
+        ("--input in --output out --weights notes/x.txt", "unknown kind of weights"),
+        ("--input in --output out --weights d.npz", "wanted one generator"),
+        ("--input in --output out --device cuda", "'cuda' cannot be used"),
+    ],
+)
+def test_mistakes_are_told_and_write_nothing(line, said, capsys):
+    photo("in/a.png", 8, 8)
+    photo("in/a.jpg", 8, 8)
+    photo("done/a.png", 8, 8)
+    Path("notes").mkdir()
+    Path("notes/x.txt").write_text("x")
+    weights.save(Path("d.npz"), {"disc_b": NETWORKS["disc_b"]})
+    before = {p: p.stat().st_mtime_ns for p in Path.cwd().rglob("*")}
+    assert command(line) == 2
+    assert pytest.RaisesExc(ValueError, match="(?s)error: .*" + said).matches(ValueError(capsys.readouterr().err))
+    assert {p: p.stat().st_mtime_ns for p in Path.cwd().rglob("*")} == before
