@@ -28,8 +28,6 @@ from train.config import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
 from train.onnx_graph import onnx_model
-from train.schedule import Schedule
-from train.watch import Watch
 from train.weights import FIELD_NAMES, TORCH, Weights
 
 SINGLE = (*TORCH, ".onnx")  # formats that hold one network
@@ -192,9 +190,9 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str]) -> 
         if key in found:
             network.load_state_dict(found[key].network().state_dict())
     fresh = [key for key in model.networks() if key not in found]
-    place = dict(step=0, epoch=1, position=0, cycle_sum=0.0, seconds=0.0)
-    state = {"program": "train.cyclegan", "config": config.as_dict(), "run": place, "watch": Watch(0).state_dict()}
-    checkpoint.save(path, {**state, "schedule": Schedule(config).state_dict(), "model": model.state_dict()})
+    checkpoint.save(
+        path, {"program": "train.cyclegan", "config": config.as_dict(), "run": {}, "model": model.state_dict()}
+    )
     print(f"{path}  {', '.join(found)}" + (f"; fresh, because not given: {', '.join(fresh)}" if fresh else ""))
     print(f"train on with: python -m train.cyclegan --continue_train --name {name} --dataroot DIR")
     return path

@@ -327,12 +327,13 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Go on from `state`. What it lacks, because it is older or only brings networks, is as in a new run."""
         self.model.load_state_dict(state["model"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.watch.load_state_dict(state["watch"])
+        for name, part in (("schedule", self.schedule), ("watch", self.watch)):
+            if name in state:
+                part.load_state_dict(state[name])
         for name in PLACE:
-            setattr(self, name, state["run"].get(name, getattr(self, name)))  # an older file lacks the newer ones
+            setattr(self, name, state["run"].get(name, getattr(self, name)))
 
     def forget_later(self) -> None:
         """Drop what an earlier sitting noted beyond this step: those steps will be made again."""
