@@ -36,6 +36,7 @@ setup(
             "mypy>=1.11",  # checks types
             "types-tqdm",  # tqdm's types, for mypy
             "triton>=3.6,<3.10",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
+            "tensorboardX>=2.6",  # --tensorboard
             "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
             "safetensors>=0.4",
             "onnx>=1.16",
@@ -45,6 +46,7 @@ setup(
         # Weights in two more formats: .safetensors, whose own library is small, and .onnx, checked in its own runtime.
         "exchange": ["safetensors>=0.4", "onnx>=1.16", "onnxruntime>=1.18"],
         "bench": ["torch==2.13.0", "onnx>=1.16", "onnxruntime>=1.18"],  # the peers that benchmarks race against
+        "tensorboard": ["tensorboardX>=2.6"],  # writes TensorBoard's files; needs neither TensorFlow nor PyTorch
         # CuPy: arrays, streams and graphs on the GPU. Triton: the language of our kernels.
         "cuda13": ["cupy-cuda13x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],
         "cuda12": ["cupy-cuda12x>=14", "triton>=3.6,<3.10", "ml_dtypes>=0.4"],

@@ -53,7 +53,8 @@ def test_every_field_is_an_option_and_says_its_default(capsys: pytest.CaptureFix
         default = "off" if field.default is False else field.default
         assert "(default: " in text and (default == "" or f"(default: {default})" in text), name
         assert all(choice in text for choice in field.metadata["choices"]), name
-    assert "--preset {tiny,paper}" in shown and "--load_size 64" in shown and "--no-no_flip" not in shown
+    assert "--preset {tiny,small,paper}" in shown and "tiny: a few minutes on a laptop's CPU" in shown
+    assert "--load_size 64" in shown and "--no-no_flip" not in shown
     assert "About." in shown and "More." not in shown
 
 

@@ -16,8 +16,11 @@ from train.errors import UserError
 from train.metrics import format_scores
 from train.model import Model
 from train.options import parse
+from train.rehearsal import rehearse
 from train.sources import BUILTIN
 from train.trainer import Run
+
+SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
 
 
 def run_command(
@@ -33,9 +36,12 @@ def run_command(
     """
 
     def work() -> int:
-        settings, continued = parse(arguments, program, description, config)
+        settings, continued = parse(arguments, program, description, config, SWITCHES)
+        dry = settings.pop("dry_run", False)
         run = (resume_run if continued else new_run)(make_model, settings, program, config)
         introduce(run)
+        if dry:
+            return rehearse(run)
         run.train()
         return farewell(run)
 
@@ -139,7 +145,7 @@ def out_of_memory(error: MemoryError) -> UserError:
     return UserError(
         f"out of memory on {'the GPU' if on_gpu else 'this machine'}: {asked}"
         + (f"; at most {size_text(peak)} were held" if peak else "")
-        + ". A smaller --crop_size needs much less (half the side, a quarter of the memory); so do --batch_size 1, "
+        + ". A smaller --crop_size needs much less (half the side, a quarter of the memory); so do --batch_size 1 (--accumulate makes up for it), "
         + ("--precision bf16, " if on_gpu else "")
         + "a smaller --ngf or --ndf, and, somewhat, fewer --n_blocks"
     )
@@ -153,7 +159,8 @@ def introduce(run: Run) -> None:
     print(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
     print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B")
     print(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
-    print(f"steps    {run.total}, batch {c.batch_size}, {c.crop_size} pixels, learning rate {c.lr}")
+    batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
+    print(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")
     print(f"folder   {run.folder}", flush=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Loader:
         """The last one may be smaller than the others."""
         return -(-len(self.dataset) // self.batch_size)
 
-    def iterate(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def iterate(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch from index `start` on. An error while reading is raised where its batch is due.
 
         Leaving early (break, an exception, close()) drops what was read ahead and leaves no thread behind.

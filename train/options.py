@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import textwrap
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from train.config import Config, Size, sides
+from train.config import ABOUT_PRESETS, Config, Size, sides
 from train.errors import UserError
 
 FIELD = {
@@ -23,38 +24,60 @@ FIELD = {
 
 
 def parse(
-    arguments: Sequence[str] | None, program: str, description: str | None, config: type[Config] = Config
+    arguments: Sequence[str] | None,
+    program: str,
+    description: str | None,
+    config: type[Config] = Config,
+    switches: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """The settings given on the command line, and whether to continue an earlier run.
 
-    Only options that were typed (or set by `--preset`) are in the dict. Raises UserError for a wrong option or value.
+    Only options that were typed (or set by `--preset`) are in the dict. `switches` are further options of the program, by
+    name with their help, which are on or off and no settings of a run; those typed are in the dict too. Raises UserError
+    for a wrong option or value.
     """
     parser = Parser(
         prog=f"python -m {program}",
         usage="%(prog)s [options]",
         description=(description or "").split("\n")[0],
         allow_abbrev=False,
+        formatter_class=_Help,
+    )
+    group = parser.add_argument_group("presets", "\n".join(_presets(config)))
+    group.add_argument(
+        "--preset",
+        choices=tuple(config.presets),
+        help="named settings, on top of which other options go (default: tiny without --dataroot, else paper)",
     )
     parser.add_argument(
-        "--preset", choices=tuple(config.presets), help="named settings, on top of which other options go (default: tiny "
-        "without --dataroot, else paper). paper: the defaults below. tiny, for a laptop's CPU and the built-in pictures: "
-        + " ".join(f"--{name} {value}" for name, value in config.presets["tiny"].items())
-    )  # fmt: skip
-    parser.add_argument(
-        "--continue_train", action="store_true", help="go on with the run --name where it stopped, under its settings"
+        "--continue_train",
+        action="store_true",
+        help="go on with the run --name where it stopped, under its settings (default: off)",
     )
+    for name, text in (switches or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text + " (default: off)")
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, field in config.options().items():
         group = field.metadata["group"]
         add_option(groups.setdefault(group, parser.add_argument_group(group)), config, name)
     given = vars(parser.parse_args(_spelled_out(list(sys.argv[1:] if arguments is None else arguments))))
     preset, go_on = given.pop("preset"), given.pop("continue_train")
+    switched = {name: given.pop(name) for name in switches or {} if name in given}
     if preset is None and not go_on:
         preset = "paper" if given.get("dataroot") else "tiny"
     settings = {**(config.presets[preset] if preset else {}), **given}
     if not go_on:  # else they are checked together with the saved ones
         config(**settings).check()
-    return settings, go_on
+    return {**settings, **switched}, go_on
+
+
+def _presets(config: type[Config]) -> Iterator[str]:
+    """A line for each preset, and one with what it sets."""
+    for name, settings in config.presets.items():
+        yield f"{name}: {ABOUT_PRESETS.get(name, 'see below')}"
+        if settings:
+            words = " ".join(f"--{option} {value}" for option, value in settings.items())
+            yield from textwrap.wrap(words, 96, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def add_option(group: argparse._ActionsContainer, config: type[Config], name: str) -> None:
@@ -93,6 +116,13 @@ def _spelled_out(arguments: list[str]) -> list[str]:
         else:
             spelled.append(word)
     return spelled
+
+
+class _Help(argparse.HelpFormatter):
+    """Leaves the lines of a group's description as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in text.splitlines())
 
 
 class Parser(argparse.ArgumentParser):

@@ -84,9 +84,9 @@ def _facts(history: Records, left: int, peak: int | None) -> str:
     facts = {}
     if spent > 0:
         recent = float(np.nanmean(seconds[-200:]))  # s per step
-        facts = {"Time spent training": _duration(spent), "Speed": f"{1 / recent:.3g} steps/s"}
+        facts = {"Time spent training": duration(spent), "Speed": f"{1 / recent:.3g} steps/s"}
         if left > 0:
-            facts["Time left, about"] = _duration(left * recent)
+            facts["Time left, about"] = duration(left * recent)
         if np.isfinite(wait).any():
             facts["Waiting for images"] = f"{float(np.nansum(wait)) / spent:.1%}"
     if peak:
@@ -96,7 +96,8 @@ def _facts(history: Records, left: int, peak: int | None) -> str:
     return "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds for people, as in "2 h 05 min"."""
     minutes, hours = seconds / 60, seconds / 3600
     if hours >= 1:
         return f"{int(hours)} h {int(minutes) % 60:02} min"

@@ -15,6 +15,7 @@ import numpy as np
 
 from kernels.memory import peak_bytes, size_text
 from train import checkpoint
+from train.board import Board, require
 from train.config import Config
 from train.data import dataset, paired_test, test_samples
 from train.diagnose import nonfinite_origin
@@ -52,6 +53,8 @@ class Run:
 
     def __init__(self, make_model: Callable[[Any], Model], config: Config, program: str) -> None:
         # Everything that can refuse bad input comes before the first file is written.
+        if config.tensorboard:
+            require()
         self.config, self.program = config, program
         self.folder = Path(config.checkpoints_dir) / config.name
         self.dataset = dataset(config)
@@ -68,6 +71,7 @@ class Run:
         self.schedule = Schedule(config)
         self.history = History(self.folder / "metrics.jsonl")
         self.watch = Watch(config.watch_freq)
+        self.board: Board | None = None
         self.step = 0  # steps done
         self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
         self.cycle_sum = 0.0  # of the model's metric (CycleGAN: the cycle losses) in this epoch, for the plateau policy
@@ -104,6 +108,7 @@ class Run:
         """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
         self.check_room()
         self.forget_later()
+        self.board = Board(self.folder / "tensorboard", self.step) if self.config.tensorboard else None
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = json.dumps(self.config.as_dict(), indent=2)
         checkpoint.write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
@@ -172,6 +177,8 @@ class Run:
         if batch.flat:
             record["flat"] = "\n".join(batch.flat)
         self.history.append(record)
+        if self.board is not None and self.step % (self.config.watch_freq or self.config.print_freq) == 0:
+            self.board.write(record)
         return self.doctor.hear(record)
 
     @property
@@ -265,7 +272,10 @@ class Run:
     def sample(self) -> None:
         """Write the sample grid of this step."""
         rows = self.model.sample_rows(self.shown)
-        save_png(self.sample_path(self.step), sample_grid(rows, f"{self.config.name}, step {self.step}"))
+        grid = sample_grid(rows, f"{self.config.name}, step {self.step}")
+        save_png(self.sample_path(self.step), grid)
+        if self.board is not None:
+            self.board.picture(grid, self.step)
 
     def sample_path(self, step: int) -> Path:
         return self.folder / "samples" / f"step_{step:06}.png"
@@ -310,6 +320,8 @@ class Run:
             data = json.dumps({"step": self.step, **scores}, indent=2).encode()
             checkpoint.write_atomically(self.folder / "scores.json", lambda file: file.write(data))
         self.report(scores)
+        if self.board is not None:
+            self.board.close()
         return scores
 
     # -- state

@@ -1,0 +1,113 @@
+"""The dry run, which leaves nothing behind, and what is written for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train import trainer
+from train.cyclegan import main
+
+TINY = (
+    "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 6 "
+    "--sample_freq 2 --watch_freq 1 --name run"
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In an empty folder, and without reports, which have tests of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+
+
+def run(options: str) -> int:
+    return main([*TINY.split(), *options.split()])
+
+
+def files() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path().rglob("*")) if path.is_file()}
+
+
+def test_a_dry_run_tells_and_leaves_one_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run(
+            "--dry_run --batch_size 2 --crop_size 24x16 --load_size 32x28 --accumulate 2 --netD n_layers --n_layers_D 1"
+        )
+        == 0
+    )
+    out = capsys.readouterr().out
+    for words in (
+        "steps    16, batch 2 x 2, 24x16 pixels",
+        "gen_ab: ResnetGenerator on a 16x24 picture",
+        "disc_a: PatchDiscriminator on a 16x24 picture",
+        "for weights, gradients and Adam",
+        "for each checkpoint",
+        "an epoch of 2 steps",
+        "for all 16",
+        "batch    checkpoints/run_dry_run.png",
+        "nothing else was written",
+    ):
+        assert words in out, out
+    assert "gen_ba" not in out  # it is built like gen_ab
+    assert list(files()) == ["checkpoints/run_dry_run.png"]
+    with Image.open("checkpoints/run_dry_run.png") as picture:
+        assert picture.height > 4 * 16 and picture.width > 2 * 24  # four pairs
+    assert run("--max_steps 1") == 0  # the name is still free
+
+
+def test_a_dry_run_of_a_run_that_goes_on_leaves_it_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--max_steps 1") == 0
+    before = files()
+    assert main(["--continue_train", "--name", "run", "--max_steps", "0", "--dry_run"]) == 0
+    assert "for all 47" in capsys.readouterr().out
+    Path("checkpoints/run_dry_run.png").unlink()
+    assert files() == before
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--dry_run --crop_size 30") == 2 and "--crop_size 30 is larger" in capsys.readouterr().err
+    assert run("--dry_run --lr 1e30") == 2
+    assert "dry run, step 2: loss" in capsys.readouterr().err
+
+
+def events(folder: Path) -> dict[str, dict[int, Any]]:
+    """Values by tag and step, read from TensorBoard's files: length, checksum, message, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found: dict[str, dict[int, Any]] = defaultdict(dict)
+    for file in sorted(folder.glob("events*")):
+        data = file.read_bytes()
+        while data:
+            (size,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + size])
+            data = data[16 + size :]
+            for value in event.summary.value:
+                found[value.tag][event.step] = value.simple_value if value.HasField("simple_value") else value.image
+    return found
+
+
+def test_tensorboard_has_what_metrics_jsonl_has() -> None:
+    assert run("--tensorboard --max_steps 4") == 0
+    seen = events(Path("checkpoints/run/tensorboard"))
+    for line in Path("checkpoints/run/metrics.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        for tag, name in (("D/D_A", "D_A"), ("run/lr", "lr"), ("cycle/cycle_B", "cycle_B"), ("grad/grad_G", "grad_G")):
+            assert seen[tag][record["step"]] == pytest.approx(record[name], rel=1e-6)
+    assert sorted(seen["samples"]) == [0, 2, 4] and seen["samples"][2].width > 100
+    assert "run/step" not in seen and np.isfinite(list(seen["run/seconds"].values())).all()
+
+
+def test_tensorboard_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert run("--tensorboard") == 2
+    assert '--tensorboard needs tensorboardX: pip install -e ".[tensorboard]"' in capsys.readouterr().err
+    assert files() == {}
