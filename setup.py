@@ -19,10 +19,8 @@ setup(
     packages=find_packages(include=["autograd*", "benchmarks", "kernels*", "nn", "train"]),
     package_data={"train": ["*.html"]},
     install_requires=[
-        "numpy>=2.0",  # arrays on the CPU, and the BLAS behind every matrix product there
-        "numba>=0.60",  # compiles the CPU kernels' loops, on first use, and lets them call BLAS from inside
-        "scipy>=1.11",  # hands numba the BLAS it calls
-        "threadpoolctl>=3.3",  # keeps BLAS to one thread while our own threads run
+        "numpy>=2.0",  # arrays on the CPU
+        "numba>=0.60",  # compiles the CPU kernels, on first use
         "pillow>=10.1",  # reads and writes images; 10.1 brought the scalable font that labels sample grids
         "tqdm>=4.66",  # the progress bar, with rates and time left, on any terminal
         "matplotlib>=3.8",  # the loss curves of the report; loaded only when one is drawn
@@ -31,6 +29,7 @@ setup(
         "test": [
             "torch==2.13.0",  # the truth every number is checked against; never imported at run time
             "pytest>=8",  # runs the tests
+            "scipy>=1.11",  # square roots of matrices, to check the distance between domains against
             "hypothesis>=6.100",  # searches broadcasting rules for shapes that break
             "ruff>=0.6",  # formats and lints
             "mypy>=1.11",  # checks types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import threading
+from collections.abc import Iterator
 
 from autograd.function import Function, one
 from autograd.tensor import Tensor
@@ -49,12 +50,14 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
     ready: list[tuple[int, Function]] = []  # a heap, youngest first
     pending: dict[Function, Array] = {}  # gradients of node outputs so far
     arrived: dict[Tensor, list[Array]] = {}  # gradients of leaves, to be summed together at the end
+    held: dict[Tensor, Array] | None = getattr(_state, "gradients", None)  # see `collected`
     add = implementation("add", tensor.device)
 
     def give(receiver: Tensor, g: Array) -> None:
         node = receiver.creator
         if node is None:
-            arrived.setdefault(receiver, [] if receiver.grad is None else [receiver.grad]).append(g)
+            before = receiver.grad if held is None else held.get(receiver)
+            arrived.setdefault(receiver, [] if before is None else [before]).append(g)
         elif node in pending:
             pending[node] = add.forward(pending[node], g)  # never in place: somebody else may hold the first array
         else:
@@ -81,7 +84,26 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
     # An op may mix precisions, but each leaf keeps its own.
     totals = add.totals(list(arrived.values()), [leaf.dtype for leaf in arrived])
     for leaf, total in zip(arrived, totals, strict=True):
-        leaf.grad = total
+        if held is None:
+            leaf.grad = total
+        else:
+            held[leaf] = total
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[dict[Tensor, Array]]:
+    """Within this context this thread's backwards leave the gradients of leaves in the dict instead of in the leaves."""
+    before, _state.gradients = getattr(_state, "gradients", None), {}
+    try:
+        yield _state.gradients
+    finally:
+        _state.gradients = before
+
+
+def settle(gradients: dict[Tensor, Array]) -> None:
+    """Add collected gradients to the leaves."""
+    for leaf, total in gradients.items():
+        leaf.grad = total if leaf.grad is None else implementation("add", leaf.device).forward(leaf.grad, total)
 
 
 def unbroadcast(op: str, grad: Array, shape: tuple[int, ...]) -> Array:

@@ -1,6 +1,6 @@
 """Where arrays live and which array library computes on them.
 
-`cpu`        NumPy arrays; BLAS and plain array code.
+`cpu`        NumPy arrays.
 `cuda`       CuPy arrays; Triton kernels.
 `interpret`  NumPy arrays; the same Triton kernels, run by Triton's interpreter. Slow; proves the GPU code anywhere.
 

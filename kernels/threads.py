@@ -1,31 +1,30 @@
-"""How the CPU kernels use the cores: one pool of threads at a time, compiled code kept on disk, buffers used again.
+"""How the CPU kernels use the cores: one pool of threads, compiled code kept on disk, buffers used again.
 
-Our loops are compiled by numba and run in threads of our own, each of which calls BLAS for its part. If BLAS then starts threads of its own,
-the pools fight and everything takes several times longer. So while one of our kernels runs, BLAS is held to one
-thread; afterwards it has its own number back, for the user's other code.
+Our loops are compiled by numba, which lets them run without Python's global lock, in threads of our own. One loop is shared
+among all of them (`share`), or several pieces of Python run at the same time with their loops unshared (`together`). How a
+loop is cut never changes its result.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import math
 import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  loaded before the limits are set up, or they would miss its BLAS
 from numba import njit
 from numba.core import event
-from threadpoolctl import ThreadpoolController
 
-P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 # Sums may be reordered, which vector code needs; NaN and infinity keep their meaning.
 OPTIONS: dict[str, Any] = dict(
@@ -41,9 +40,8 @@ GRAIN = 1 << 17
 MACS = 16
 """Multiplications of a matrix product that cost as much as moving one number."""
 
-_lock = threading.RLock()
-_blas = [lib for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"]
-_buffers: dict[str, np.ndarray] = {}
+_pool = threading.Lock()  # held while the workers are at work
+_own = threading.local()  # the buffers of each thread
 _workers: list[tuple[queue.SimpleQueue[Any], queue.SimpleQueue[Any]]] = []
 
 
@@ -51,74 +49,78 @@ def share(function: Callable[..., None], count: int, work: int, *args: Any) -> N
     """Run function(first, last, *args) on parts of range(count), one part on each core, and wait for all.
 
     work  numbers read and written in all, which tells how many threads pay
+
+    Where the workers are busy with something else, as within `together`, this thread runs all parts.
     """
-    parts = max(1, min(COUNT, count, work // GRAIN))
+    parts = min(COUNT, count, work // GRAIN)
+    if parts < 2 or not _pool.acquire(blocking=False):
+        return _run(function, 0, count, args)
     bounds = [count * i // parts for i in range(parts + 1)]
-    while len(_workers) < parts - 1:
+    try:
+        _spread([functools.partial(_run, function, *ends, args) for ends in itertools.pairwise(bounds)])
+    finally:
+        _pool.release()
+
+
+def together(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """function(item) for each, each in a thread, on one core: what it shares inside, it shares with nobody."""
+    if not _pool.acquire(blocking=False):
+        return [function(item) for item in items]
+    results: dict[int, R] = {}
+
+    def run(i: int) -> None:
+        results[i] = function(items[i])
+
+    try:
+        _spread([functools.partial(run, i) for i in range(len(items))])
+    finally:
+        _pool.release()
+    return [results[i] for i in range(len(items))]
+
+
+def _spread(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run the tasks at the same time, the first here; when all have ended, raise the first error."""
+    while len(_workers) < len(tasks) - 1:
         _workers.append((queue.SimpleQueue(), queue.SimpleQueue()))
         threading.Thread(target=_serve, args=_workers[-1], daemon=True).start()
-    for i in range(1, parts):
-        _workers[i - 1][0].put((function, bounds[i], bounds[i + 1], args))
+    for task, (inbox, _) in zip(tasks[1:], _workers, strict=False):
+        inbox.put(task)
     problems = []
     try:
-        function(bounds[0], bounds[1], *args)
+        tasks[0]()
     finally:
-        problems = [p for p in (done.get() for _, done in _workers[: parts - 1]) if p is not None]
+        problems = [problem for _, done in _workers[: len(tasks) - 1] if (problem := done.get()) is not None]
     if problems:
         raise problems[0]
 
 
-def _serve(tasks: queue.SimpleQueue[Any], done: queue.SimpleQueue[Any]) -> None:
-    """A worker: take parts, run them, say when they are done."""
+def _run(function: Callable[..., None], first: int, last: int, args: tuple[Any, ...]) -> None:
+    """One part, in this thread."""
+    function(first, last, *(scratch(a.name, *a.shape) if isinstance(a, Own) else a for a in args))
+
+
+def _serve(inbox: queue.SimpleQueue[Any], done: queue.SimpleQueue[Any]) -> None:
+    """A worker: take tasks, run them, say when they are done."""
     while True:
-        function, first, last, args = tasks.get()
+        task = inbox.get()
         problem = None
         try:
-            function(first, last, *args)
+            task()
         except BaseException as error:  # noqa: BLE001  whatever it is, the caller raises it
             problem = error
-        del function, args  # or the arrays would live until the next task
+        del task  # or its arrays would live until the next one
         done.put(problem)
 
 
 def _forget() -> None:
     """In a forked child: there are no workers yet."""
-    global _lock
+    global _pool
     _workers.clear()
-    _lock = threading.RLock()
+    _pool = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
-
-
-def alone(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator for the functions of `cpu.py`: one call at a time, for the workers and the buffers are shared."""
-
-    @functools.wraps(function)
-    def locked(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _lock:
-            return function(*args, **kwargs)
-
-    return locked
-
-
-def one_pool(function: Callable[P, T]) -> Callable[P, T]:
-    """`alone`, for functions that call BLAS: it keeps to one thread inside."""
-
-    @functools.wraps(function)
-    def limited(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _lock:
-            before = [(lib, count) for lib in _blas if (count := lib.get_num_threads()) != 1]
-            for lib, _ in before:
-                lib.set_num_threads(1)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                for lib, count in before:
-                    lib.set_num_threads(count)
-
-    return limited
 
 
 def ready(x: np.ndarray) -> np.ndarray:
@@ -131,11 +133,33 @@ def scratch(name: str, *shape: int) -> np.ndarray:
 
     Only for values that do not outlive the kernel's call.
     """
-    size = math.prod(shape)
-    buffer = _buffers.get(name)
+    size, buffers = math.prod(shape), vars(_own)
+    buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
-        buffer = _buffers[name] = np.empty(size, np.float32)
+        buffer = buffers[name] = empty(size)
     return buffer[:size].reshape(shape)
+
+
+class Own:
+    """Stands for `scratch(name, *shape)` among the arguments of `share`: each thread gets its own."""
+
+    def __init__(self, name: str, *shape: int) -> None:
+        self.name, self.shape = name, shape
+
+
+def empty(*shape: int) -> np.ndarray:
+    """An uninitialised float32 array that starts at a cache line, so that no vector of the CPU crosses one."""
+    buffer = np.empty(math.prod(shape) + 15, np.float32)
+    skipped = -(buffer.ctypes.data // 4) % 16
+    return buffer[skipped : skipped + math.prod(shape)].reshape(shape)
+
+
+@kernel
+def aligned(size):
+    """The same for numba code, flat."""
+    buffer = np.empty(size + 15, np.float32)
+    skipped = -(buffer.ctypes.data // 4) % 16
+    return buffer[skipped : skipped + size]
 
 
 def _keep_freed_memory() -> None:

@@ -43,6 +43,14 @@ class Twins:
         outputs = together(self.tied(), *inputs)
         return outputs[: len(xs)], outputs[len(xs) :]
 
+    def each(self, *calls: tuple[Network, Pictures]) -> list[Pictures]:
+        """What one of the two networks, or each of them, makes of its own pictures; in the order of the calls."""
+        if len(calls) == 2 and calls[0][0] is self.second:
+            return self.each(*calls[::-1])[::-1]
+        if len(calls) == 2:
+            return list(self(calls[0][1], calls[1][1]))
+        return [together(network, *xs) for network, xs in calls]
+
     def tied(self) -> Network:
         """The network of stacks, made anew where the two networks' data was replaced (by `to` or `astype`)."""
         if self.both is None or not all(p.holds() for _, p in self.both.named_parameters() if isinstance(p, Stack)):

@@ -282,12 +282,13 @@ class Spoilt(CycleGAN):
 
     count = 0
 
-    def generator_losses(self, a: Any, b: Any) -> Any:
-        self.count += 1
-        losses, fake_a, fake_b = super().generator_losses(a, b)
-        if self.count == 3:
-            losses["cycle_B"] = losses["cycle_B"] * float("nan")
-        return losses, fake_a, fake_b
+    def generator_losses(self, *ways: Any) -> Any:
+        losses = super().generator_losses(*ways)
+        if "cycle_B" in losses:
+            self.count += 1
+            if self.count == 3:
+                losses["cycle_B"] = losses["cycle_B"] * float("nan")
+        return losses
 
 
 def test_nan_names_step_loss_and_images_and_keeps_the_last_good_state(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autograd import Tensor
+from autograd.lanes import lanes
 from nn import UnetGenerator
 from nn.twins import together
 from tests.torch_reference import (
@@ -223,15 +224,40 @@ def test_each_player_moves_alone() -> None:
     a, b = model.tensor(real_a), model.tensor(real_b)
 
     was_gens, was_discs = snapshot(*gens), snapshot(*discs)
-    losses, fake_a, fake_b = model.generator_losses(a, b)
-    model.update(model.optimizer_g, losses)
+    ways = model.ways(a, b)
+    model.update(model.optimizer_g, model.generator_losses, ways)
     assert same(was_discs, snapshot(*discs)) and not same(was_gens, snapshot(*gens))
 
     was_gens = snapshot(*gens)
-    judged = model.discriminator_losses(a, b, model.pool_a, model.pool_b, fake_a, fake_b)
-    model.update(model.optimizer_d, judged)
+    model.update(model.optimizer_d, model.discriminator_losses, ways)
     assert same(was_gens, snapshot(*gens)) and not same(was_discs, snapshot(*discs))
     assert all(p.requires_grad for network in model.networks().values() for p in network.parameters())
+
+
+def test_lanes_give_the_same_bits_in_turn_and_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = []
+    for small in (0, 1 << 40):
+        monkeypatch.setattr("train.cyclegan.SMALL", small)
+        model = CycleGAN(TINY)
+        losses = [model.step(a, b) for a, b in images(TINY, 3)]
+        states.append([losses, flat(model.state_dict())])
+    assert states[0] == states[1]
+
+
+def test_a_lane_that_fails_leaves_no_gradient() -> None:
+    x = Tensor(np.ones(3, np.float32), requires_grad=True)
+
+    def work(factor: float) -> float:
+        (x * factor).sum().backward()
+        return 1 / factor
+
+    for side_by_side in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            lanes(work, [2.0, 0.0], side_by_side)
+        assert x.grad is None
+        assert lanes(work, [2.0, 4.0], side_by_side) == [0.5, 0.25]
+        assert x.grad is not None and x.grad.tolist() == [6.0] * 3
+        x.grad = None
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -256,8 +282,10 @@ def test_a_spoilt_discriminator_loss_stops_before_its_own_update() -> None:
     fake = np.full((1, 24, 24, 3), np.nan, np.float32)
     before = model.state_dict()
     with pytest.raises(NonFiniteLoss, match="loss D_A is nan"), np.errstate(all="ignore"):
-        judged = model.discriminator_losses(a, b, model.pool_a, model.pool_b, fake, fake)
-        model.update(model.optimizer_d, judged)
+        ways = model.ways(a, b)
+        for way in ways:
+            way.fake = fake
+        model.update(model.optimizer_d, model.discriminator_losses, ways)
     assert flat(before["networks"]) == flat(model.state_dict()["networks"])
 
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from autograd import Tensor, no_grad
+from autograd.lanes import lanes
 from autograd.ops import add, l1_loss
 from kernels.device import Array, Device, get_device, xp_of
 from kernels.graph import Control, capturing
@@ -41,6 +43,27 @@ from train.parts import Part, parts
 from train.report import LEGEND
 
 Losses = dict[str, float]
+
+
+SMALL = 1 << 18
+"""64 pixels square at 64 channels. Measured on two cores; there larger networks gain nothing from lanes side by side, which
+need the memory of both."""
+
+
+@dataclass
+class Way:
+    """One way round, there and back again. Everything about it is called by `name`, as the field does."""
+
+    name: str
+    there: Network
+    back: Network
+    judge: Network  # of the domain it leads to
+    pool: ImagePool  # of that domain's fakes
+    start: Tensor  # real pictures of the domain it starts from
+    goal: Tensor  # and of the one it leads to
+    lambda_start: float
+    lambda_goal: float
+    fake: Array = None  # made of `start` by the generators' turn, for the discriminators' turn
 
 
 class CycleGAN:
@@ -97,54 +120,59 @@ class CycleGAN:
 
     def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One update of both players; the weighted losses."""
-        losses, fake_a, fake_b = self.generator_losses(a, b)
-        self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a, "fake_b": fake_b}
-        self.update(self.optimizer_g, losses)
+        ways = self.ways(a, b)
+        losses = self.update(self.optimizer_g, self.generator_losses, ways)
+        self.seen = {"real_a": a.data, "real_b": b.data, "fake_b": ways[0].fake, "fake_a": ways[1].fake}
         if self.config.lambda_GAN == 0:
             return losses
-        judged = self.discriminator_losses(a, b, self.pool_a, self.pool_b, fake_a, fake_b)
-        self.update(self.optimizer_d, judged)
-        return losses | judged
+        return losses | self.update(self.optimizer_d, self.discriminator_losses, ways)
 
-    def generator_losses(self, a: Tensor, b: Tensor) -> tuple[dict[str, Tensor], Array, Array]:
-        """What the generators minimise, and the fakes they made. The discriminators only judge."""
+    def ways(self, a: Tensor, b: Tensor) -> list[Way]:
+        """A -> B -> A and B -> A -> B."""
         c = self.config
-        for disc in (self.disc_a, self.disc_b):
-            disc.requires_grad_(False)
+        return [
+            Way("A", self.gen_ab, self.gen_ba, self.disc_b, self.pool_b, a, b, c.lambda_A, c.lambda_B),
+            Way("B", self.gen_ba, self.gen_ab, self.disc_a, self.pool_a, b, a, c.lambda_B, c.lambda_A),
+        ]
 
-        same_a = same_b = None
-        if c.lambda_identity > 0:
-            (fake_b, same_b), (fake_a, same_a) = self.gens((a, b), (b, a))  # G(a), and G(b), which should leave b alone
+    def generator_losses(self, *ways: Way) -> dict[str, Tensor]:
+        """What the generators minimise on one way or both; each way keeps its fake. The discriminators only judge."""
+        c = self.config
+        for way in ways:
+            way.judge.requires_grad_(False)
+
+        if c.lambda_identity > 0:  # G(a), and G(b), which should leave b alone
+            made = self.gens.each(*((way.there, (way.start, way.goal)) for way in ways))
         else:
-            (fake_b,), (fake_a,) = self.gens((a,), (b,))
-        (rec_b,), (rec_a,) = self.gens((fake_a,), (fake_b,))
-
-        losses = {"cycle_A": l1_loss(rec_a, a, c.lambda_A), "cycle_B": l1_loss(rec_b, b, c.lambda_B)}
+            made = self.gens.each(*((way.there, (way.start,)) for way in ways))
+        back = self.gens.each(*((way.back, (fake,)) for way, (fake, *_) in zip(ways, made, strict=True)))
+        losses = {}
+        for way, (fake, *same), (rec,) in zip(ways, made, back, strict=True):
+            way.fake = fake.data
+            losses[f"cycle_{way.name}"] = l1_loss(rec, way.start, way.lambda_start)
+            if same:
+                losses[f"idt_{way.name}"] = l1_loss(same[0], way.goal, way.lambda_goal * c.lambda_identity)
         if c.lambda_GAN > 0:
-            (on_b,), (on_a,) = self.discs((fake_b,), (fake_a,))
-            losses["G_A"] = generator_loss(on_b, c.gan_mode, c.lambda_GAN)
-            losses["G_B"] = generator_loss(on_a, c.gan_mode, c.lambda_GAN)
-        if same_a is not None and same_b is not None:
-            losses["idt_A"] = l1_loss(same_b, b, c.lambda_B * c.lambda_identity)
-            losses["idt_B"] = l1_loss(same_a, a, c.lambda_A * c.lambda_identity)
-        return losses, fake_a.data, fake_b.data
+            judged = self.discs.each(*((way.judge, (fake,)) for way, (fake, *_) in zip(ways, made, strict=True)))
+            for way, (on_fake,) in zip(ways, judged, strict=True):
+                losses[f"G_{way.name}"] = generator_loss(on_fake, c.gan_mode, c.lambda_GAN)
+        return losses
 
-    def discriminator_losses(
-        self, a: Tensor, b: Tensor, pool_a: ImagePool, pool_b: ImagePool, fake_a: Array, fake_b: Array
-    ) -> dict[str, Tensor]:
+    def discriminator_losses(self, *ways: Way) -> dict[str, Tensor]:
         """What the discriminators minimise: half for calling real pictures real, half for calling fakes fake."""
-        for disc in (self.disc_a, self.disc_b):
-            disc.requires_grad_(True)
-        old_b, old_a = self.tensor(pool_b.query(fake_b)), self.tensor(pool_a.query(fake_a))
-        (real_b, false_b), (real_a, false_a) = self.discs((b, old_b), (a, old_a))
-        losses, mode = {}, self.config.gan_mode
-        for name, real, false in (("D_A", real_b, false_b), ("D_B", real_a, false_a)):
+        mode, losses = self.config.gan_mode, {}
+        for way in ways:
+            way.judge.requires_grad_(True)
+        old = [self.tensor(way.pool.query(way.fake)) for way in ways]
+        judged = self.discs.each(*((way.judge, (way.goal, fake)) for way, fake in zip(ways, old, strict=True)))
+        for way, (real, false) in zip(ways, judged, strict=True):
             on_real, on_fake = discriminator_loss(real, True, mode, 0.5), discriminator_loss(false, False, mode, 0.5)
-            losses[name] = add(on_real, on_fake)
-            self.seen |= {f"{name}_real": real.data, f"{name}_fake": false.data}
+            losses[f"D_{way.name}"] = add(on_real, on_fake)
+            self.seen |= {f"D_{way.name}_real": real.data, f"D_{way.name}_fake": false.data}
         if mode == "wgangp":
-            losses["D_A"] = add(losses["D_A"], self.penalty(self.disc_b, b, old_b))
-            losses["D_B"] = add(losses["D_B"], self.penalty(self.disc_a, a, old_a))
+            for way, fake in zip(ways, old, strict=True):
+                name = f"D_{way.name}"
+                losses[name] = add(losses[name], self.penalty(way.judge, way.goal, fake))
         return losses
 
     def penalty(self, disc: Network, real: Tensor, fake: Tensor) -> Tensor:
@@ -152,16 +180,38 @@ class CycleGAN:
         share = self.tensor(self.mixing.random((len(real), 1, 1, 1)))
         return gradient_penalty(disc, real, fake, share, 0.5 * self.config.lambda_gp)
 
-    def update(self, optimizer: Adam, losses: dict[str, Tensor]) -> None:
-        """Move one player's networks down the sum of its losses (see train/parts.py for a step in parts)."""
-        if not capturing():
-            refuse_nonfinite(losses)
+    def update(
+        self, optimizer: Adam, losses_of: Callable[..., dict[str, Tensor]], ways: Sequence[Way]
+    ) -> dict[str, Tensor]:
+        """Move one player's networks down the sum of its losses (see train/parts.py for a step in parts); returns these.
+
+        On a GPU both ways run at once, for there launches cost most. On the CPU each way is a lane of its own.
+        """
         if self.part.first:
             optimizer.zero_grad()
-        total = add(*losses.values())
-        total.backward(None if self.part.share == 1 else xp_of(total.data).full_like(total.data, self.part.share))
+
+        def descend(*some: Way) -> dict[str, Tensor]:
+            losses = losses_of(*some)
+            if not capturing():
+                refuse_nonfinite(losses)
+            total = add(*losses.values())
+            total.backward(None if self.part.share == 1 else xp_of(total.data).full_like(total.data, self.part.share))
+            return losses
+
+        if self.device.name == "cpu":
+            losses: dict[str, Tensor] = {}
+            for own in lanes(descend, ways, side_by_side=self.small(ways[0].start)):
+                losses |= own
+        else:
+            losses = descend(*ways)
         if self.part.last:
             optimizer.step()
+        return losses
+
+    def small(self, pictures: Tensor) -> bool:
+        """Whether a lane has too little work per op to share it among threads: below SMALL numbers in its largest layer."""
+        c = self.config  # wgangp draws random numbers, one way after the other
+        return pictures.size // pictures.shape[3] * max(c.ngf, c.ndf) <= SMALL and c.gan_mode != "wgangp"
 
     # -- what a captured step is told before each replay
 

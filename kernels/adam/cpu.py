@@ -8,12 +8,11 @@ import numpy as np
 
 from kernels.adam import reference
 from kernels.device import Array
-from kernels.threads import alone, kernel, ready, share
+from kernels.threads import kernel, ready, share
 
 f4 = np.float32
 
 
-@alone
 def update(
     params: Sequence[Array],
     grads: Sequence[Array],

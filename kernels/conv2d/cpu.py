@@ -1,4 +1,4 @@
-"""Convolution for the CPU: Winograd's way where it applies, else block by block through BLAS.
+"""Convolution for the CPU: Winograd's way where it applies, else row by row as matrix products.
 
 3x3 and 4x4 kernels at stride 1 with enough channels take a quarter of the multiplications in winograd.py; everything else is
 in direct.py. Other precisions than float32 are served by the reference.
@@ -15,13 +15,12 @@ from kernels.conv2d.reference import check
 from kernels.device import Array
 from kernels.reflection_pad import cpu as reflection_pad
 from kernels.reflection_pad.reference import check as check_pad
-from kernels.threads import one_pool, ready
+from kernels.threads import ready
 
 ENOUGH = 16
 """Channels on either side from which Winograd's transforms pay."""
 
 
-@one_pool
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
 ) -> Array:
@@ -40,7 +39,6 @@ def forward(
     return y
 
 
-@one_pool
 def backward(
     dy: Array,
     x: Array,

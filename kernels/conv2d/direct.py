@@ -1,15 +1,16 @@
-"""Convolutions of any size and stride on the CPU, by BLAS, a block of pixels at a time.
+"""Convolutions of any size and stride on the CPU, by matrix products, a band of rows at a time.
 
-The patches of a BLOCK of output pixels are laid side by side in a small buffer, multiplied by the weights, and
-forgotten: the unfolded picture, R*S times as large as the picture, never exists. Three functions serve every layer:
+No patch is ever laid out. In a padded picture the S*C numbers that row r of a kernel meets at output pixel q lie side by
+side, and stride*C further on those of pixel q + 1. So a row of the output is a sum over r of matrix products whose left
+side is the picture itself, read with rows that overlap; only the padding is a copy, a band of rows for each thread.
+Three functions serve every layer:
 
     correlate         y[u,v] = sum over r,s of  x[u*stride + r, v*stride + s] @ w[r,s]
     transposed        its adjoint. Output pixels of one parity (row and column modulo the stride) meet only every
                       stride-th row and column of w, and are together an unstrided `correlate` with that part of w.
     weight_gradient   dw[r,s] = sum over u,v of  x[u*stride + r, v*stride + s]^T @ dy[u,v]
 
-x is read through maps: `rows[i]` is the source of row i of the padded picture, or -1 where it is zero. So neither
-zeros nor mirrored margins are ever stored.
+x is read through maps: `rows[i]` is the source of row i of the padded picture, or -1 where it is zero.
 """
 
 from __future__ import annotations
@@ -20,17 +21,14 @@ import math
 import numpy as np
 
 from kernels.device import Array
-from kernels.gemm import gemm
-from kernels.threads import MACS, kernel, share
+from kernels.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
+from kernels.threads import COUNT, MACS, Own, kernel, ready, scratch, share
 
 f4 = np.float32
-BLOCK = 256
-"""Pixels whose patches are multiplied together; a multiple of what BLAS's inner loop takes."""
-DEPTH = 768
-"""Length of the part of a patch that is multiplied at once, at most (but at least one row): the buffer fits in L2."""
+BAND = 1 << 17
+"""Numbers of the padded picture and of the output that a thread works on at a time: half a megabyte."""
 FEW = 8
-"""With fewer output channels than this BLAS would idle; see `_stamp`. With fewer input channels patches are laid out
-the other way round, one row for each number in a patch and one column for each pixel, so that copies are long."""
+"""With fewer output channels than this whole vectors of them would be mostly empty; see `_stamp`."""
 
 
 @functools.lru_cache(1000)
@@ -53,17 +51,55 @@ def correlate(
     b = np.zeros(K, f4) if b is None else b
     work = N * P * Q * R * S * C * K // MACS
     if K < FEW <= C:
-        stamps = np.ascontiguousarray(w.transpose(0, 1, 3, 2))  # [R,S,K,C]
+        stamps = scratch("stamps", whole(R * S * K, ROWS), C)
+        stamps[: R * S * K] = w.transpose(0, 1, 3, 2).reshape(-1, C)
         # Each block of rows multiplies R - 1 rows that the next one multiplies again.
         lines = max(math.ceil(P / 8), min(P, 2 * R))
-        share(_stamp, N * math.ceil(P / lines), work, lines, x, stamps, b, rows, cols, stride, out, P, Q, start, step)
+        share(
+            _stamp,
+            N * math.ceil(P / lines),
+            work,
+            lines,
+            x,
+            (R, S, K),
+            stamps,
+            b,
+            rows,
+            cols,
+            stride,
+            out,
+            P,
+            Q,
+            start,
+            step,
+        )
         return
-    size = max(32, min(BLOCK, math.ceil(N * P * Q / 8)))
-    group = max(1, min(R, DEPTH // (S * C)))
+    wide, line = whole(K, LANES), len(cols) * C
+    lines = max(1, min(BAND // (line * stride + whole(Q, ROWS) * wide), math.ceil(N * P / (2 * COUNT)), P))
+    picture = Own("picture", ((lines - 1) * stride + R) * line + ROWS * stride * C + S * C)
     share(
-        _gather, math.ceil(N * P * Q / size), work, size, group, S, C < FEW, _planes(x, rows, cols), np.ascontiguousarray(w).reshape(-1, K), b, rows,
-        cols, stride, out, P, Q, start, step,
+        _correlate, N * math.ceil(P / lines), work, lines, x, packed(w), (R, S, K), b, rows, cols, stride,
+        picture, Own("sums", lines * whole(Q, ROWS), wide), out, P, Q, start, step,
     )  # fmt: skip
+
+
+def packed(w: Array) -> Array:
+    """w [R,S,C,K] in panels [K/COLS,R*S*C,COLS], the last filled with zeros."""
+    K = w.shape[3]
+    flat = ready(w).reshape(-1, K)
+    if K == COLS:
+        return flat.reshape(-1)
+    out = scratch("panels", whole(K, COLS) * len(flat))
+    share(_pack, len(flat), 2 * out.size, flat, out.reshape(-1, len(flat), COLS))
+    return out
+
+
+@kernel
+def _pack(first, last, w, out):
+    for k in range(first, last):
+        for panel in range(out.shape[0]):
+            for j in range(COLS):
+                out[panel, k, j] = w[k, panel * COLS + j] if panel * COLS + j < w.shape[1] else f4(0)
 
 
 def transposed(x: Array, w: Array, b: Array | None, stride: int, padding: int, out: Array) -> None:
@@ -93,115 +129,122 @@ def _parity(a: int, padding: int, stride: int, taps: int, size: int, length: int
 
 def weight_gradient(x: Array, dy: Array, kernel: tuple[int, int], rows: Array, cols: Array, stride: int) -> Array:
     """x [N,H,W,C] and dy [N,P,Q,K] -> dw [R,S,C,K]."""
-    (R, S), C, K = kernel, x.shape[3], dy.shape[3]
-    pixels = dy.size // K
-    group = max(1, min(R, DEPTH // (S * C)))
-    tasks = math.ceil(R / group)
-    splits = max(1, min(math.ceil(8 / tasks), pixels // BLOCK))  # by shape alone: the sums' order never changes
-    partial = np.empty((splits, R, S, C, K), f4)
+    (R, S), (N, P, Q, K), C = kernel, dy.shape, x.shape[3]
+    if K % LANES:
+        dy = np.pad(dy, ((0, 0), (0, 0), (0, 0), (0, -K % LANES)))
+    wide, lines = whole(K, LANES), max(1, min(P, 2 * DEPTH // Q))
+    splits = max(1, min(math.ceil(8 / R), N * math.ceil(P / lines)))  # by shape alone: the sums' order never changes
+    partial = scratch("dw", splits, R, whole(S * C, ROWS), wide)
+    picture = Own("picture", lines * len(cols) * C + ROWS)
     share(
-        _patch_products, splits * tasks, pixels * R * S * C * K // MACS, splits, group, C < FEW, _planes(x, rows, cols), dy.reshape(-1, K),
-        dy.shape[1:3], rows, cols, stride, partial,
-    )  # fmt: skip
-    return partial.sum(axis=0) if splits > 1 else partial[0]
-
-
-def _planes(x: Array, rows: Array, cols: Array) -> Array:
-    """The padded picture, channels first, [N,C,rows,cols], if there are few channels; else x itself."""
-    if x.shape[3] >= FEW:
-        return x
-    planes = np.empty((x.shape[0], x.shape[3], len(rows), len(cols)), f4)
-    share(_plane, x.shape[0] * len(rows), planes.size, x, rows, cols, planes)
-    return planes
-
-
-@kernel
-def _plane(first, last, x, rows, cols, planes):
-    for line in range(first, last):
-        n, i = line // rows.size, line % rows.size
-        for c in range(x.shape[3]):
-            for j in range(cols.size):
-                planes[n, c, i, j] = x[n, rows[i], cols[j], c] if rows[i] >= 0 and cols[j] >= 0 else f4(0)
+        _products,
+        splits * R,
+        N * P * Q * R * S * C * K // MACS,
+        lines,
+        x,
+        dy,
+        S * C,
+        rows,
+        cols,
+        stride,
+        picture,
+        partial,
+    )
+    return partial[:, :, : S * C, :K].sum(axis=0).reshape(R, S, C, K)  # a copy, even of a single part
 
 
 @kernel
-def _plane_patches(m, count, P, Q, r, group, S, planes, stride, buffer):
-    """The same as `_patches` from planes -> buffer [group,S,C,count]"""
-    k = 0
-    while k < count:  # as many pixels as are left of a row
-        n, p, q = (m + k) // (P * Q), (m + k) // Q % P, (m + k) % Q
-        width = min(Q - q, count - k)
-        for i in range(group):
-            for s in range(S):
-                for c in range(planes.shape[1]):
-                    source = planes[n, c, p * stride + r + i, q * stride + s :]
-                    target = buffer[i, s, c, k : k + width]
-                    if stride == 1:
-                        for j in range(width):
-                            target[j] = source[j]
-                    else:
-                        for j in range(width):
-                            target[j] = source[j * stride]
-        k += width
+def _copy_row(x, n, row, cols, picture, at):
+    """Row `row` of picture n, or zeros if it is negative, as wide as the padded picture -> picture[at:]"""
+    C, width = x.shape[3], cols.size
+    if row < 0:
+        picture[at : at + width * C] = f4(0)
+        return
+    left = 0  # the middle, where columns follow each other, is one piece
+    while left < width - 1 and not (cols[left] >= 0 and cols[left + 1] == cols[left] + 1):
+        left += 1
+    right = left + 1
+    while right < width and cols[left] >= 0 and cols[right] == cols[right - 1] + 1:
+        right += 1
+    source = x[n, row].reshape(-1)
+    for j in range(width):
+        if left < j < right:
+            continue
+        count = (right - left) * C if j == left else C
+        if cols[j] < 0:
+            picture[at + j * C : at + j * C + count] = f4(0)
+        else:
+            for c in range(count):
+                picture[at + j * C + c] = source[cols[j] * C + c]
 
 
 @kernel
-def _patches(m, count, P, Q, r, group, S, x, rows, cols, stride, buffer):
-    """Rows r .. r+group of the patches of output pixels m .. m+count, side by side -> buffer [count,group,S,C]"""
-    C = x.shape[3]
-    for k in range(count):
-        n, p, q = (m + k) // (P * Q), (m + k) // Q % P, (m + k) % Q
-        left, right = cols[q * stride], cols[q * stride + S - 1]
-        together = left >= 0 and right - left == S - 1
-        for i in range(group):
-            row = rows[p * stride + r + i]
-            if row >= 0 and together:
-                source = x[n, row].reshape(-1)[left * C : left * C + S * C]
-                target = buffer[k, i].reshape(-1)
-                for c in range(S * C):
-                    target[c] = source[c]
-            else:
-                for s in range(S):
-                    col = cols[q * stride + s]
-                    for c in range(C):
-                        buffer[k, i, s, c] = x[n, row, col, c] if row >= 0 and col >= 0 else f4(0)
-
-
-@kernel
-def _gather(first, last, size, group, S, planar, x, w, b, rows, cols, stride, out, P, Q, start, step):
-    """Each task makes `size` output pixels."""
-    C, K = x.shape[1] if planar else x.shape[3], w.shape[1]
-    R = w.shape[0] // (S * C)
-    acc = np.empty((size, K), f4)
-    buffer = np.empty(size * group * S * C, f4)
+def _correlate(first, last, lines, x, w, shape, b, rows, cols, stride, picture, sums, out, P, Q, start, step):
+    """Each task makes `lines` rows of the output."""
+    (R, S, K), C, wide, line = shape, x.shape[3], sums.shape[1], cols.size * x.shape[3]
+    blocks, deep, apart = (P + lines - 1) // lines, R * S * C, whole(Q, ROWS)
+    flat = sums.reshape(-1)
     for task in range(first, last):
-        m = task * size
-        count = min(size, x.shape[0] * P * Q - m)
-        for r in range(0, R, group):
-            g = min(group, R - r)
-            patches = buffer[: count * g * S * C]
-            if planar:
-                _plane_patches(m, count, P, Q, r, g, S, x, stride, patches.reshape(g, S, C, count))
-            else:
-                _patches(m, count, P, Q, r, g, S, x, rows, cols, stride, patches.reshape(count, g, S, C))
-            lda = count if planar else g * S * C
-            gemm(planar, 0, count, K, g * S * C, patches, lda, w[r * S * C :], K, int(r > 0), acc, K)
-        for k in range(count):
-            n, p, q = (m + k) // (P * Q), (m + k) // Q % P, (m + k) % Q
-            i, j = start[0] + p * step, start[1] + q * step
-            for c in range(K):
-                out[n, i, j, c] = acc[k, c] + b[c]
+        n, top = task // blocks, task % blocks * lines
+        count = min(lines, P - top)
+        for i in range((count - 1) * stride + R):
+            _copy_row(x, n, rows[top * stride + i], cols, picture, i * line)
+        for panel in range((K + COLS - 1) // COLS):
+            columns = min(COLS, K - panel * COLS)
+            at = panel * deep * COLS
+            if deep <= 2 * DEPTH:
+                for p in range(count):
+                    multiply(
+                        Q, columns, R, S * C, picture, p * stride * line, stride * C, line, 1, w, at, 0, COLS,
+                        flat, p * apart * wide + panel * COLS, wide, False,
+                    )  # fmt: skip
+                continue
+            for r in range(R):
+                for k in range(0, S * C, DEPTH):  # outside of p, so that a piece of w serves all lines
+                    for p in range(count):
+                        multiply(
+                            Q, columns, 1, min(DEPTH, S * C - k), picture, (p * stride + r) * line + k, stride * C, 0, 1,
+                            w, at + (r * S * C + k) * COLS, 0, COLS, flat, p * apart * wide + panel * COLS, wide, r + k > 0,
+                        )  # fmt: skip
+        for p in range(count):
+            for q in range(Q):
+                i, j = start[0] + (top + p) * step, start[1] + q * step
+                for c in range(K):
+                    out[n, i, j, c] = sums[p * apart + q, c] + b[c]
 
 
 @kernel
-def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, step):
+def _products(first, last, lines, x, dy, depth, rows, cols, stride, picture, partial):
+    """Each task sums x^T @ dy over its share of the rows, for one row of the kernel."""
+    (N, P, Q, K), (splits, R) = dy.shape, partial.shape[:2]
+    C, line, blocks = x.shape[3], cols.size * x.shape[3], (P + lines - 1) // lines
+    flat, upstream = partial.reshape(-1), dy.reshape(-1)
+    for task in range(first, last):
+        split, r = task // R, task % R
+        begin = N * blocks * split // splits
+        for block in range(begin, N * blocks * (split + 1) // splits):
+            n, top = block // blocks, block % blocks * lines
+            count = min(lines, P - top)
+            for i in range(count):
+                _copy_row(x, n, rows[(top + i) * stride + r], cols, picture, i * line)
+            multiply(
+                depth, K, count, Q, picture, 0, 1, line, stride * C, upstream, (n * P + top) * Q * K, COLS, K,
+                flat, (split * R + r) * partial.shape[2] * K, K, block > begin,
+            )  # fmt: skip
+
+
+@kernel
+def _stamp(first, last, lines, x, shape, w, b, rows, cols, stride, out, P, Q, start, step):
     """Few output channels: first every pixel times all taps, [R*S*K,C] x [C,pixels], then the taps added where they belong.
 
-    w [R,S,K,C]. Each task makes `lines` rows of the output.
+    w [R*S*K,C]. Each task makes `lines` rows of the output.
     """
-    (R, S, K, C), columns = w.shape, (Q - 1) * stride + w.shape[1]
-    line = np.empty((columns, C), f4)
-    products = np.empty((R, S, K, columns), f4)
+    (R, S, K), C = shape, w.shape[1]
+    columns = (Q - 1) * stride + S
+    wide = whole(columns, LANES)
+    line = np.zeros((C, wide), f4)
+    every = np.empty((w.shape[0], wide), f4)
+    products = every[: R * S * K].reshape(R, S, K, wide)
     acc = np.empty((lines, K, Q), f4)
     blocks = (P + lines - 1) // lines
     for task in range(first, last):
@@ -213,8 +256,11 @@ def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, st
                 continue
             for j in range(columns):
                 for c in range(C):
-                    line[j, c] = x[n, rows[i], cols[j], c] if cols[j] >= 0 else f4(0)
-            gemm(0, 1, R * S * K, columns, C, w, C, line, C, 0, products, columns)
+                    line[c, j] = x[n, rows[i], cols[j], c] if cols[j] >= 0 else f4(0)
+            multiply(
+                R * S * K, columns, 1, C, w.reshape(-1), 0, C, 0, 1, line.reshape(-1), 0, COLS, wide,
+                every.reshape(-1), 0, wide, False,
+            )  # fmt: skip
             for r in range(R):
                 p = (i - r) // stride
                 if (i - r) % stride == 0 and top <= p < bottom:
@@ -230,23 +276,3 @@ def _stamp(first, last, lines, x, w, b, rows, cols, stride, out, P, Q, start, st
             for q in range(Q):
                 for k in range(K):
                     out[n, start[0] + p * step, start[1] + q * step, k] = acc[p - top, k, q] + b[k]
-
-
-@kernel
-def _patch_products(first, last, splits, group, planar, x, dy, size, rows, cols, stride, partial):
-    """Each task sums patches^T @ dy over its share of the pixels, for `group` rows of the kernel."""
-    (_, R, S, C, K), pixels = partial.shape, dy.shape[0]
-    buffer = np.empty(2 * BLOCK * group * S * C, f4)
-    for task in range(first, last):
-        split, r = task % splits, task // splits * group
-        g = min(group, R - r)
-        start, end = pixels * split // splits, pixels * (split + 1) // splits
-        for m in range(start, end, 2 * BLOCK):
-            count = min(2 * BLOCK, end - m)
-            patches = buffer[: count * g * S * C]
-            if planar:
-                _plane_patches(m, count, size[0], size[1], r, g, S, x, stride, patches.reshape(g, S, C, count))
-            else:
-                _patches(m, count, size[0], size[1], r, g, S, x, rows, cols, stride, patches.reshape(count, g, S, C))
-            lda = count if planar else g * S * C
-            gemm(not planar, 0, g * S * C, K, count, patches, lda, dy[m:], K, int(m > start), partial[split, r], K)

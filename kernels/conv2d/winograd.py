@@ -20,13 +20,18 @@ import math
 import numpy as np
 
 from kernels.device import Array
-from kernels.gemm import gemm
-from kernels.threads import MACS, kernel, scratch, share
+from kernels.gemm import COLS, LANES, ROWS, multiply, whole
+from kernels.linear import linear
+from kernels.threads import COUNT, Own, aligned, empty, kernel, scratch, share
 
 f4 = np.float32
 
+BAND = 1 << 20
+"""Elements of V that a thread works on at a time: 4 MB."""
+TOGETHER = 8
+"""Rows of a panel of weights transformed together, so that what is written lies in runs of some size."""
 CHUNK = 1 << 23
-"""Elements of V and M together that one round works on: 32 MB, about a last-level cache."""
+"""Elements of V and M together that one round of the backward keeps: 32 MB."""
 
 
 def forward(x: Array, w: Array, rows: Array, cols: Array) -> Array:
@@ -36,16 +41,17 @@ def forward(x: Array, w: Array, rows: Array, cols: Array) -> Array:
     """
     N, (C, K) = len(x), w.shape[2:]
     m = 7 - len(w)  # the side of a tile
-    y = np.empty((N, len(rows) + m - 6, len(cols) + m - 6, K), f4)
+    x = vectors(x)
+    y = empty(N, len(rows) + m - 6, len(cols) + m - 6, whole(K, LANES))
     rows, cols, lines, across = _tiling(N, rows, cols, m)
-    U = _transformed(w)
-    for base, end in _rounds(lines, across, C + K):
-        tiles = (end - base) * across
-        V, M = scratch("V", 6, 6, tiles, C), scratch("M", 6, 6, tiles, K)
-        share(_input, end - base, V.size, base, x, V, rows, cols, m)
-        _products(0, 0, tiles, K, C, V, U, 0, M)
-        share(_output, end - base, M.size, base, y, M, rows, cols, m)
-    return y
+    band = _band(lines, across, C, COUNT)
+    work = 36 * lines * across * (C + K)
+    most, deep, wide = whole(band * across, ROWS), whole(C, LANES), whole(K, LANES)
+    share(
+        _correlate, math.ceil(lines / band), work, band, x, C, transformed(w), Own("V", 36, stride(most * deep)),
+        Own("M", 36, stride(most * wide)), y, rows, cols, m,
+    )  # fmt: skip
+    return y if y.shape[3] == K else np.ascontiguousarray(y[..., :K])
 
 
 def backward(
@@ -55,26 +61,51 @@ def backward(
     N, (C, K) = len(x), w.shape[2:]
     m = 7 - len(w)
     rows, cols, lines, across = _tiling(N, rows, cols, m)
-    dx = np.zeros(x.shape, f4) if need[0] else None
-    U = _transformed(w) if need[0] else None
-    dU = scratch("dU", 6, 6, C, K)
-    for base, end in _rounds(lines, across, C + K):
-        tiles = (end - base) * across
-        V, M = scratch("V", 6, 6, tiles, C), scratch("M", 6, 6, tiles, K)
-        share(_output_adjoint, end - base, M.size, base, dy, M, rows, cols, m)
+    x, dy = vectors(x), vectors(dy)
+    dx, dw = np.zeros(x.shape if need[0] else (0,) * 4, f4), np.empty(w.shape if need[1] else (0,) * 4, f4)
+    U = transformed(w, turned=True) if need[0] else scratch("U", 36, 0)
+    deep, wide = whole(C, LANES), whole(K, LANES)
+    dU = scratch("dU", 36, stride(whole(C, ROWS) * wide))
+    rounds = math.ceil(36 * lines * across * (C + K) / CHUNK)
+    step = math.ceil(lines / rounds)
+    for base in range(0, lines, step):
+        end = min(base + step, lines)
+        tiles, work = (end - base) * across, 36 * (end - base) * across * (C + K)
+        V = scratch("V", 36, stride((tiles + 1) * deep if need[1] else 0))
+        M = scratch("M", 36, stride((tiles + ROWS) * wide))
+        band = _band(end - base, across, C, 2 * COUNT)
+        dV = Own("dV", 36, stride(whole(band * across, ROWS) * deep if need[0] else 0))
+        # Bands overlap by a few rows: every second band, then the others, so that no two threads meet.
+        for parity in (0, 1):
+            count = (math.ceil((end - base) / band) + 1 - parity) // 2
+            share(
+                _adjoint, count, work, parity, band, base, end, dy, x, (C, K), U, V, M, dV, dx, need, rows, cols, m
+            )  # fmt: skip
         if need[1]:
-            share(_input, end - base, V.size, base, x, V, rows, cols, m)
-            _products(1, 0, C, K, tiles, V, M, int(base > 0), dU)
-        if need[0]:
-            _products(0, 1, tiles, C, K, M, U, 0, V)
-            # Tiles overlap by two rows: every second line of tiles, then the others, so that no two threads meet.
-            for parity in (0, 1):
-                share(_input_adjoint, (end - base + 1 - parity) // 2, V.size, base, parity, dx, V, rows, cols, m)
-    if not need[1]:
-        return dx, None
-    dw = np.empty(w.shape, f4)
-    share(_weight_adjoint, C, dU.size, dw, dU)
-    return dx, dw
+            share(_weights, 36, work, tiles, C, K, V, M, base > 0, dU)
+    if need[1]:
+        share(_weight_adjoint, C, dU.size, dw, dU, wide)
+    return (dx if x.shape[3] == C else np.ascontiguousarray(dx[..., :C])) if need[0] else None, dw if need[1] else None
+
+
+def transformed(w: Array, turned: bool = False) -> Array:
+    """U = G w G^T of w [R,R,C,K] in panels [36, K/COLS x C x COLS]; `turned`: of w with C and K exchanged."""
+    C, K = w.shape[:1:-1] if turned else w.shape[2:]
+    U = scratch("U", 36, stride(C * whole(K, COLS)))
+    share(_weight, whole(K, COLS) // COLS, U.size, w, turned, U)
+    return U
+
+
+@kernel
+def stride(size):
+    """The distance of 36 blocks of `size` elements: an odd number of cache lines, for as a power of two it would let
+    all 36 fall into one set of the cache, which holds a dozen lines."""
+    return 16 * ((size + 15) // 16 // 2 * 2 + 1)
+
+
+def vectors(x: Array) -> Array:
+    """x [N,H,W,C] with its channels filled up by zeros to whole vectors; itself where they are whole."""
+    return x if x.shape[3] % LANES == 0 else np.pad(x, ((0, 0), (0, 0), (0, 0), (0, -x.shape[3] % LANES)))
 
 
 def _tiling(N: int, rows: Array, cols: Array, m: int) -> tuple[Array, Array, int, int]:
@@ -86,263 +117,254 @@ def _tiling(N: int, rows: Array, cols: Array, m: int) -> tuple[Array, Array, int
     return maps[0], maps[1], N * down, across
 
 
-def _rounds(lines: int, across: int, channels: int) -> list[tuple[int, int]]:
-    """Ranges of lines of tiles, each with a CHUNK's worth of transformed values."""
-    rounds = math.ceil(36 * lines * across * channels / CHUNK)
-    step = math.ceil(lines / rounds)
-    return [(first, min(first + step, lines)) for first in range(0, lines, step)]
+def _band(lines: int, across: int, channels: int, parts: int) -> int:
+    """Lines of tiles that one thread takes at a time: a BAND's worth, or less where that leaves threads idle."""
+    return max(1, min(BAND // (36 * across * channels), math.ceil(lines / parts)))
 
 
-def _transformed(w: Array) -> Array:
-    """U [6,6,C,K] of w [R,R,C,K]."""
-    U = scratch("U", 6, 6, *w.shape[2:])
-    share(_weight, w.shape[2], U.size, w, U)
-    return U
+# -- the three matrices and their transposes, for kernels of 3 and 4 taps
+
+POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 
 
-def _products(transpose_a: int, transpose_b: int, m: int, n: int, k: int, A: Array, B: Array, beta: int, out: Array) -> None:  # fmt: skip
-    """The 36 matrix products out = op(A) op(B) + beta out, [m,k] x [k,n]; see kernels/gemm.py."""
-    flat = (a.reshape(36, *a.shape[2:]) for a in (A, B, out))
-    share(_product, 36, 36 * m * n * k // MACS, transpose_a, transpose_b, m, n, k, *flat, beta)
+def matrices(R: int) -> tuple[Array, Array, Array]:
+    """B^T [6,6], G [6,R] and A^T [7-R,6] for kernels of R taps, as docs/winograd.md derives them."""
+    others = [[q for q in POINTS if q != p] for p in POINTS]
+    bt = [np.append(np.poly(rest)[::-1], 0) for rest in others] + [np.poly(POINTS)[::-1]]
+    f = [math.prod(p - q for q in rest) for p, rest in zip(POINTS, others, strict=True)]
+    g = [[p**i / fp for i in range(R)] for p, fp in zip(POINTS, f, strict=True)] + [np.eye(R)[-1]]
+    at = [[p**i for p in POINTS] + [float(i == 6 - R)] for i in range(7 - R)]
+    return np.array(bt), np.array(g), np.array(at)
 
 
-# -- one axis of one tile
+(BT, G3, AT4), (_, G4, AT3) = matrices(3), matrices(4)
+_bt, _b, _b_add = linear(BT), linear(BT.T), linear(BT.T, add=True)
+_copy, _add = linear(np.eye(1)), linear(np.eye(1), add=True)
+_g3, _g4, _gt3, _gt4 = linear(G3), linear(G4), linear(G3.T), linear(G4.T)
+_at4, _at3, _a4, _a3 = linear(AT4), linear(AT3), linear(AT4.T), linear(AT3.T)
 
 
-@kernel
-def _bt(d0, d1, d2, d3, d4, d5):
-    p, q = d3 - d1, d4 - d2
-    return (
-        d0 + f4(1.5) * p - f4(2) * d2 + d4,
-        f4(2.5) * d3 - d1 + f4(0.5) * d2 + d4,
-        d1 - f4(2.5) * d2 + f4(0.5) * d3 + d4,
-        q + f4(2) * p,
-        q - f4(0.5) * p,
-        d1 + f4(1.5) * q - f4(2) * d3 + d5,
-    )
+# -- bands of lines of tiles, from one end to the other
 
 
 @kernel
-def _b(v0, v1, v2, v3, v4, v5):
-    return (
-        v0,
-        v2 - v1 - f4(1.5) * v0 - f4(2) * v3 + f4(0.5) * v4 + v5,
-        f4(0.5) * v1 - f4(2) * v0 - f4(2.5) * v2 - v3 - v4 - f4(1.5) * v5,
-        f4(1.5) * v0 + f4(2.5) * v1 + f4(0.5) * v2 + f4(2) * v3 - f4(0.5) * v4 - f4(2) * v5,
-        v0 + v1 + v2 + v3 + v4 + f4(1.5) * v5,
-        v5,
-    )
+def _correlate(first, last, band, x, C, U, V, M, y, rows, cols, m):
+    """y of the bands first..last, from C of x's channels"""
+    K = y.shape[3]
+    lines, across = y.shape[0] * ((rows.size - 6) // m + 1), (cols.size - 6) // m + 1
+    deep, wide = whole(C, LANES), whole(K, LANES)
+    for i in range(first, last):
+        start, end = i * band, min(lines, (i + 1) * band)
+        for line in range(start, end):
+            _input(line, (line - start) * across, x, V, deep, rows, cols, m)
+        for e in range(36):
+            multiply(
+                (end - start) * across, K, 1, C, V.reshape(-1), e * V.shape[1], deep, 0, 1,
+                U.reshape(-1), e * U.shape[1], C * COLS, COLS, M.reshape(-1), e * M.shape[1], wide, False,
+            )  # fmt: skip
+        for line in range(start, end):
+            _output(line, (line - start) * across, y, M, wide, rows, cols, m)
 
 
 @kernel
-def _at(m0, m1, m2, m3, m4, m5, three):
-    p, q = m1 + m2, m1 - m2
-    return (
-        m0 + p + m3 + m4,
-        q + f4(0.5) * m3 - f4(2) * m4,
-        p + f4(0.25) * m3 + f4(4) * m4 + three * m5,
-        q + f4(0.125) * m3 - f4(8) * m4 + m5,
-    )
+def _adjoint(first, last, parity, band, base, end, dy, x, channels, U, V, M, dV, dx, need, rows, cols, m):
+    """Every second band's share of dx, and what the weights' gradient needs: V and M = A dY A^T"""
+    C, K = channels
+    across = (cols.size - 6) // m + 1
+    deep, wide = whole(C, LANES), whole(K, LANES)
+    for i in range(2 * first + parity, 2 * last + parity, 2):
+        start, stop = base + i * band, min(end, base + (i + 1) * band)
+        for line in range(start, stop):
+            _output_adjoint(line, (line - base) * across, dy, M, wide, rows, cols, m)
+            if need[1]:
+                _input(line, (line - base) * across, x, V, deep, rows, cols, m)
+        if need[0]:
+            for e in range(36):
+                multiply(
+                    (stop - start) * across, C, 1, K, M.reshape(-1), e * M.shape[1] + (start - base) * across * wide,
+                    wide, 0, 1, U.reshape(-1), e * U.shape[1], K * COLS, COLS,
+                    dV.reshape(-1), e * dV.shape[1], deep, False,
+                )  # fmt: skip
+            for line in range(start, stop):
+                _input_adjoint(line, (line - start) * across, dx, dV, deep, rows, cols, m)
 
 
 @kernel
-def _a(y0, y1, y2, y3, three):
-    p, q = y0 + y2, y1 + y3
-    return (
-        y0,
-        p + q,
-        p - q,
-        y0 + f4(0.5) * y1 + f4(0.25) * y2 + f4(0.125) * y3,
-        y0 - f4(2) * y1 + f4(4) * y2 - f4(8) * y3,
-        y3 + three * y2,
-    )
+def _weights(first, last, tiles, C, K, V, M, add, dU):
+    """dU = V^T M"""
+    deep, wide = whole(C, LANES), whole(K, LANES)
+    for e in range(first, last):
+        multiply(
+            C, K, 1, tiles, V.reshape(-1), e * V.shape[1], 1, 0, deep, M.reshape(-1), e * M.shape[1], COLS, wide,
+            dU.reshape(-1), e * dU.shape[1], wide, add,
+        )  # fmt: skip
+
+
+# -- one line of tiles (or of weights), all channels of a tile at a time; its first tile is the t-th of V and M
 
 
 @kernel
-def _g(w0, w1, w2, w3, three):
-    p, q = w0 + w2, w1 + w3
-    return (
-        w0,
-        f4(1 / 3) * (p + q),
-        f4(1 / 3) * (q - p),
-        f4(-16 / 15) * w0 - f4(8 / 15) * w1 - f4(4 / 15) * w2 - f4(2 / 15) * w3,
-        f4(1 / 15) * w0 - f4(2 / 15) * w1 + f4(4 / 15) * w2 - f4(8 / 15) * w3,
-        w3 + three * w2,
-    )
-
-
-@kernel
-def _gt(g0, g1, g2, g3, g4, g5, three):
-    p, q = f4(1 / 3) * (g1 - g2), f4(1 / 3) * (g1 + g2)
-    return (
-        g0 + p - f4(16 / 15) * g3 + f4(1 / 15) * g4,
-        q - f4(8 / 15) * g3 - f4(2 / 15) * g4,
-        p - f4(4 / 15) * g3 + f4(4 / 15) * g4 + three * g5,
-        q - f4(2 / 15) * g3 - f4(8 / 15) * g4 + g5,
-    )
-
-
-# -- one line of tiles (or of weights), all channels of a tile at a time; t counts tiles within this round
-
-
-@kernel
-def _input(first, last, base, x, V, rows, cols, m):
+def _input(line, t, x, V, deep, rows, cols, m):
     """V = B^T d B"""
-    C, across, down = x.shape[3], (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
-    d = np.empty((6, 6, C), f4)
-    for line in range(base + first, base + last):
-        n, top = line // down, line % down * m
-        t = (line - base) * across
-        for tile in range(across):
+    (_, H, W, C), across, down = x.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
+    d, nothing = aligned(36 * deep), np.zeros(C, f4)
+    x_flat, V_flat, step = x.reshape(-1), V.reshape(-1), V.shape[1]
+    n, top = line // down, line % down * m
+    whole_rows = rows[top] >= 0 and rows[top + 5] - rows[top] == 5
+    for tile in range(across):
+        for s in range(6):
+            j = cols[m * tile + s]
+            if whole_rows and j >= 0:
+                _bt(x_flat, ((n * H + rows[top]) * W + j) * C, W * C, d, s * deep, 6 * deep, C)
+                continue
             for r in range(6):
-                for s in range(6):
-                    i, j = rows[top + r], cols[m * tile + s]
-                    if i < 0 or j < 0:
-                        for c in range(C):
-                            d[r, s, c] = f4(0)
-                    else:
-                        for c in range(C):
-                            d[r, s, c] = x[n, i, j, c]
-            for s in range(6):
-                for c in range(C):
-                    (
-                        d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], d[4, s, c], d[5, s, c],
-                    ) = _bt(d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], d[4, s, c], d[5, s, c])  # fmt: skip
-            for r in range(6):
-                for c in range(C):
-                    (
-                        V[r, 0, t, c], V[r, 1, t, c], V[r, 2, t, c], V[r, 3, t, c], V[r, 4, t, c], V[r, 5, t, c],
-                    ) = _bt(d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c])  # fmt: skip
-            t += 1
+                i = rows[top + r]
+                if i < 0 or j < 0:
+                    _copy(nothing, 0, 0, d, (6 * r + s) * deep, 0, C)
+                else:
+                    _copy(x_flat, ((n * H + i) * W + j) * C, 0, d, (6 * r + s) * deep, 0, C)
+            _bt(d, s * deep, 6 * deep, d, s * deep, 6 * deep, C)
+        for r in range(6):
+            _bt(d, 6 * r * deep, deep, V_flat, 6 * r * step + (t + tile) * deep, step, C)
 
 
 @kernel
-def _input_adjoint(first, last, base, parity, dx, V, rows, cols, m):
+def _input_adjoint(line, t, dx, V, deep, rows, cols, m):
     """dx += B dV B^T"""
-    C, across, down = dx.shape[3], (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
-    d = np.empty((6, 6, C), f4)
-    for line in range(base + 2 * first + parity, base + 2 * last + parity, 2):
-        n, top = line // down, line % down * m
-        t = (line - base) * across
-        for tile in range(across):
-            for s in range(6):
-                for c in range(C):
-                    (
-                        d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], d[4, s, c], d[5, s, c],
-                    ) = _b(V[0, s, t, c], V[1, s, t, c], V[2, s, t, c], V[3, s, t, c], V[4, s, t, c], V[5, s, t, c])  # fmt: skip
-            for r in range(6):
-                for c in range(C):
-                    (
-                        d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c],
-                    ) = _b(d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c])  # fmt: skip
+    (_, H, W, C), across, down = dx.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
+    d = aligned(36 * deep)
+    dx_flat, V_flat, step = dx.reshape(-1), V.reshape(-1), V.shape[1]
+    n, top = line // down, line % down * m
+    for tile in range(across):
+        for s in range(6):
+            _b(V_flat, s * step + (t + tile) * deep, 6 * step, d, s * deep, 6 * deep, C)
+        left = cols[m * tile]
+        whole_row = left >= 0 and cols[m * tile + 5] - left == 5
+        for r in range(6):
+            i = rows[top + r]
+            if i >= 0 and whole_row:
+                _b_add(d, 6 * r * deep, deep, dx_flat, ((n * H + i) * W + left) * C, C, C)
+            elif i >= 0:
+                _b(d, 6 * r * deep, deep, d, 6 * r * deep, deep, C)
                 for s in range(6):
-                    i, j = rows[top + r], cols[m * tile + s]
-                    if i >= 0 and j >= 0:
-                        for c in range(C):
-                            dx[n, i, j, c] += d[r, s, c]
-            t += 1
+                    j = cols[m * tile + s]
+                    if j >= 0:
+                        _add(d, (6 * r + s) * deep, 0, dx_flat, ((n * H + i) * W + j) * C, 0, C)
 
 
 @kernel
-def _output(first, last, base, y, M, rows, cols, m):
+def _output(line, t, y, M, wide, rows, cols, m):
     """Y = A^T M A; what lies beyond the picture is dropped"""
     (_, P, Q, K), across, down = y.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
-    d, three = np.empty((4, 6, K), f4), f4(m == 3)
-    for line in range(base + first, base + last):
-        n, top = line // down, line % down * m
-        t = (line - base) * across
-        for tile in range(across):
-            for s in range(6):
-                for c in range(K):
-                    d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c] = _at(
-                        M[0, s, t, c], M[1, s, t, c], M[2, s, t, c], M[3, s, t, c], M[4, s, t, c], M[5, s, t, c], three
-                    )
-            for r in range(min(m, P - top)):
-                for c in range(K):
-                    d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c] = _at(
-                        d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], d[r, 4, c], d[r, 5, c], three
-                    )
-                for s in range(min(m, Q - m * tile)):
-                    for c in range(K):
-                        y[n, top + r, m * tile + s, c] = d[r, s, c]
-            t += 1
+    d = aligned(24 * wide)
+    y_flat, M_flat, step = y.reshape(-1), M.reshape(-1), M.shape[1]
+    n, top = line // down, line % down * m
+    for tile in range(across):
+        for s in range(6):
+            at = s * step + (t + tile) * wide
+            if m == 4:
+                _at4(M_flat, at, 6 * step, d, s * wide, 6 * wide, K)
+            else:
+                _at3(M_flat, at, 6 * step, d, s * wide, 6 * wide, K)
+        for r in range(min(m, P - top)):
+            left = m * tile
+            at = ((n * P + top + r) * Q + left) * K
+            if m == 4 and left + 4 <= Q:
+                _at4(d, 6 * r * wide, wide, y_flat, at, K, K)
+            elif m == 3 and left + 3 <= Q:
+                _at3(d, 6 * r * wide, wide, y_flat, at, K, K)
+            else:
+                if m == 4:
+                    _at4(d, 6 * r * wide, wide, d, 6 * r * wide, wide, K)
+                else:
+                    _at3(d, 6 * r * wide, wide, d, 6 * r * wide, wide, K)
+                for s in range(Q - left):
+                    _copy(d, (6 * r + s) * wide, 0, y_flat, at + s * K, 0, K)
 
 
 @kernel
-def _output_adjoint(first, last, base, dy, M, rows, cols, m):
+def _output_adjoint(line, t, dy, M, wide, rows, cols, m):
     """dM = A dY A^T"""
     (_, P, Q, K), across, down = dy.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
-    d, three = np.empty((6, 4, K), f4), f4(m == 3)
-    for line in range(base + first, base + last):
-        n, top = line // down, line % down * m
-        t = (line - base) * across
-        for tile in range(across):
-            for r in range(4):
-                for s in range(4):
-                    i, j = top + r, m * tile + s
-                    if r < m and s < m and i < P and j < Q:
-                        for c in range(K):
-                            d[r, s, c] = dy[n, i, j, c]
+    d, nothing = aligned(24 * wide), np.zeros(K, f4)
+    dy_flat, M_flat, step = dy.reshape(-1), M.reshape(-1), M.shape[1]
+    n, top = line // down, line % down * m
+    for tile in range(across):
+        for s in range(m):
+            j = m * tile + s
+            at, apart, source = ((n * P + top) * Q + j) * K, Q * K, dy_flat
+            if top + m > P or j >= Q:
+                for r in range(m):
+                    if top + r < P and j < Q:
+                        _copy(dy_flat, at + r * Q * K, 0, d, (4 * r + s) * wide, 0, K)
                     else:
-                        for c in range(K):
-                            d[r, s, c] = f4(0)
-            for s in range(4):
-                for c in range(K):
-                    (
-                        d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], d[4, s, c], d[5, s, c],
-                    ) = _a(d[0, s, c], d[1, s, c], d[2, s, c], d[3, s, c], three)  # fmt: skip
-            for r in range(6):
-                for c in range(K):
-                    (
-                        M[r, 0, t, c], M[r, 1, t, c], M[r, 2, t, c], M[r, 3, t, c], M[r, 4, t, c], M[r, 5, t, c],
-                    ) = _a(d[r, 0, c], d[r, 1, c], d[r, 2, c], d[r, 3, c], three)  # fmt: skip
-            t += 1
-
-
-@kernel
-def _weight(first, last, w, U):
-    """U = G w G^T for the input channels first..last"""
-    R, K = w.shape[0], w.shape[3]
-    v, d, three = np.zeros((4, 4, K), f4), np.empty((6, 4, K), f4), f4(R == 3)
-    for c in range(first, last):
-        for r in range(R):
-            for s in range(R):
-                for k in range(K):
-                    v[r, s, k] = w[r, s, c, k]
-        for s in range(4):
-            for k in range(K):
-                (
-                    d[0, s, k], d[1, s, k], d[2, s, k], d[3, s, k], d[4, s, k], d[5, s, k],
-                ) = _g(v[0, s, k], v[1, s, k], v[2, s, k], v[3, s, k], three)  # fmt: skip
+                        _copy(nothing, 0, 0, d, (4 * r + s) * wide, 0, K)
+                at, apart, source = s * wide, 4 * wide, d
+            if m == 4:
+                _a4(source, at, apart, d, s * wide, 4 * wide, K)
+            else:
+                _a3(source, at, apart, d, s * wide, 4 * wide, K)
         for r in range(6):
-            for k in range(K):
-                (
-                    U[r, 0, c, k], U[r, 1, c, k], U[r, 2, c, k], U[r, 3, c, k], U[r, 4, c, k], U[r, 5, c, k],
-                ) = _g(d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k], three)  # fmt: skip
+            at = 6 * r * step + (t + tile) * wide
+            if m == 4:
+                _a4(d, 4 * r * wide, wide, M_flat, at, step, K)
+            else:
+                _a3(d, 4 * r * wide, wide, M_flat, at, step, K)
 
 
 @kernel
-def _weight_adjoint(first, last, dw, U):
+def _weight(first, last, w, turned, U):
+    """U = G w G^T in panels, first..last of them; or, `turned`, that of w with its two channels exchanged"""
+    R, _, C, K = w.shape
+    if turned:
+        C, K = K, C
+    run = TOGETHER * COLS
+    v_flat, flat, U_flat, step = aligned(16 * run), aligned(24 * run), U.reshape(-1), U.shape[1]
+    v_flat[:] = f4(0)
+    v = v_flat.reshape(4, 4, TOGETHER, COLS)
+    for panel in range(first, last):
+        columns = min(COLS, K - panel * COLS)
+        for c in range(0, C, TOGETHER):
+            rows = min(TOGETHER, C - c)
+            for r in range(R):
+                for s in range(R):
+                    if turned:
+                        for k in range(columns):
+                            for i in range(rows):
+                                v[r, s, i, k] = w[r, s, panel * COLS + k, c + i]
+                    else:
+                        for i in range(rows):
+                            for k in range(columns):
+                                v[r, s, i, k] = w[r, s, c + i, panel * COLS + k]
+            if R == 3:
+                _g3(v_flat, 0, 4 * run, flat, 0, 4 * run, 3 * run)
+            else:
+                _g4(v_flat, 0, 4 * run, flat, 0, 4 * run, 4 * run)
+            for r in range(6):
+                at = 6 * r * step + (panel * C + c) * COLS
+                if R == 3:
+                    _g3(flat, 4 * r * run, run, U_flat, at, step, rows * COLS)
+                else:
+                    _g4(flat, 4 * r * run, run, U_flat, at, step, rows * COLS)
+
+
+@kernel
+def _weight_adjoint(first, last, dw, dU, wide):
     """dw = G^T dU G for the input channels first..last"""
-    R, K = dw.shape[0], dw.shape[3]
-    d, three = np.empty((4, 6, K), f4), f4(R == 3)
+    R, _, _, K = dw.shape
+    flat, dU_flat, step = aligned(24 * wide), dU.reshape(-1), dU.shape[1]
+    d = flat.reshape(4, 6, wide)
     for c in range(first, last):
         for s in range(6):
-            for k in range(K):
-                d[0, s, k], d[1, s, k], d[2, s, k], d[3, s, k] = _gt(
-                    U[0, s, c, k], U[1, s, c, k], U[2, s, c, k], U[3, s, c, k], U[4, s, c, k], U[5, s, c, k], three
-                )
+            if R == 3:
+                _gt3(dU_flat, s * step + c * wide, 6 * step, flat, s * wide, 6 * wide, wide)
+            else:
+                _gt4(dU_flat, s * step + c * wide, 6 * step, flat, s * wide, 6 * wide, wide)
         for r in range(R):
-            for k in range(K):
-                d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k] = _gt(
-                    d[r, 0, k], d[r, 1, k], d[r, 2, k], d[r, 3, k], d[r, 4, k], d[r, 5, k], three
-                )
+            if R == 3:
+                _gt3(flat, 6 * r * wide, wide, flat, 6 * r * wide, wide, wide)
+            else:
+                _gt4(flat, 6 * r * wide, wide, flat, 6 * r * wide, wide, wide)
             for s in range(R):
                 for k in range(K):
                     dw[r, s, c, k] = d[r, s, k]
-
-
-@kernel
-def _product(first, last, transpose_a, transpose_b, m, n, k, A, B, out, beta):
-    for i in range(first, last):
-        gemm(transpose_a, transpose_b, m, n, k, A[i], A.shape[2], B[i], B.shape[2], beta, out[i], n)

@@ -8,10 +8,9 @@ from kernels.conv2d import direct
 from kernels.conv_transpose2d import reference
 from kernels.conv_transpose2d.reference import check, output_shape
 from kernels.device import Array
-from kernels.threads import one_pool, ready
+from kernels.threads import ready
 
 
-@one_pool
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 2, padding: int = 1, output_padding: int = 1
 ) -> Array:
@@ -23,7 +22,6 @@ def forward(
     return y
 
 
-@one_pool
 def backward(
     dy: Array,
     x: Array,

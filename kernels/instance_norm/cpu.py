@@ -15,14 +15,13 @@ import numpy as np
 from kernels.device import Array
 from kernels.instance_norm import reference
 from kernels.instance_norm.reference import SLOPES
-from kernels.threads import alone, kernel, ready, scratch, share
+from kernels.threads import kernel, ready, scratch, share
 
 f4 = np.float32
 SLABS = 32
 """Per image, whatever the number of threads, so that this does not change the result."""
 
 
-@alone
 def forward(
     x: Array, skip: Array | None = None, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
 ) -> tuple[Array, Array, Array]:
@@ -42,7 +41,6 @@ def forward(
     return y, mean, rstd
 
 
-@alone
 def backward(dy: Array, x: Array, mean: Array, rstd: Array, **norm: Any) -> Array:
     if dy.dtype != f4:
         return reference.backward(dy, x, mean, rstd, **norm)

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels.device import Array
 from kernels.leaky_relu import reference
-from kernels.threads import alone, kernel, ready, share
+from kernels.threads import kernel, ready, share
 
 
 def forward(x: Array, *, slope: float) -> Array:
@@ -17,7 +17,6 @@ def backward(dy: Array, y: Array, *, slope: float) -> Array:
     return reference.backward(dy, y, slope=slope) if dy.dtype != np.float32 else _scaled(dy, y, slope)
 
 
-@alone
 def _scaled(x: Array, sign: Array, slope: float) -> Array:
     """x where `sign` is positive, else slope * x."""
     y = np.empty(x.shape, np.float32)

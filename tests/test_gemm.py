@@ -1,0 +1,53 @@
+"""The register tile and the small matrices in LLVM's words: every remainder of rows, columns and steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kernels.gemm import COLS, DEPTH, LANES, ROWS, multiply, panels, whole
+from kernels.linear import linear
+from kernels.threads import kernel
+
+
+@pytest.mark.parametrize("m", [1, ROWS, ROWS + 1])
+@pytest.mark.parametrize("n", [1, LANES, 2 * LANES + 1, 3 * LANES, COLS, COLS + 1])
+@pytest.mark.parametrize("outer, inner", [(1, 1), (1, DEPTH + 3), (3, 5)])
+def test_multiply_agrees_with_float64(m, n, outer, inner):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((whole(m, ROWS), outer, inner)), rng.standard_normal((outer * inner, n))
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    c = np.full((whole(m, ROWS), whole(n, LANES) + 1), np.nan, np.float32)
+    kept = c[:, whole(n, LANES) :].copy()
+    settings = a.reshape(-1), 0, outer * inner, inner, 1, panels(b).reshape(-1), 0, outer * inner * COLS, COLS
+    want = a[:m].reshape(m, -1).astype(float) @ b
+    for times, add in ((1, False), (2, True)):
+        multiply(m, n, outer, inner, *settings, c.reshape(-1), 0, c.shape[1], add)
+        assert np.abs(c[:m, :n] - times * want).max() < 2e-5 * times
+    assert np.array_equal(c[:, whole(n, LANES) :], kept, equal_nan=True)
+
+
+def test_multiply_reads_a_turned_matrix():
+    a, b = (np.random.default_rng(i).standard_normal((9, COLS)).astype(np.float32) for i in range(2))
+    c = np.empty((whole(COLS, ROWS), COLS), np.float32)
+    padded = np.append(a.reshape(-1), np.zeros(ROWS, np.float32))
+    multiply(COLS, COLS, 1, 9, padded, 0, 1, 0, COLS, b.reshape(-1), 0, COLS, COLS, c.reshape(-1), 0, COLS, False)
+    assert np.abs(c[:COLS] - a.T.astype(float) @ b).max() < 1e-5
+
+
+@pytest.mark.parametrize("add", [False, True])
+def test_linear_applies_its_matrix_to_runs(add):
+    matrix = np.array([[1, 0, -2.5], [0, -1, 1], [0.5, 3, 0]])
+    apply = linear(matrix, add)
+
+    @kernel
+    def run(x, y, count):
+        apply(x, 0, count, y, 0, count, count)
+
+    x, y = (np.random.default_rng(i).standard_normal((3, 2 * LANES)).astype(np.float32) for i in range(2))
+    want = matrix @ x + (y if add else 0)
+    run(x.reshape(-1), y.reshape(-1), 2 * LANES)
+    assert np.abs(y - want).max() < 1e-5
+    if not add:
+        run(x.reshape(-1), x.reshape(-1), 2 * LANES)  # in place
+        assert np.array_equal(x, y)
