@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from train import ablate, data, domain_distance, trainer
 from train.ablation_report import spread, verdict
 from train.cyclegan import CycleGAN
+from train.evaluate import score_photos
+from train.metrics import Scores
 from train.streets import CLASSES, street
 
 TINY = (
@@ -99,3 +103,23 @@ def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert ablate.main([*words.split(), "--checkpoints_dir", str(tmp_path), "--device", "cpu"]) == 2
         assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_photos_are_scored_by_the_classes_that_are_read_in_them() -> None:
+    maps, photos = ([street(domain, seed, 24) for seed in range(4)] for domain in "AB")
+
+    class Reader:
+        """Knows the true map of each photo."""
+
+        def translate(self, pictures: np.ndarray, direction: str) -> np.ndarray:
+            return np.stack([maps[next(i for i, p in enumerate(photos) if np.array_equal(p, x))] for x in pictures])
+
+    known: Any = SimpleNamespace(pictures={"A": maps, "B": photos})
+    table: Scores = {"model": {"l1": 0.1}}
+    score_photos(CLASSES, Reader(), known, "AtoB", photos[1:] + photos[:1], table)  # photos of other streets
+    assert table["real"]["pixel_accuracy"] == table["real"]["class_iou"] == 1
+    agree = np.mean([np.equal(a, b).all(axis=-1) for a, b in zip(maps, maps[1:] + maps[:1], strict=True)])
+    assert table["model"] == {"l1": 0.1} | {
+        k: table["model"][k] for k in ("pixel_accuracy", "class_accuracy", "class_iou")
+    }
+    assert table["model"]["pixel_accuracy"] == pytest.approx(agree) and 0.3 < agree < 0.95

@@ -70,6 +70,7 @@ class Study:
 
 def judge(run: Run, evaluation: Evaluation) -> Judged:
     """Translate the test images with a trained run and score what comes out."""
+    maps = "BtoA" if run.config.direction == "AtoB" else "AtoB"  # what makes maps of the streets
     result = Judged(history=run.history.read(), steps=run.step)
     for direction in run.model.directions:
         fakes, truths = evaluation.translations(run.model, direction), evaluation.pictures[direction[-1]]
@@ -77,7 +78,7 @@ def judge(run: Run, evaluation: Evaluation) -> Judged:
         row = dict(table["model"], real=table["real"]["distance"], untouched=table["untouched"]["distance"])
         row["diversity"] = spread(np.stack(fakes)) / spread(np.stack(truths))
         row["retrieval"] = retrieval(np.stack(fakes), np.stack(truths))
-        if not run.config.dataroot and run.config.builtin == "streets" and direction == "BtoA":
+        if not run.config.dataroot and run.config.builtin == "streets" and direction == maps:
             row |= {k: v for k, v in label_scores(CLASSES, zip(fakes, truths, strict=True)).items() if k != "classes"}
         result.scores[direction], result.fakes[direction] = row, fakes[:SHOWN]
     return result

@@ -6,8 +6,9 @@
 Where testA and testB hold the same names, pictures are compared with their true partners: L1, SSIM, PSNR, and retrieval,
 the share of translations whose true partner is the nearest of all test images (train/metrics.py). The domain distance
 (train/domain_distance.py, not FID) needs no pairs; real held-out pictures show how near one can come, and the untouched
-input how far doing nothing leaves one. --palette scores label maps class by class (train/label_scores.py). --fid adds FID
-and KID where torch-fidelity or clean-fid is installed (train/inception.py).
+input how far doing nothing leaves one. --palette scores label maps class by class (train/label_scores.py); --segmenter
+scores the photos made from such maps, by what a network that knows real photos reads in them. --fid adds FID and KID where
+torch-fidelity or clean-fid is installed (train/inception.py).
 
 Writes evaluation.json and contact_sheet.png.
 """
@@ -35,6 +36,7 @@ from train.metrics import Scores, format_scores, present, ssim
 from train.model import Rows
 from train.options import Parser, add_option
 from train.samples import sample_grid, save_png
+from train.streets import CLASSES
 from train.subject import from_run, from_weights
 
 DATA = ("dataroot", "direction", "preprocess", "load_size", "crop_size", "device")  # settings that may be given anew
@@ -87,7 +89,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument_group("scores").add_argument
     add("--palette", type=Path, help="score label maps: a text file with a line `R G B name` for each class")
-    add("--label_domain", choices=("A", "B"), default="B", help="the domain that is label maps (default: %(default)s)")
+    add(
+        "--label_domain",
+        choices=("A", "B"),
+        help="the domain that is label maps (default: B; of the built-in streets, whose palette is known, the one that is)",
+    )
+    add(
+        "--segmenter",
+        default="",
+        help="score photos made from label maps: a run of train.pix2pix that learnt photo to label map from true pairs",
+    )
     add(
         "--no_distance",
         action="store_true",
@@ -122,15 +133,23 @@ def evaluate(options: argparse.Namespace) -> None:
         else from_run(options.name, options.checkpoints_dir, options.epoch, changes)
     )  # fmt: skip
     model, directions = subject.model, subject.model.directions
+    streets = not subject.config.dataroot and subject.config.builtin == "streets"
+    palette = palette or (CLASSES if streets else None)
+    maps = options.label_domain or ("A" if streets and subject.config.direction == "AtoB" else "B")
+    segmenter = None
+    if options.segmenter:
+        segmenter = from_run(options.segmenter, options.checkpoints_dir, "latest", {}).model
     evaluation = Evaluation(subject.config, options.num_test, subject.cache)
-    check(evaluation, palette, options, directions)
+    check(evaluation, palette, maps, options, directions)
     introduce(subject.name, evaluation)
     tables, classes, fakes = {}, {}, {}
     for direction in directions:
         made = fakes[direction] = evaluation.translations(model, direction)
         tables[direction] = evaluation.scores(direction, made, not options.no_distance)
-        if palette and direction[-1] == options.label_domain:
+        if palette and direction[-1] == maps:
             classes = score_labels(palette, evaluation, direction, made, tables[direction])
+        elif palette and segmenter:
+            score_photos(palette, segmenter, evaluation, direction, made, tables[direction])
         if options.fid:
             score_fid(evaluation, direction, made, tables[direction])
     sheet, shown = contact_sheet(evaluation, model, fakes, options.rows, subject.name)
@@ -155,13 +174,19 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def check(
-    evaluation: Evaluation, palette: Palette | None, options: argparse.Namespace, directions: Sequence[str]
+    evaluation: Evaluation,
+    palette: Palette | None,
+    maps: str,
+    options: argparse.Namespace,
+    directions: Sequence[str],
 ) -> None:
     """UserError for what was asked for and cannot be."""
     if palette and not evaluation.truth:
         raise UserError("--palette needs the true label map of each test image, of the same name in testA and testB")
-    if palette and not any(direction[-1] == options.label_domain for direction in directions):
-        raise UserError(f"--label_domain {options.label_domain}: there is no generator that makes pictures of it")
+    if options.segmenter and not palette:
+        raise UserError("--segmenter reads classes, so it needs --palette too")
+    if options.palette and not options.segmenter and not any(direction[-1] == maps for direction in directions):
+        raise UserError(f"--label_domain {maps}: there is no generator that makes pictures of it")
     if options.no_distance and not (evaluation.truth or options.fid):
         raise UserError("nothing to score: the true partners of the test images are not known; leave --no_distance out")
 
@@ -193,6 +218,19 @@ def score_labels(
             classes[who] = scores.pop("classes")
             table[who] |= scores
     return classes
+
+
+def score_photos(
+    palette: Palette, segmenter: Any, evaluation: Evaluation, direction: str, made: Pictures, table: Scores
+) -> None:
+    """Add the paper's FCN scores: the classes that `segmenter` reads in a photo, against the map it was made from.
+
+    The row "real" is what it reads in the true photos: it errs too, and nobody can do much better than that.
+    """
+    for who, pictures in {"model": made, "real": evaluation.pictures[direction[-1]]}.items():
+        read = translate_all(segmenter, pictures, "AtoB")
+        scores = label_scores(palette, zip(read, evaluation.pictures[direction[0]], strict=True))
+        table.setdefault(who, {}).update({name: scores[name] for name in scores if name != "classes"})
 
 
 def score_fid(evaluation: Evaluation, direction: str, made: Pictures, table: Scores) -> None:

@@ -12,8 +12,8 @@ A class that is 0/0 (in no true pixel; for class_iou: in no true and no given pi
 often-copied Cityscapes script adds 1e-12 to each denominator instead, and so counts such classes as 0: on a test set
 that lacks some classes its means are lower than these. A class that is given but never true counts with IoU 0.
 
-The paper's score of the *other* direction, labels -> photo, runs a segmentation network (FCN-8s) on the translated photo;
-such a network is not part of this program.
+The paper's score of the *other* direction, labels -> photo, runs a segmentation network (FCN-8s) on the translated photo.
+Here a run of train.pix2pix, taught photo -> label map on true pairs, takes its place: `train.evaluate --segmenter`.
 """
 
 from __future__ import annotations
