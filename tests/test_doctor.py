@@ -227,3 +227,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([str(tmp_path)]) == 2 and "metrics.jsonl, line 1" in capsys.readouterr().err
     assert main(["--rules"]) == 0 and capsys.readouterr().out.strip() == table()
     assert all(f"| {name} |" in table() for name in (*NAMES, NAN.name))
+    assert table() in (Path(__file__).parent.parent / "docs" / "practice.md").read_text("utf-8")
