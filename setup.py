@@ -16,7 +16,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["autograd*", "benchmarks", "kernels*", "nn", "train"]),
+    packages=find_packages(include=["autograd*", "benchmarks", "kernels*", "nn", "train*"]),
     package_data={"train": ["*.html"]},
     install_requires=[
         "numpy>=2.0",  # arrays on the CPU

