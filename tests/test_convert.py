@@ -85,6 +85,14 @@ def test_how_a_generator_resizes_travels_with_it(tmp_path, monkeypatch):
     assert weights.load("foreign.pth", "bilinear")["generator"].upsample == "bilinear"
 
 
+def test_pix2pixs_two_networks_get_a_file_each(tmp_path):
+    networks = {"gen": UnetGenerator(num_downs=7, ngf=1), "disc": PatchDiscriminator(6, ndf=2)}
+    weights.save(tmp_path / "p.npz", networks)
+    assert main([str(tmp_path / "p.npz"), str(tmp_path / "out")]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["latest_net_D.pth", "latest_net_G.pth"]
+    assert equal(weights.load(tmp_path / "out" / "latest_net_G.pth")["generator"].network(), networks["gen"])
+
+
 def test_nested_files_are_searched(tmp_path):
     a, b = TorchResnetGenerator(3, 3, 2, 1), TorchPatchDiscriminator(3, 2, 1)
     torch.save({"epoch": 3, "state_dict": a.state_dict()}, tmp_path / "one.pth")

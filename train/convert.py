@@ -28,7 +28,7 @@ from train.config import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
 from train.onnx_graph import onnx_model
-from train.weights import FIELD_NAMES, TORCH, Weights
+from train.weights import FIELD_NAMES, LONE_NAMES, TORCH, Weights
 
 SINGLE = (*TORCH, ".onnx")  # formats that hold one network
 TARGETS = (".pth", ".safetensors", ".onnx", ".npz")
@@ -103,7 +103,8 @@ def convert(found: dict[str, Weights], target: Path, force: bool = False) -> lis
     elif target.suffix in weights.FORMATS:
         files = {target: networks}
     else:
-        files = {target / f"latest_net_{FIELD_NAMES.get(name, 'G')}.pth": {name: n} for name, n in networks.items()}
+        called = {name: (FIELD_NAMES | LONE_NAMES).get(name, name) for name in networks}
+        files = {target / f"latest_net_{called[name]}.pth": {name: network} for name, network in networks.items()}
     if not force and (there := [file for file in files if file.exists()]):
         raise UserError(f"{there[0]} exists already; replace it with --force, or choose another target")
     for file, held in files.items():
@@ -165,6 +166,8 @@ def how_to_test(folder: Path, found: dict[str, Weights]) -> str:
     a = found[name].architecture()
     if a.kind == "resnet" and (a.settings["n_blocks"] not in (6, 9) or a.settings["upsample"] != "deconv"):
         return "the field's code has ResNet generators of 6 or 9 blocks with transposed convolutions; this is another"
+    if a.kind == "unet" and a.settings["num_downs"] not in (7, 8):
+        return "the field's code has U-Nets of 7 and 8 levels; this is another"
     net_g = f"resnet_{a.settings['n_blocks']}blocks" if a.kind == "resnet" else f"unet_{2 ** a.settings['num_downs']}"
     suffix = f" --model_suffix _{FIELD_NAMES[name][-1]}" if name in FIELD_NAMES else ""
     for flag, key in (("input_nc", "in_channels"), ("output_nc", "out_channels")):

@@ -45,6 +45,10 @@ class Translator:
                 )
             if len(generators) != 1:
                 raise UserError(f"{path}: wanted one generator or a run's, seen {', '.join(found)}")
+            if direction == "BtoA":
+                raise UserError(
+                    f"{path}: holds one generator and does not say that it is B to A; leave out --direction"
+                )
             forth = generators[0]
 
         def network(name: str) -> Network | None:

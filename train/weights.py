@@ -29,6 +29,7 @@ from train.checkpoint import write_atomically
 from train.errors import UserError
 
 FIELD_NAMES = {"gen_ab": "G_A", "gen_ba": "G_B", "disc_b": "D_A", "disc_a": "D_B"}
+LONE_NAMES = {"gen": "G", "generator": "G", "disc": "D", "discriminator": "D"}  # pix2pix's, or a file's only one
 OUR_NAMES = {theirs: ours for ours, theirs in FIELD_NAMES.items()}
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
 FORMATS = (*TORCH, ".safetensors", ".npz")
