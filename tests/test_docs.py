@@ -11,7 +11,7 @@ import pytest
 from kernels import launch
 
 ROOT = Path(__file__).parents[1]
-WITH_CODE = ("fused_conv", "reductions")
+WITH_CODE = ("fused_conv", "practice", "reductions")
 ROUNDING = re.compile(r"\d+(?:\.\d+)?e[+-]\d+")  # measured errors: 4e-07
 
 
