@@ -161,6 +161,26 @@ NORMS = (
 )
 
 
+def _conditional(label: str, x: Shape, more: dict[str, Any] | None = None, each: bool = True, **settings: Any) -> Case:
+    given = (x[0], x[3]) if each else (x[3],)
+    shapes = dict(x=x, scale=given, shift=given)
+    return Case("conditional_instance_norm", label, shapes, settings, **(more or {}))
+
+
+CONDITIONAL_NORMS = (
+    _conditional("minimal", (1, 1, 2, 1)),
+    _conditional("ragged", (2, 7, 5, 3), activation="relu"),
+    _conditional("non-contiguous", (2, 5, 6, 4), STRIDED, activation="leaky_relu", slope=0.3),
+    _conditional("real", (2, 16, 16, 32), dict(full=dict(x=(32, 32, 32, 128), scale=(32, 128), shift=(32, 128))), activation="relu"),
+    _conditional("degenerate", (2, 4, 6, 3), CONSTANT, activation="relu"),
+    _conditional("large-mean", (2, 16, 16, 3), dict(values="large")),
+    _conditional("all-alike", (3, 5, 4, 6), each=False, activation="leaky_relu"),
+    _conditional("all-alike-strided", (2, 4, 5, 3), STRIDED, each=False),
+    _conditional("one-pixel", (2, 1, 1, 5), activation="relu"),
+    _conditional("wide-eps", (1, 3, 9, 2), eps=0.1),
+)  # fmt: skip
+
+
 def _map(op: str, label: str, x: Shape, more: dict[str, Any] | None = None, **settings: Any) -> Case:
     return Case(op, label, dict(x=x), settings, **(more or {}))
 
@@ -263,7 +283,7 @@ PARTS = (
 )
 
 CASES = (
-    *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *FUSED_BLOCKS, *NORMS, *PADS, *RESIZES, *POINTWISE, *LOSSES, *JOINS, *SUMS, *PARTS,
+    *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *FUSED_BLOCKS, *NORMS, *CONDITIONAL_NORMS, *PADS, *RESIZES, *POINTWISE, *LOSSES, *JOINS, *SUMS, *PARTS,
 )  # fmt: skip
 
 # Adam works in place on lists of parameters, outside the graph: see tests/test_optim.py. The other ops without a gradient

@@ -37,6 +37,7 @@ KINDS = {
     "mean": "reduction",
     "resize": "reduction",
     "instance_norm": "reduction",
+    "conditional_instance_norm": "reduction",
     "lsgan_loss": "reduction",
     "l1_loss": "reduction",
     "bce_with_logits": "reduction",

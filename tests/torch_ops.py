@@ -44,6 +44,14 @@ def instance_norm(
     return y if skip is None else y + skip
 
 
+def conditional_instance_norm(
+    x: Tensor, scale: Tensor, shift: Tensor, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
+) -> Tensor:
+    each = [s.expand(x.shape[0], x.shape[3])[:, None, None, :] for s in (scale, shift)]
+    y = instance_norm(x, None, eps=eps) * each[0] + each[1]
+    return {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
+
+
 def conv_norm_relu(
     x: Tensor, w: Tensor, skip: Tensor | None, stride: int = 1, padding: int = 0, padding_mode: str = "zeros",
     activation: str = "relu", **norm: Any,
@@ -71,6 +79,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "conv2d": conv2d,
     "conv_transpose2d": conv_transpose2d,
     "instance_norm": instance_norm,
+    "conditional_instance_norm": conditional_instance_norm,
     "conv_norm_relu": conv_norm_relu,
     "resize": resize,
     "reflection_pad": lambda x, pad: last(F.pad(first(x), (pad,) * 4, mode="reflect")) if pad else x * 1,

@@ -4,6 +4,7 @@ from autograd.ops.arithmetic import add, div, getitem, mul, pow, reshape, sub, s
 from autograd.ops.bce_with_logits import bce_with_logits
 from autograd.ops.cast import cast
 from autograd.ops.concat import concat
+from autograd.ops.conditional_instance_norm import conditional_instance_norm
 from autograd.ops.conv2d import conv2d
 from autograd.ops.conv_norm_relu import conv_norm_relu
 from autograd.ops.conv_transpose2d import conv_transpose2d
@@ -20,7 +21,7 @@ from autograd.ops.resize import resize
 from autograd.ops.tanh import tanh
 
 __all__ = [
-    "add", "bce_with_logits", "cast", "concat", "conv2d", "conv_norm_relu", "conv_transpose2d", "div", "dropout", "getitem",
-    "hinge_loss", "instance_norm", "l1_loss", "leaky_relu", "lsgan_loss", "mean", "mul", "part", "pow",
-    "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
+    "add", "bce_with_logits", "cast", "concat", "conditional_instance_norm", "conv2d", "conv_norm_relu",
+    "conv_transpose2d", "div", "dropout", "getitem", "hinge_loss", "instance_norm", "l1_loss", "leaky_relu",
+    "lsgan_loss", "mean", "mul", "part", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
 ]  # fmt: skip

@@ -27,16 +27,13 @@ def forward(
 ) -> tuple[Array, Array, Array]:
     if x.dtype != f4:
         return reference.forward(x, skip, activation=activation, slope=slope, eps=eps)
-    shape, (N, slabs, C) = x.shape, _slabs(x)
-    x = _flat(x)
-    mean, rstd = np.empty((2, N, C), f4)
-    means, squares = scratch("norm", 2, N, slabs, C)
-    share(_moments, N * slabs, x.size, x, means, squares)
-    _merge(means, squares, x.shape[1], eps, mean, rstd)
+    shape, (N, slabs, _) = x.shape, slabs_of(x)
+    x = flat(x)
+    mean, rstd = moments(x, slabs, eps)
     y = np.empty(shape, f4)
     share(
-        _normalise, N * slabs, 2 * x.size, slabs, x, x if skip is None else _flat(skip), skip is not None, mean, rstd,
-        f4(SLOPES.get(activation, slope)), _flat(y),
+        _normalise, N * slabs, 2 * x.size, slabs, x, x if skip is None else flat(skip), skip is not None, mean, rstd,
+        f4(SLOPES.get(activation, slope)), flat(y),
     )  # fmt: skip
     return y, mean, rstd
 
@@ -44,25 +41,35 @@ def forward(
 def backward(dy: Array, x: Array, mean: Array, rstd: Array, **norm: Any) -> Array:
     if dy.dtype != f4:
         return reference.backward(dy, x, mean, rstd, **norm)
-    shape, (N, slabs, C) = x.shape, _slabs(x)
-    dy, x = _flat(dy), _flat(x)
+    shape, (N, slabs, C) = x.shape, slabs_of(x)
+    dy, x = flat(dy), flat(x)
     slope = f4(SLOPES.get(norm.get("activation", "none"), norm.get("slope", 0.2)))
     sums, alongs = scratch("norm", 2, N, slabs, C)
     share(_sums, N * slabs, 2 * x.size, dy, x, mean, rstd, slope, sums, alongs)
     dx = np.empty(shape, f4)
     share(
         _gradient, N * slabs, 3 * x.size, slabs, dy, x, mean, rstd, slope,
-        sums.sum(axis=1) / x.shape[1], alongs.sum(axis=1) / x.shape[1], _flat(dx),
+        sums.sum(axis=1) / x.shape[1], alongs.sum(axis=1) / x.shape[1], flat(dx),
     )  # fmt: skip
     return dx
 
 
-def _flat(x: Array) -> Array:
+def moments(x: Array, slabs: int, eps: float) -> Array:
+    """Mean and 1 / deviation [2,N,C] of x [N,pixels,C]."""
+    N, _, C = x.shape
+    both = np.empty((2, N, C), f4)
+    means, squares = scratch("norm", 2, N, slabs, C)
+    share(_moments, N * slabs, x.size, x, means, squares)
+    _merge(means, squares, x.shape[1], eps, both[0], both[1])
+    return both
+
+
+def flat(x: Array) -> Array:
     """[N,H,W,C] -> [N,H*W,C], contiguous."""
     return ready(x).reshape(x.shape[0], -1, x.shape[3])
 
 
-def _slabs(x: Array) -> tuple[int, int, int]:
+def slabs_of(x: Array) -> tuple[int, int, int]:
     """N, slabs per image, C."""
     return x.shape[0], min(SLABS, x.shape[1] * x.shape[2]), x.shape[3]
 
