@@ -12,19 +12,25 @@ METHODS = ("normal", "xavier", "kaiming", "orthogonal")
 
 
 def initialise(network: Module, seed: int, method: str = "normal", gain: float = 0.02) -> None:
-    """Draw every weight of `network` and zero every bias.
+    """Draw every weight of `network` and zero every bias and shift.
 
     normal      N(0, gain), the paper's choice
     xavier      normal with standard deviation gain * sqrt(2 / (fan_in + fan_out))
     kaiming     normal with standard deviation sqrt(2 / fan_in)
     orthogonal  orthonormal rows times gain
 
-    Fans and orthogonality refer to PyTorch's layout, as there. ValueError for any other method.
+    A norm's vectors start around the values that its layer made them with: N(value, gain); those that are not trained
+    start at these values. Fans and orthogonality refer to PyTorch's layout, as there. ValueError for any other method.
     """
     rng = np.random.default_rng(seed)
     for name, parameter in network.named_parameters():
         shape = tuple(parameter.shape[i] for i in parameter.torch_axes)
-        values = np.zeros(shape) if name.endswith("bias") else _draw(rng, shape, method, gain)
+        if name.endswith(("bias", "shift")):
+            values = np.zeros(shape)
+        elif len(shape) == 1:
+            values = parameter.to_torch() + gain * rng.standard_normal(shape) * parameter.trained
+        else:
+            values = _draw(rng, shape, method, gain)
         parameter.from_torch(values)
 
 

@@ -17,17 +17,18 @@ from nn.module import Module, Parameter
 
 
 class Conv2d(Module):
-    """Convolution with weight [R,S,C,K] and bias [K]; see autograd.ops.conv2d.
+    """Convolution with weight [R,S,C,K] and, unless `bias` is False, bias [K]; see autograd.ops.conv2d.
 
     `padding_mode` is "zeros" or "reflect".
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0,
+        padding_mode: str = "zeros", bias: bool = True,
     ) -> None:  # fmt: skip
         self.geometry: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode)
         self.weight = conv_weight(in_channels, out_channels, kernel)
-        self.bias = Parameter(np.zeros(out_channels, np.float32))
+        self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight.for_input(x), self.bias, **self.geometry)
@@ -60,12 +61,14 @@ class ConvNormRelu(Module):
 
 
 class ConvTranspose2d(Module):
-    """Transposed convolution with weight [R,S,C,K] and bias [K]; see autograd.ops.conv_transpose2d."""
+    """Transposed convolution with weight [R,S,C,K] and, unless `bias` is False, bias [K]; see autograd.ops.conv_transpose2d."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, output_padding: int = 0) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, output_padding: int = 0, bias: bool = True
+    ) -> None:
         self.geometry: dict[str, Any] = dict(stride=2, padding=1, output_padding=output_padding)
         self.weight = Parameter(np.zeros((kernel, kernel, in_channels, out_channels), np.float32), (2, 3, 0, 1))
-        self.bias = Parameter(np.zeros(out_channels, np.float32))
+        self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv_transpose2d(x, self.weight.for_input(x), self.bias, **self.geometry)

@@ -24,13 +24,13 @@ class Network(Module):
         initialise(self, seed, init_type, init_gain)
         self.to(self.device)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any, *others: Any) -> Tensor:
         if x.ndim != 4 or x.shape[3] != self.in_channels:
             raise ValueError(
                 f"{type(self).__name__}: input has shape {tuple(x.shape)}, wanted [N,H,W,{self.in_channels}] "
                 "(images first, channels last)"
             )
-        return super().__call__(x)
+        return super().__call__(x, *others)
 
     def summary(self, height: int = 256, width: int = 256) -> str:
         """A table of layers with output shape, parameters and multiply-accumulates for one HxW picture."""

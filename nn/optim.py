@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -135,3 +136,16 @@ class SGD(Optimizer):
             u += p.grad
             p.data -= self.lr * u
             p.changed()
+
+
+def clip_grad_norm(parameters: Iterable[Parameter], most: float) -> float:
+    """Scale all gradients together, so that their joint Euclidean norm is at most `most`; returns what it was.
+
+    Scaled gradients are new arrays: others may hold the old ones.
+    """
+    grads = [(p, p.grad) for p in parameters if p.grad is not None]
+    norm = math.sqrt(math.fsum(float((grad * grad).sum()) for _, grad in grads))
+    if norm > most:
+        for p, grad in grads:
+            p.grad = grad * p.dtype.type(most / (norm + 1e-6))
+    return norm

@@ -95,7 +95,7 @@ class Config:
         resume="free",
     )
     builtin: str = setting(
-        "scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes", "streets")
+        "scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes", "streets", "colours")
     )
     dataset_mode: str = setting(
         "unaligned",
@@ -336,6 +336,6 @@ class Config:
         return f"{self.netG} ngf {self.ngf}, {self.netD} ndf {self.ndf}"
 
 
-def another_default(name: str, value: Any, of: type[Config] = Config) -> Any:
-    """The field `name` as `of` has it, with another default."""
-    return setting(value, **{key: known for key, known in of.options()[name].metadata.items()})
+def another_default(name: str, value: Any, of: type[Config] = Config, **about: Any) -> Any:
+    """The field `name` as `of` has it, with another default, and with other things said `about` it, such as its help."""
+    return setting(value, **{**of.options()[name].metadata, **about})

@@ -10,6 +10,8 @@ anti-aliased at any size without drawing larger first. Local units: the torso is
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 Point = tuple[float, float]
@@ -19,6 +21,11 @@ STRIPES = 4.2  # to a unit of length: wide enough to be seen, and learned, at 64
 
 def scene(domain: str, seed: int, size: int) -> Array:
     """float32 [size,size,3] in [-1, 1]; domain is "A" or "B". The same arguments always give the same picture."""
+    return painted(PAINT[domain], seed, size)
+
+
+def painted(paint: dict[str, Any], seed: int, size: int) -> Array:
+    """Scene `seed` in the colours of `paint`; a "coat" is a pair of colours, from light to dark, or None for stripes."""
     rng = np.random.default_rng([seed, 0x5CE4E])
     x, y = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2)  # [size,size], x right, y down, 0 to 1
     horizon = rng.uniform(0.26, 0.42)
@@ -28,7 +35,6 @@ def scene(domain: str, seed: int, size: int) -> Array:
     light = rng.uniform(0.86, 1.06)
     lift = rng.uniform(-0.35, 1.1)  # the neck's angle, radians above horizontal: grazing … alert
 
-    paint = _PAINT[domain]
     down = np.clip((y - horizon) / (1 - horizon), 0, 1)  # 0 at the horizon, 1 at our feet
     picture = _mix(paint["sky_top"], paint["sky_low"], np.clip(y / horizon, 0, 1))
     picture = _over(picture, _mix(paint["hill"], paint["hill_low"], (y - hills) * 8), (y - hills) * size)
@@ -46,23 +52,25 @@ def scene(domain: str, seed: int, size: int) -> Array:
 
     shadow = np.hypot((lx - 0.05) / 0.72, (ly - 0.02) / 0.09)
     picture = picture * (1 - 0.38 * np.clip(1.5 - shadow, 0, 1))[..., None]
-    return (_animal(picture, domain, rng, lift, lx, ly, pixel) * light * 2 - 1).clip(-1, 1).astype(np.float32)
+    return (_animal(picture, paint, rng, lift, lx, ly, pixel) * light * 2 - 1).clip(-1, 1).astype(np.float32)
 
 
-_PAINT: dict[str, dict] = {
+PAINT: dict[str, dict[str, Any]] = {
     "A": {
         "sky_top": (0.42, 0.66, 0.90), "sky_low": (0.80, 0.90, 0.97), "hill": (0.30, 0.48, 0.40),
         "hill_low": (0.42, 0.58, 0.44), "far": (0.46, 0.62, 0.25), "near": (0.22, 0.47, 0.12), "texture": 0.26,
+        "coat": ((0.66, 0.40, 0.20), (0.36, 0.19, 0.10)), "dark": (0.17, 0.10, 0.07),
     },
     "B": {
         "sky_top": (0.66, 0.76, 0.84), "sky_low": (0.97, 0.90, 0.76), "hill": (0.62, 0.48, 0.42),
         "hill_low": (0.72, 0.58, 0.46), "far": (0.88, 0.76, 0.53), "near": (0.77, 0.58, 0.33), "texture": 0.14,
+        "coat": None, "dark": (0.10, 0.09, 0.10),
     },
 }  # fmt: skip
 
 
 def _animal(
-    picture: Array, domain: str, rng: np.random.Generator, lift: float, lx: Array, ly: Array, pixel: float
+    picture: Array, paint: dict[str, Any], rng: np.random.Generator, lift: float, lx: Array, ly: Array, pixel: float
 ) -> Array:
     """Paints the animal over `picture` [size,size,3], far legs first."""
     coat = rng.uniform(0.0, 1.0)  # 0 light chestnut … 1 dark bay; in B: the share of black in the stripes
@@ -71,14 +79,16 @@ def _animal(
     gait = rng.uniform(0, 2 * np.pi)
     wag = rng.uniform(-0.1, 0.25)
 
-    brown = _mix((0.66, 0.40, 0.20), (0.36, 0.19, 0.10), np.full(lx.shape, coat))
+    striped = paint["coat"] is None
+    light, deep = paint["coat"] or (np.zeros(3),) * 2
+    plain = _mix(light, deep, np.full(lx.shape, coat))
     black, white = np.array((0.10, 0.09, 0.10)), np.array((0.95, 0.93, 0.88))
-    dark = np.array((0.17, 0.10, 0.07)) if domain == "A" else black
+    dark = np.array(paint["dark"])
 
     def coated(u: Array, shade: Array) -> Array:
         """The coat: plain, or striped across u, in local units."""
-        if domain == "A":
-            return brown * shade[..., None]
+        if not striped:
+            return plain * shade[..., None]
         slope = 0.8 / max(2 * np.pi * STRIPES * pixel, 0.4)  # soft edges, about a pixel wide
         ink = np.clip(0.5 + slope * (np.cos(2 * np.pi * STRIPES * u) + 0.7 * (coat - 0.5)), 0, 1)
         return _mix(white, black, ink) * (0.35 + 0.65 * shade)[..., None]
@@ -123,7 +133,7 @@ def _animal(
             np.broadcast_to(dark, picture.shape))  # fmt: skip
     ridge = 0.10 * crest
     mane = _cone(lx, ly, tuple(root + 1.2 * ridge), tuple(poll + 0.5 * ridge), 0.10, 0.085)
-    put(mane[0], coated(mane[1] * 0.9 + 0.05, np.full(lx.shape, 0.8)) if domain == "B" else
+    put(mane[0], coated(mane[1] * 0.9 + 0.05, np.full(lx.shape, 0.8)) if striped else
         np.broadcast_to(dark, picture.shape))  # fmt: skip
 
     torso, _, side = _cone(lx, ly, (-0.36, 0.82), (0.30, 0.80), 0.235 * build, 0.25 * build)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from train.colours import colours
 from train.errors import UserError
 from train.images import EXTENSIONS, describe_mode, inspect, load_image
 from train.scenes import scene
@@ -87,6 +88,7 @@ class HalfFolder(ImageFolder):
 BUILTIN: dict[str, tuple[Callable[[str, int, int], np.ndarray], str]] = {
     "scenes": (scene, "brown animals on grass, striped ones on dry ground"),
     "streets": (street, "maps of classes, photos of the same kind of street"),
+    "colours": (colours, "gray scenes, and scenes in many colourings"),
 }
 """What `--builtin` names: a picture as a function of domain, seed and size, and the two domains in words."""
 

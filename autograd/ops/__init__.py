@@ -1,6 +1,6 @@
 """Ops on Tensors: each wires one kernel folder into the graph. The maths is in kernels/<op>/."""
 
-from autograd.ops.arithmetic import add, div, getitem, mul, pow, reshape, sub, sum
+from autograd.ops.arithmetic import add, div, exp, getitem, mul, pow, reshape, sub, sum
 from autograd.ops.bce_with_logits import bce_with_logits
 from autograd.ops.cast import cast
 from autograd.ops.concat import concat
@@ -22,6 +22,6 @@ from autograd.ops.tanh import tanh
 
 __all__ = [
     "add", "bce_with_logits", "cast", "concat", "conditional_instance_norm", "conv2d", "conv_norm_relu",
-    "conv_transpose2d", "div", "dropout", "getitem", "hinge_loss", "instance_norm", "l1_loss", "leaky_relu",
+    "conv_transpose2d", "div", "dropout", "exp", "getitem", "hinge_loss", "instance_norm", "l1_loss", "leaky_relu",
     "lsgan_loss", "mean", "mul", "part", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
 ]  # fmt: skip

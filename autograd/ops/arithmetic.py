@@ -78,6 +78,17 @@ class Pow(Function):
         return dy * exponent * x ** (exponent - 1)
 
 
+class Exp(Function):
+    def forward(self, x: Array) -> Array:
+        y = xp_of(x).exp(x)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved
+        return dy * y
+
+
 class Sum(Function):
     linear = True
 
@@ -138,6 +149,11 @@ def div(x: Any, y: Any) -> Tensor:
 def pow(x: Tensor, exponent: float) -> Tensor:
     """x ** exponent, for a number as exponent"""
     return Pow(exponent=exponent)(x)
+
+
+def exp(x: Tensor) -> Tensor:
+    """e ** x"""
+    return Exp()(x)
 
 
 def sum(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
