@@ -81,6 +81,8 @@ class ConvTranspose2d(Module):
 class ConvTransposeNormRelu(ConvTranspose2d):
     """Transposed convolution, instance norm and activation. Its bias is kept for exchange only, as in ConvNormRelu."""
 
+    bias: Parameter
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int, output_padding: int = 0, activation: str = "relu"
     ) -> None:

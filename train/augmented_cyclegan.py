@@ -79,6 +79,7 @@ class AugmentedCycleGAN(StochasticCycleGAN):
         z_b = self.draw(len(a))
         z_a = self.draw(len(b)) if c.two_sided else None
         fake_b, fake_a = self.gen_ab(a, z_b), self.gen_ba(b, z_a)
+        self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a.data, "fake_b": fake_b.data}
         codes = {"b": z_b} | ({"a": z_a} if z_a is not None else {})
         read = {"b": self.encode("b", fake_a, b)} | ({"a": self.encode("a", a, fake_b)} if c.two_sided else {})
         post = {side: self.sampled(mu, logvar) for side, (mu, logvar) in read.items()}

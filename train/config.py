@@ -95,7 +95,10 @@ class Config:
         resume="free",
     )
     builtin: str = setting(
-        "scenes", "built-in pictures, where there is no dataroot", group="data", choices=("scenes", "streets", "colours")
+        "scenes",
+        "built-in pictures, where there is no dataroot",
+        group="data",
+        choices=("scenes", "streets", "colours"),
     )
     dataset_mode: str = setting(
         "unaligned",

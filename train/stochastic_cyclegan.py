@@ -25,7 +25,7 @@ from nn import Adam
 from nn.coded import AffineDiscriminator, CodedGenerator
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
-from nn.optim import clip_grad_norm
+from nn.optim import Optimizer, clip_grad_norm
 from train.charts import Quantity
 from train.config import Config, another_default, setting
 from train.cyclegan import Losses, host_picture, refuse_nonfinite, storage
@@ -72,6 +72,11 @@ class StochasticConfig(Config):
     n_layers_D: int = 3
     upsample: str = "deconv"
     gan_mode: str = "lsgan"
+    dataset_mode: str = "unaligned"
+    accumulate: int = 1
+    ema: float = 0.0
+    lambda_gp: float = 0.0
+    lambda_GAN: float = 1.0
     lambda_identity: float = 0.0
     pool_size: int = 0
 
@@ -107,6 +112,7 @@ class StochasticCycleGAN:
         self.dtype = storage(config.precision, self.device)
         self.rng = np.random.default_rng([config.seed, 6])
         self.players: dict[str, dict[str, Network]] = {"g": self.make_generators(), "d": self.make_judges()}
+        self.seen: dict[str, Array] = {}  # what the last step made
         self.make_optimizers()
 
     # -- the networks
@@ -139,7 +145,7 @@ class StochasticCycleGAN:
     def make_optimizers(self) -> None:
         """One Adam for all that pleases, one for all that judges."""
         c = self.config
-        self.optimizers = {
+        self.optimizers: dict[str, Optimizer] = {
             player: Adam([p for net in nets.values() for p in net.parameters()], c.lr, (c.beta1, 0.999))
             for player, nets in self.players.items()
         }
@@ -157,6 +163,7 @@ class StochasticCycleGAN:
         """Draw codes, make fakes, let the judges learn from them, then the others from the judges."""
         z = self.draw(len(a))
         fake_b, fake_a = self.gen_ab(a, z), self.gen_ba(b)
+        self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a.data, "fake_b": fake_b.data}
         judged = self.judge([("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)])
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b)),
@@ -172,8 +179,11 @@ class StochasticCycleGAN:
         self.freeze("d", False)
         losses = {}
         for name, disc, real, fake in cases:
-            on_fake = discriminator_loss(disc(fake.detach()), False, weight=0.5)
-            losses[name] = add(on_fake, discriminator_loss(disc(real), True, weight=0.5))
+            on_fake, on_real = disc(fake.detach()), disc(real)
+            self.seen |= {f"{name}_fake": on_fake.data, f"{name}_real": on_real.data}
+            losses[name] = add(
+                discriminator_loss(on_fake, False, weight=0.5), discriminator_loss(on_real, True, weight=0.5)
+            )
         self.update("d", losses)
         self.freeze("d", True)
         return losses

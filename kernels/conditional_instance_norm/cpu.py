@@ -12,12 +12,11 @@ from kernels.conditional_instance_norm import reference
 from kernels.device import Array
 from kernels.instance_norm.cpu import flat, moments, slabs_of
 from kernels.instance_norm.reference import SLOPES
-from kernels.threads import alone, kernel, ready, scratch, share
+from kernels.threads import kernel, ready, scratch, share
 
 f4 = np.float32
 
 
-@alone
 def forward(
     x: Array, scale: Array, shift: Array, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
 ) -> tuple[Array, Array, Array]:
@@ -32,7 +31,6 @@ def forward(
     return y, mean, rstd
 
 
-@alone
 def backward(
     dy: Array, x: Array, mean: Array, rstd: Array, scale: Array, shift: Array, **norm: Any
 ) -> tuple[Array, Array, Array]:
