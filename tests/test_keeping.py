@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.test_resume import assert_same, command, result
-from train import checkpoint, trainer
+from train import checkpoint, keeping, trainer
 from train.checkpoint import load
 from train.cyclegan import main
 
@@ -98,7 +98,7 @@ def test_a_disk_that_is_full_from_the_start(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is trained, and nothing written, where the first checkpoint would have no room."""
-    monkeypatch.setattr(checkpoint, "free_bytes", lambda folder: 20_000)
+    monkeypatch.setattr(keeping, "free_bytes", lambda folder: 20_000)
     assert main(command(data, tmp_path / "out")) == 2
     err = capsys.readouterr().err
     assert "a checkpoint of this run takes about 0 MB" not in err

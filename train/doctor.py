@@ -90,25 +90,16 @@ def won(window: Window, limit: float) -> Iterator[tuple[str, str]]:
             yield direction, f"D_{name} is hardly ever mistaken ({share:.0%} of how its scores vary is real or fake)"
 
 
-def collapsed(window: Window, limit: float) -> Iterator[tuple[str, str]]:
-    for name, direction in DIRECTIONS.items():
-        values = window.values(f"D_{name}_spread")
-        if len(values) and values.max() < limit:
-            yield direction, f"D_{name} says the same of every picture (scores differ by {values.max():.2g})"
+def below(key: str, words: str) -> Callable[[Window, float], Iterator[tuple[str, str]]]:
+    """Finds the directions whose number stays below the limit throughout the window."""
 
+    def find(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+        for name, direction in DIRECTIONS.items():
+            values = window.values(key.format(name))
+            if len(values) and values.max() < limit:
+                yield direction, words.format(name, values.max())
 
-def idle(window: Window, limit: float) -> Iterator[tuple[str, str]]:
-    for name, direction in DIRECTIONS.items():
-        values = window.values(f"change_{name}")
-        if len(values) and values.max() < limit:
-            yield direction, f"pictures come out as they went in (changed by {values.max():.1%} of their contrast)"
-
-
-def alike(window: Window, limit: float) -> Iterator[tuple[str, str]]:
-    for name, direction in DIRECTIONS.items():
-        values = window.values(f"variety_{name}")
-        if len(values) and values.max() < limit:
-            yield direction, f"different pictures become nearly the same one (variety {values.max():.2f} of real ones')"
+    return find
 
 
 def flat(window: Window, limit: float) -> Iterator[tuple[str, str]]:
@@ -151,7 +142,7 @@ RULES = (
         0.02,
         "labels are 1 apart; a judge that says the same of everything teaches nothing",
         "a smaller --lr; --gan_mode lsgan",
-        collapsed,
+        below("D_{}_spread", "D_{} says the same of every picture (its scores differ by {:.2g})"),
     ),
     Rule(
         "generator does nothing",
@@ -159,7 +150,7 @@ RULES = (
         0.1,
         "cycle and identity losses are smallest where nothing changes; the judge must outweigh them",
         "a smaller --lambda_identity (0.1, or 0), then smaller --lambda_A and --lambda_B",
-        idle,
+        below("change_{}", "pictures of {} come out as they went in (changed by {:.1%} of their contrast)"),
     ),
     Rule(
         "mode collapse",
@@ -167,7 +158,7 @@ RULES = (
         0.2,
         "a generator that paints one convincing picture whatever it is given fools the judge, but loses the content",
         "larger --lambda_A and --lambda_B (the cycle needs the content back), a smaller --lr",
-        alike,
+        below("variety_{}", "different pictures of {} become nearly the same one (variety {:.2f} of real ones')"),
     ),
     Rule(
         "nearly flat images",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.memory import peak_bytes, size_text
+from kernels.memory import peak_bytes
 from train import checkpoint
 from train.board import Board, require
 from train.config import Config
@@ -23,6 +23,7 @@ from train.doctor import NAN, Doctor, Finding
 from train.errors import NonFiniteLoss, UserError
 from train.evaluation import Evaluation, overall
 from train.history import History
+from train.keeping import check_room, drop_oldest, state_bytes
 from train.loader import Batch, Loader
 from train.metrics import COLUMNS, Scores, show
 from train.model import Model
@@ -106,7 +107,7 @@ class Run:
 
     def train(self) -> None:
         """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
-        self.check_room()
+        check_room(self.folder, self.state_bytes)
         self.forget_later()
         self.board = Board(self.folder / "tensorboard", self.step) if self.config.tensorboard else None
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -211,33 +212,12 @@ class Run:
         if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
             self.history.flush()
             checkpoint.save(self.folder / f"epoch_{done:03}.npz", self.state_dict())
-            self.drop_oldest()
-
-    def drop_oldest(self) -> None:
-        """Of the epochs' checkpoints, leave the newest `keep`."""
-        numbers = {file: file.stem.removeprefix("epoch_") for file in self.folder.glob("epoch_*.npz")}
-        kept = sorted((file for file, number in numbers.items() if number.isdecimal()), key=lambda f: int(numbers[f]))
-        for file in kept[: -self.config.keep] if self.config.keep else ():
-            file.unlink()
+            drop_oldest(self.folder, self.config.keep)
 
     @property
     def state_bytes(self) -> int:
-        """About what a checkpoint takes on the disk: weights and Adam's two moments, averages, full pools; float32."""
-        c, networks = self.config, self.model.networks()
-        weights = {name: sum(p.size for _, p in network.named_parameters()) for name, network in networks.items()}
-        averages = sum(size for name, size in weights.items() if name.startswith("gen") and c.ema)
-        pools = c.pool_size * (self.shown[0].a.size + self.shown[0].b.size)
-        return 4 * (3 * sum(weights.values()) + averages + pools)
-
-    def check_room(self) -> None:
-        """UserError if the disk has no room for a checkpoint beside the one that it replaces."""
-        needed, free = 2 * self.state_bytes, checkpoint.free_bytes(self.folder)
-        if needed > free:
-            raise UserError(
-                f"{self.folder}: a checkpoint of this run takes about {size_text(self.state_bytes)}, twice that while it "
-                f"replaces the one before, but only {size_text(int(free))} are free; make room, or choose another "
-                "--checkpoints_dir"
-            )
+        """About what a checkpoint of this run takes on the disk."""
+        return state_bytes(self.config, self.model, self.shown[0])
 
     def lost(self, error: NonFiniteLoss, batch: Batch) -> UserError:
         """What to tell when a loss is no longer a number."""
