@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import heapq
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 from autograd.function import Function, one
 from autograd.tensor import Tensor
 from kernels.device import Array, xp_of
 from kernels.dispatch import implementation
+from kernels.epilogue import Epilogue
 
 _state = threading.local()
 
@@ -49,20 +51,34 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
 
     ready: list[tuple[int, Function]] = []  # a heap, youngest first
     pending: dict[Function, Array] = {}  # gradients of node outputs so far
+    arrivals: Counter[Function] = Counter()  # how many of them have come
     arrived: dict[Tensor, list[Array]] = {}  # gradients of leaves, to be summed together at the end
     held: dict[Tensor, Array] | None = getattr(_state, "gradients", None)  # see `collected`
     add = implementation("add", tensor.device)
 
-    def give(receiver: Tensor, g: Array) -> None:
+    def give(receiver: Tensor, g: Array, all_so_far: bool = False) -> None:
         node = receiver.creator
         if node is None:
             before = receiver.grad if held is None else held.get(receiver)
             arrived.setdefault(receiver, [] if before is None else [before]).append(g)
-        elif node in pending:
-            pending[node] = add.forward(pending[node], g)  # never in place: somebody else may hold the first array
-        else:
-            pending[node] = g
+            return
+        arrivals[node] += 1
+        if node not in pending:
             heapq.heappush(ready, (-node.serial, node))
+        elif not all_so_far:
+            g = add.forward(pending[node], g)  # never in place: somebody else may hold the first array
+        pending[node] = g
+
+    def epilogue(node: Function) -> Epilogue | None:
+        """What the backward of `node` can do for its first input, if it can: add what has come for it before, and grant
+        the wish of the op that made it, if no other gradient is still to come."""
+        assert node.inputs is not None
+        x = node.inputs[0]
+        if x is None or x.creator is None or not x.requires_grad or not node.fuses:
+            return None
+        if arrivals[x.creator] + 1 == x.creator.uses:
+            x.creator.sums = x.creator.wish()
+        return Epilogue(pending.get(x.creator), x.creator.sums)
 
     give(tensor, grad)
     while ready:
@@ -72,14 +88,15 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
         output = node.output()
         if output is not None and output.retains_grad:
             output.grad = dy if output.grad is None else output.grad + dy
+        node.epilogue = epilogue(node)
         grads = node.backward(dy)
         grads = grads if isinstance(grads, tuple) else (grads,)
         assert node.inputs is not None
         if len(grads) != len(node.inputs):
             raise RuntimeError(f"{node.name}: backward gave {len(grads)} gradients for {len(node.inputs)} inputs")
-        for receiver, shape, g in zip(node.inputs, node.shapes, grads, strict=True):
+        for i, (receiver, shape, g) in enumerate(zip(node.inputs, node.shapes, grads, strict=True)):
             if receiver is not None and receiver.requires_grad and shape is not None:
-                give(receiver, unbroadcast(node.name, g, shape))
+                give(receiver, unbroadcast(node.name, g, shape), all_so_far=i == 0 and node.epilogue is not None)
         node.release()
     # An op may mix precisions, but each leaf keeps its own.
     totals = add.totals(list(arrived.values()), [leaf.dtype for leaf in arrived])

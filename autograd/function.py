@@ -12,6 +12,7 @@ import numpy as np
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
 from kernels.dispatch import implementation
+from kernels.epilogue import Epilogue, Sums
 
 _serial = itertools.count()
 
@@ -28,6 +29,9 @@ class Function:
     op: str | None = None
     view = False  # whether the output is a view of the first input's memory
     linear = False  # whether the op is linear in its only input, so that its backward needs nothing but dy
+    uses = 0  # how many nodes take the output as an input
+    epilogue: Epilogue | None = None  # what the backward should do on the way, and what has been done for it:
+    sums: Sums | None = None  # see kernels/epilogue.py; set by the engine
     inputs: tuple[Tensor | None, ...] | None
     saved: tuple[Any, ...]
     shapes: tuple[Any, ...]
@@ -46,6 +50,20 @@ class Function:
         """The implementation of this op for the inputs' device."""
         assert self.op is not None
         return implementation(self.op, self.device)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the kernel's backward takes an epilogue for the first input's gradient; see kernels/epilogue.py."""
+        return self.op is not None and getattr(self.kernel, "EPILOGUE", False)
+
+    def fused(self) -> dict[str, Any]:
+        """What there is of the two, as keywords for the kernel's backward."""
+        given = {"epilogue": self.epilogue, "sums": self.sums}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def wish(self) -> Sums | None:
+        """The sums over the gradient of its output that this op's backward would like to find made."""
+        return None
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays (or other values) for the backward, as `self.saved`."""
@@ -66,6 +84,9 @@ class Function:
             self.shapes = tuple(None if t is None else t.shape for t in inputs)
             # Only inputs whose values were saved can go stale.
             self.versions = [(t, t.version) for t in inputs if t is not None and any(t.data is s for s in self.saved)]
+            for t in inputs:
+                if t is not None and t.creator is not None:
+                    t.creator.uses += 1
             self.output = weakref.ref(output)
             output.creator, output.requires_grad = self, True
         else:
@@ -111,7 +132,7 @@ class Function:
 
     def release(self) -> None:
         """Let go of everything the node holds."""
-        self.inputs, self.saved, self.versions = None, (), []
+        self.inputs, self.saved, self.versions, self.epilogue, self.sums = None, (), [], None, None
 
 
 _ones: dict[tuple[str, str], Array] = {}

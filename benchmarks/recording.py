@@ -40,13 +40,15 @@ class Step:
 
 
 def record_step(precision: str, config: Config | None = None) -> Step:
-    """The launches of one update of both players, under the paper's settings unless others are given."""
+    """The launches of one update of both players (not the first), under the paper's settings unless others are given."""
     step = Step()
     before = hooks.matmul
     try:
         model = CycleGAN(config := (config or Config()).replace(device="interpret", precision=precision))
         shape = (config.batch_size, *reversed(sides(config.crop_size)))
         pictures = [np.zeros((*shape, channels), np.float32) for channels in (config.input_nc, config.output_nc)]
+        with recorded(run=False):
+            model.step(*pictures)  # makes what a run makes once: the pools
         with _watched(step), recorded(run=False) as step.launches:
             for network in (*model.networks().values(), model.gens.tied(), model.discs.tied()):
                 for _, parameter in network.named_parameters():

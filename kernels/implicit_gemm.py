@@ -11,8 +11,11 @@ block runs across taps: the 147 numbers under a 7x7 kernel fill 5 blocks of 32, 
 
 `spread` is written as a gather as well. An output row u = row + pad only meets taps r with r = u (mod stride): rows split
 into `stride` phases, each a small correlation of its own with r running backwards, and no zeros are multiplied. Where the
-forward pass mirrored its picture, pixels of the margin hold gradients that belong to the pixels they were copied from;
-`spread` leaves them in `ring`, which holds nothing else, and `fold_ring` adds them.
+forward pass mirrored its picture, some pixels collect from two rows or columns at a tap, whose sums stand behind the
+picture (kernels/margin.py): another place to fetch from, and nothing is added afterwards.
+
+Both write each output once, and while its tile is in registers the epilogue adds what else belongs to it and leaves what
+an instance norm wants to know: forward its mean and squared deviations, backward its two sums (kernels/epilogue.py).
 
 Grid of both: pixel tiles x channel tiles x images (and phases). A tile lies in one image, so that it can leave statistics.
 The weight may be a stack: then each run of `images` images in a row has its own (kernels/grouped.py).
@@ -29,9 +32,12 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
+from kernels.epilogue import Epilogue
 from kernels.grouped import groups
-from kernels.launch import empty, input_precision, launch
-from kernels.reflection_pad.gpu import _copy_of, _mirror
+from kernels.instance_norm.gpu import before_activation
+from kernels.launch import contiguous, empty, input_precision, launch
+from kernels.margin import meeting
+from kernels.reflection_pad.gpu import _mirror
 
 PROGRAMS = 132  # multiprocessors of an H100: what one wave of tiles should fill
 
@@ -56,15 +62,18 @@ def tap_and_channel(start, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def ring_index(u, v, P, Q, PAD: tl.constexpr):
-    """Where pixel (u, v) of the margin of a padded PxQ picture is kept: first the rows above and below, then the sides."""
-    side = 2 * PAD * (Q + 2 * PAD) + (u - PAD) * 2 * PAD + tl.where(v < PAD, v, v - Q)
-    return tl.where(u < PAD, u * (Q + 2 * PAD) + v, tl.where(u >= P + PAD, (u - P) * (Q + 2 * PAD) + v, side))
+def leave_sums(gradient, z, at, inside, mean, rstd, negative, partials, o, OUT: tl.constexpr):
+    """The tile's two sums over the gradient of what an instance norm with input z puts out; 0 counts where not inside."""
+    x_hat = tl.load(z + at, mask=inside, other=0.0).to(tl.float32) - tl.load(mean + o, mask=o < OUT, other=0.0)[None, :]
+    x_hat *= tl.load(rstd + o, mask=o < OUT, other=0.0)[None, :]
+    gradient = tl.where(inside, before_activation(gradient, x_hat, negative), 0.0)
+    tl.store(partials + o, tl.sum(gradient, 0), mask=o < OUT)
+    tl.store(partials + OUT + o, tl.sum(gradient * x_hat, 0), mask=o < OUT)
 
 
 @triton.jit
 def _correlate(
-    x, w, bias, y, partials, images, H, W, Q, pixels,
+    x, w, bias, y, onto, z, mean, rstd, negative, partials, images, H, W, Q, pixels,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
     STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
@@ -94,12 +103,17 @@ def _correlate(
     if bias is not None:
         acc += tl.load(bias + n // images * OUT + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
     inside = (pixel < pixels)[:, None] & (o < OUT)[None, :]
-    y += n * pixels * OUT + pixel[:, None] * OUT + o[None, :]
+    at = n * pixels * OUT + pixel[:, None] * OUT + o[None, :]
+    if onto is not None:
+        acc += load(onto + at, inside, not EVEN).to(tl.float32)
     if EVEN:
-        tl.store(y, acc)
+        tl.store(y + at, acc)
     else:
-        tl.store(y, acc, mask=inside)
-    if partials is not None:
+        tl.store(y + at, acc, mask=inside)
+    if z is not None:
+        partials += (n * tl.num_programs(0) + t) * 2 * OUT
+        leave_sums(acc, z, at, inside, mean + n * OUT, rstd + n * OUT, negative, partials, o, OUT)
+    elif partials is not None:
         # Two passes over the tile while it is in registers: mean, then squares around it.
         mean = tl.sum(tl.where(inside, acc, 0.0), 0) / tl.minimum(pixels - t * BM, BM).to(tl.float32)  # [BN]
         delta = tl.where(inside, acc - mean[None, :], 0.0)
@@ -110,30 +124,36 @@ def _correlate(
 
 @triton.jit
 def _spread(
-    x, w, bias, y, ring, N, images, H, W, P, Q,
+    x, w, bias, y, onto, z, mean, rstd, negative, partials, N, images, H, W, P, Q,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, PRECISION: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, EXTENDED: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
+    MORE: tl.constexpr = PAD * (PAD + 1) if EXTENDED else 0
     phase_h, phase_w = 0, 0
     n = tl.program_id(2)
+    t = tl.program_id(0)
     if STRIDE > 1:
         phase_h, phase_w = n // N // STRIDE, n // N % STRIDE
+        t += n // N * tl.num_programs(0)
         n = n % N
-    # The padded rows u = i * STRIDE + phase_h that this phase owns: the picture's, or the margin's too if it has a ring.
-    low, high_h, high_w = PAD, PAD + P, PAD + Q
-    if ring is not None:
-        low, high_h, high_w = 0, 2 * PAD + P, 2 * PAD + Q
-    first_h, first_w = (low - phase_h + STRIDE - 1) // STRIDE, (low - phase_w + STRIDE - 1) // STRIDE
-    columns = (high_w - phase_w + STRIDE - 1) // STRIDE - first_w
-    pixels = ((high_h - phase_h + STRIDE - 1) // STRIDE - first_h) * columns
+    n = n.to(tl.int64)
+    # The padded rows u = i * STRIDE + phase_h that this phase owns.
+    first_h, first_w = (PAD - phase_h + STRIDE - 1) // STRIDE, (PAD - phase_w + STRIDE - 1) // STRIDE
+    columns = (PAD + Q - phase_w + STRIDE - 1) // STRIDE - first_w
+    pixels = ((PAD + P - phase_h + STRIDE - 1) // STRIDE - first_h) * columns
     pixel = tl.program_id(0) * BM + tl.arange(0, BM)
-    if tl.program_id(0) * BM >= pixels:
+    o = tl.program_id(1) * BN + tl.arange(0, BN)
+    if partials is not None:
+        partials += (n * tl.num_programs(0) * STRIDE * STRIDE + t) * 2 * OUT
+    if tl.program_id(0) * BM >= pixels:  # of a smaller phase
+        if partials is not None:
+            tl.store(partials + o, tl.zeros((BN,), tl.float32), mask=o < OUT)
+            tl.store(partials + OUT + o, tl.zeros((BN,), tl.float32), mask=o < OUT)
         return
     at = tl.minimum(pixel, pixels - 1)
     i, j = first_h + at // columns, first_w + at % columns
-    o = tl.program_id(1) * BN + tl.arange(0, BN)
-    x += n.to(tl.int64) * H * W * CHANNELS
+    x += n * (H + MORE) * (W + MORE) * CHANNELS
     w += n // images * (R * S * CHANNELS * OUT)
     taps_h, taps_w = (R - phase_h + STRIDE - 1) // STRIDE, (S - phase_w + STRIDE - 1) // STRIDE
     length = taps_h * taps_w * CHANNELS
@@ -141,9 +161,15 @@ def _spread(
     for start in range(0, length, BK):
         flat, tap, channel = tap_and_channel(start, CHANNELS, BK)
         r, s = tap // taps_w, tap % taps_w
-        row, column = i[:, None] - r, j[:, None] - s  # [BM,1], or [BM,BK] across taps
-        there = (flat < length)[None, :] & (row >= 0) & (row < H) & (column >= 0) & (column < W)
-        a = load(x + (row * W + column) * CHANNELS + channel[None, :], there, True)
+        if EXTENDED:
+            row, row_is = meeting(i[:, None] - PAD, PAD - r, P, H, PAD, R)  # [BM,1], or [BM,BK] across taps
+            column, column_is = meeting(j[:, None] - PAD, PAD - s, Q, W, PAD, S)
+            there = row_is & column_is
+        else:
+            row, column = i[:, None] - r, j[:, None] - s
+            there = (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        a_at = (row * (W + MORE) + column) * CHANNELS + channel[None, :]
+        a = load(x + a_at, (flat < length)[None, :] & there, True)
         tap = (phase_h + STRIDE * r) * S + phase_w + STRIDE * s
         b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
         b_is = (flat < length)[:, None] & (o < OUT)[None, :]
@@ -151,44 +177,19 @@ def _spread(
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
     if bias is not None:
         acc += tl.load(bias + n // images * OUT + o, mask=o < OUT, other=0.0).to(tl.float32)[None, :]
-    u, v = i * STRIDE + phase_h, j * STRIDE + phase_w
-    inside = (u >= PAD) & (u < PAD + P) & (v >= PAD) & (v < PAD + Q)
-    ours = (pixel < pixels)[:, None] & (o < OUT)[None, :]
-    y += n.to(tl.int64) * P * Q * OUT
-    tl.store(y + ((u - PAD) * Q + v - PAD)[:, None] * OUT + o[None, :], acc, mask=ours & inside[:, None])
-    if ring is not None:
-        ring += n.to(tl.int64) * ((P + 2 * PAD) * (Q + 2 * PAD) - P * Q) * OUT
-        ring_at = ring_index(u, v, P, Q, PAD)[:, None] * OUT + o[None, :]
-        tl.store(ring + ring_at, acc, mask=ours & (inside == 0)[:, None])
-
-
-@triton.jit
-def _fold_ring(ring, y, P, Q, C, PAD: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
-    pixel = tl.program_id(0) * BM + tl.arange(0, BM)
-    c = tl.program_id(1) * BN + tl.arange(0, BN)
-    n = tl.program_id(2).to(tl.int64)
-    h, v = pixel // Q, pixel % Q
-    ring += n * ((P + 2 * PAD) * (Q + 2 * PAD) - P * Q) * C
-    inside = (pixel < P * Q)[:, None] & (c < C)[None, :]
-    total = tl.zeros((BM, BN), tl.float32)
-    copied = pixel < 0
-    for row_copy in tl.static_range(3):
-        i, row_is = _copy_of(h, P, PAD, row_copy)
-        for column_copy in tl.static_range(3):
-            j, column_is = _copy_of(v, Q, PAD, column_copy)
-            if row_copy + column_copy > 0:
-                there = row_is & column_is
-                at = ring_index(i, j, P, Q, PAD)[:, None] * C + c[None, :]
-                total += tl.load(ring + at, mask=inside & there[:, None], other=0.0).to(tl.float32)
-                copied = copied | there
-    y += n * P * Q * C + pixel[:, None] * C + c[None, :]
-    inside = inside & copied[:, None]
-    tl.store(y, tl.load(y, mask=inside, other=0.0).to(tl.float32) + total, mask=inside)
+    inside = (pixel < pixels)[:, None] & (o < OUT)[None, :]
+    to = n * P * Q * OUT + ((i * STRIDE + phase_h - PAD) * Q + j * STRIDE + phase_w - PAD)[:, None] * OUT + o[None, :]
+    if onto is not None:
+        acc += tl.load(onto + to, mask=inside, other=0.0).to(tl.float32)
+    tl.store(y + to, acc, mask=inside)
+    if z is not None:
+        leave_sums(acc, z, to, inside, mean + n * OUT, rstd + n * OUT, negative, partials, o, OUT)
 
 
 def correlate(
     x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
     stride: int, padding: int, reflect: bool = False, swap: bool = False, statistics: bool = False,
+    epilogue: Epilogue | None = None,
 ) -> tuple[Array, Array | None, int]:  # fmt: skip
     """y [N,*size,O], and per pixel tile its mean and squared deviations [N,T,2,O] (or None), and the tile's pixels.
 
@@ -200,11 +201,14 @@ def correlate(
     tiles = choose_tiles(N * pixels, OUT, CHANNELS, x)
     y = empty(x, (N, *size, OUT))
     grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N)
-    partials = empty(x, (N, grid[0], 2, OUT), "float32") if statistics else None
+    onto, norm, partials, nbytes = _finishing(epilogue, y, grid[0])
+    if statistics:
+        partials = empty(x, (N, grid[0], 2, OUT), "float32")
     # Program (t, k, n) owns pixels [t BM, (t + 1) BM) of image n of y, channels [k BN, (k + 1) BN), and partial (n, t).
     launch(
-        _correlate, grid, x, w, b, y, partials, N // groups(x, w), H, W, size[1], pixels,
-        flops=2 * y.size * R * S * CHANNELS, CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
+        _correlate, grid, x, w, b, y, onto, *norm, partials, N // groups(x, w), H, W, size[1], pixels,
+        flops=2 * y.size * R * S * CHANNELS, bytes=nbytes + _nbytes(x, w, b, y, partials),
+        CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
         STRIDE=stride, PAD=padding, REFLECT=reflect, PRECISION=input_precision(),
         EVEN=pixels % tiles["BM"] == 0 and OUT % tiles["BN"] == 0, **tiles,
     )  # fmt: skip
@@ -213,32 +217,44 @@ def correlate(
 
 def spread(
     x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
-    stride: int, padding: int, reflect: bool = False, swap: bool = False,
+    stride: int, padding: int, mirrored: bool = False, swap: bool = False, epilogue: Epilogue | None = None,
 ) -> Array:  # fmt: skip
-    """y [N,*size,O], the adjoint of `correlate` with the same settings; x and w as there."""
+    """y [N,*size,O], the adjoint of `correlate` with the same settings; x and w as there.
+
+    Where the picture was mirrored, x is extended, [N,H+E,W+E,I] (see kernels/margin.py).
+    """
     N, H, W, CHANNELS = x.shape
+    more = padding * (padding + 1) if mirrored else 0
+    H, W = H - more, W - more
     (R, S), OUT = w.shape[-4:-2], w.shape[-2 if swap else -1]
-    (P, Q), reflect = size, reflect and padding > 0
+    P, Q = size
     y = empty(x, (N, P, Q, OUT))
-    margin = (P + 2 * padding) * (Q + 2 * padding) - P * Q
-    ring = empty(x, (N, margin, OUT)) if reflect else None
-    extent = (P + 2 * padding, Q + 2 * padding) if reflect else size
-    pixels = triton.cdiv(extent[0], stride) * triton.cdiv(extent[1], stride)  # of the largest phase
+    pixels = triton.cdiv(P, stride) * triton.cdiv(Q, stride)  # of the largest phase
     tiles = choose_tiles(N * pixels * stride**2, OUT, CHANNELS, x, spreads=True)
-    # Program (t, k, (phase, n)) owns BM pixels of one phase of image n of y and its margin, channels [k BN, (k + 1) BN).
+    grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N * stride**2)
+    onto, norm, partials, nbytes = _finishing(epilogue, y, grid[0] * stride**2)
+    # Program (t, k, (phase, n)) owns BM pixels of one phase of image n of y, channels [k BN, (k + 1) BN), and a partial.
     launch(
-        _spread, (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N * stride**2),
-        x, w, b, y, ring, N, N // groups(x, w), H, W, P, Q,
-        flops=2 * x.size * R * S * OUT, CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
-        STRIDE=stride, PAD=padding, PRECISION=input_precision(), **tiles,
+        _spread, grid, x, w, b, y, onto, *norm, partials, N, N // groups(x, w), H, W, P, Q,
+        flops=2 * N * H * W * CHANNELS * R * S * OUT, bytes=nbytes + _nbytes(x, w, b, y, partials),
+        CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
+        STRIDE=stride, PAD=padding, EXTENDED=mirrored, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
-    if ring is not None:
-        # Program (t, k, n) looks at 32 pixels of image n of y, and touches memory where one was copied to the margin.
-        touched = ring.nbytes * 3  # the ring once, and as many pixels of y read and written
-        BN = min(64, triton.next_power_of_2(OUT))
-        grid = (triton.cdiv(P * Q, 32), triton.cdiv(OUT, BN), N)
-        launch(_fold_ring, grid, ring, y, P, Q, OUT, bytes=touched, PAD=padding, BM=32, BN=BN)
     return y
+
+
+def _finishing(epilogue: Epilogue | None, y: Array, tiles: int) -> tuple[Array | None, tuple, Array | None, int]:
+    """What the kernels take for their epilogue: onto; z, mean, rstd and slope of a norm; room for its sums; bytes read."""
+    onto, sums = (None, None) if epilogue is None else (epilogue.onto, epilogue.sums)
+    (onto,) = contiguous(onto)
+    if sums is None:
+        return onto, (None, None, None, 1.0), None, _nbytes(onto)
+    sums.partials = empty(y, (len(y), tiles, 2, y.shape[3]), "float32")
+    return onto, (*contiguous(sums.x, sums.mean, sums.rstd), sums.negative), sums.partials, _nbytes(onto, sums.x)
+
+
+def _nbytes(*arrays: Array | None) -> int:
+    return sum(a.nbytes for a in arrays if a is not None)
 
 
 def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> dict[str, Any]:

@@ -91,6 +91,8 @@ CASES = [
     Case("conv2d", "head", (1, 5, 6, 16), (7, 7, 16, 3), True, dict(padding=3, **REFLECT)),
     Case("conv2d", "degenerate", (1, 3, 4, 2), (5, 5, 2, 3), False, dict(padding=2, **REFLECT)),  # pad = H-1
     Case("conv2d", "patch", (2, 6, 5, 16), (4, 4, 16, 1), True, dict(padding=1)),
+    Case("conv2d", "both-margins", (2, 3, 2, 4), (3, 3, 4, 5), False, dict(padding=1, **REFLECT)),  # a pixel near both edges
+    Case("conv2d", "small-kernel-reflect", (1, 5, 6, 3), (3, 2, 3, 4), True, dict(padding=2, **REFLECT)),
     Case("conv2d", "stride-2-reflect", (1, 7, 6, 3), (4, 4, 3, 4), True, dict(stride=2, padding=1, **REFLECT)),
     Case("conv2d", "oblong-kernel", (1, 5, 6, 2), (1, 3, 2, 70), False, dict(stride=3, padding=1)),  # phases without a tap
     Case("conv_transpose2d", "minimal", (1, 1, 1, 1), (3, 3, 1, 1)),
@@ -171,7 +173,7 @@ def test_statistics_survive_a_large_mean():
     assert abs(float(rstd[0, 0]) ** -2 / exact.var() - 1) < 1e-5
 
 
-def test_a_residual_block_at_full_size_takes_two_launches_forward_and_six_backward():
+def test_a_residual_block_at_full_size_takes_two_launches_forward_and_five_backward():
     """Counted, not run. 4.8 GFLOP each for y, dx and dw; forward moves x, w, z twice, skip, out and no padded picture."""
     import ml_dtypes
 
@@ -183,7 +185,7 @@ def test_a_residual_block_at_full_size_takes_two_launches_forward_and_six_backwa
         _, z, mean, rstd = gpu.forward(x, w, x, **settings)
     with recorded(run=False) as backward:
         gpu.backward(x, x, w, z, mean, rstd, **settings)
-    assert (len(forward), len(backward)) == (2, 6)
+    assert (len(forward), len(backward)) == (2, 5)  # sums, dz, dx, dw in runs and their sum
     flops = 2 * x.size * 9 * 256
     assert [sum(launch.flops for launch in part) for part in (forward, backward)] == [flops, 2 * flops]
     assert sum(launch.bytes for launch in forward) < 1.05 * (5 * x.nbytes + w.nbytes)

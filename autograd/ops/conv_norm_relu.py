@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from autograd.function import Function
 from autograd.ops.conv2d import conv2d
-from autograd.ops.instance_norm import instance_norm
+from autograd.ops.instance_norm import Normalising, instance_norm
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
 from kernels.device import Array
@@ -12,7 +11,7 @@ from kernels.grouped import for_weight
 from kernels.instance_norm.reference import check_activation
 
 
-class ConvNormRelu(Function):
+class ConvNormRelu(Normalising):
     op = "conv_norm_relu"
 
     def forward(self, x: Array, w: Array, skip: Array | None) -> Array:
@@ -21,7 +20,8 @@ class ConvNormRelu(Function):
         return out
 
     def backward(self, dout: Array) -> tuple[Array | None, ...]:
-        dx, dw = for_weight(self.kernel, self.saved[1]).backward(dout, *self.saved, **self.settings, need=self.need[:2])
+        kernel = for_weight(self.kernel, self.saved[1])
+        dx, dw = kernel.backward(dout, *self.saved, **self.settings, need=self.need[:2], **self.fused())
         return dx, dw, dout
 
     def forward_in_ops(self, x: Tensor, w: Tensor, skip: Tensor | None) -> Tensor:

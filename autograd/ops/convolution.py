@@ -13,6 +13,8 @@ closed: derivatives of any order need no further kernel.
 
 from __future__ import annotations
 
+from typing import Any
+
 from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.device import Array
@@ -28,7 +30,7 @@ class Convolution(Function):
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, w = self.saved
-        return self.gradients(dy, x, w, self.need)
+        return self.gradients(dy, x, w, self.need, **self.fused())
 
     def backward_in_ops(self, dy: Tensor, x: Tensor, w: Tensor, b: Tensor | None) -> tuple[Tensor | None, ...]:
         dx = InputGradient(of=self, like=x.data)(dy, w) if self.wanted[0] else None
@@ -38,9 +40,11 @@ class Convolution(Function):
     def y(self, x: Array, w: Array, b: Array | None = None) -> Array:
         return for_weight(self.kernel, w).forward(x, w, b, **self.settings)
 
-    def gradients(self, dy: Array, x: Array, w: Array, need: tuple[bool, ...]) -> tuple[Array | None, ...]:
+    def gradients(
+        self, dy: Array, x: Array, w: Array, need: tuple[bool, ...], **fused: Any
+    ) -> tuple[Array | None, ...]:
         """dx, dw, db as far as needed; of an array whose own gradient alone is needed only the shape matters."""
-        return for_weight(self.kernel, w).backward(dy, x, w, **self.settings, need=need)
+        return for_weight(self.kernel, w).backward(dy, x, w, **self.settings, need=need, **fused)
 
 
 class InputGradient(Function):

@@ -6,10 +6,21 @@ from autograd.function import Function
 from autograd.ops.leaky_relu import leaky_relu
 from autograd.tensor import Tensor
 from kernels.device import Array
-from kernels.instance_norm.reference import SLOPES, check_activation
+from kernels.epilogue import Sums
+from kernels.instance_norm.reference import check_activation, negative_slope
 
 
-class InstanceNorm(Function):
+class Normalising(Function):
+    """An op that ends in an instance norm, whose backward starts with two sums over the gradient of its output."""
+
+    def wish(self) -> Sums | None:
+        if not getattr(self.kernel, "SUMS", False):
+            return None
+        x, mean, rstd = self.saved[-3:]
+        return Sums(x, mean, rstd, negative_slope(self.settings["activation"], self.settings["slope"]))
+
+
+class InstanceNorm(Normalising):
     op = "instance_norm"
 
     def forward(self, x: Array, skip: Array | None) -> Array:
@@ -18,7 +29,7 @@ class InstanceNorm(Function):
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, Array | None]:
-        dx = self.kernel.backward(dy, *self.saved, **self.settings) if self.need[0] else None
+        dx = self.kernel.backward(dy, *self.saved, **self.settings, **self.fused()) if self.need[0] else None
         return dx, dy
 
     def forward_in_ops(self, x: Tensor, skip: Tensor | None) -> Tensor:
@@ -26,7 +37,7 @@ class InstanceNorm(Function):
         y = x - x.mean(axis=(1, 2), keepdims=True)
         y = y * ((y * y).mean(axis=(1, 2), keepdims=True) + s["eps"]) ** -0.5
         if s["activation"] != "none":
-            y = leaky_relu(y, SLOPES.get(s["activation"], s["slope"]))
+            y = leaky_relu(y, negative_slope(s["activation"], s["slope"]))
         return y if skip is None else y + skip
 
 

@@ -15,7 +15,7 @@ class Part(Function):
         return x[self.settings["start"] : self.settings["stop"]]
 
     def backward(self, dy: Array) -> Array:
-        return self.kernel.backward(dy, count=self.shapes[0][0], start=self.settings["start"])
+        return self.kernel.backward(dy, count=self.shapes[0][0], start=self.settings["start"], **self.fused())
 
 
 def part(x: Tensor, start: int, stop: int) -> Tensor:

@@ -17,15 +17,7 @@ import triton.language as tl
 from kernels.adam.reference import rates
 from kernels.device import Array, xp_of
 from kernels.launch import address, contiguous, launch, upload
-from kernels.tables import BLOCK, tables
-
-
-@triton.jit
-def _tensor(table, row, column: tl.constexpr, ALIGNED: tl.constexpr):
-    pointer = tl.load(table + 5 * row + column).to(tl.pointer_type(tl.float32))
-    if ALIGNED:
-        pointer = tl.multiple_of(pointer, 16)  # allows 16-byte loads, as for pointers that are arguments
-    return pointer
+from kernels.tables import BLOCK, floats, tables, wide
 
 
 @triton.jit
@@ -42,17 +34,16 @@ def _step(p, g, m, v, inside, rate, root, rate1, rate2, eps):
 
 
 @triton.jit
-def _adam(table, owned, control, rate1, rate2, eps, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+def _adam(table, owned, control, rate1, rate2, eps, BLOCK: tl.constexpr):
     rate, root = tl.load(control), tl.load(control + 1)
-    row, start = tl.load(owned + 2 * tl.program_id(0)), tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK
+    row, start = table + 5 * tl.load(owned + 2 * tl.program_id(0)), tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK
+    p, g, m, v, size = tl.load(row), tl.load(row + 1), tl.load(row + 2), tl.load(row + 3), tl.load(row + 4)
     at = start + tl.arange(0, BLOCK)
-    size = tl.load(table + 5 * row + 4)
-    p, g = _tensor(table, row, 0, ALIGNED) + at, _tensor(table, row, 1, ALIGNED) + at
-    m, v = _tensor(table, row, 2, ALIGNED) + at, _tensor(table, row, 3, ALIGNED) + at
-    if start + BLOCK <= size:  # nearly always; a mask known to be all true keeps the 16-byte loads
-        _step(p, g, m, v, tl.full((BLOCK,), True, tl.int1), rate, root, rate1, rate2, eps)
+    if (start + BLOCK <= size) & ((p | g | m | v) % 16 == 0):  # nearly always: then accesses are 16 bytes wide
+        whole = tl.full((BLOCK,), True, tl.int1)
+        _step(wide(p) + at, wide(g) + at, wide(m) + at, wide(v) + at, whole, rate, root, rate1, rate2, eps)
     else:
-        _step(p, g, m, v, at < size, rate, root, rate1, rate2, eps)
+        _step(floats(p) + at, floats(g) + at, floats(m) + at, floats(v) + at, at < size, rate, root, rate1, rate2, eps)
 
 
 def update(
@@ -78,11 +69,10 @@ def update(
     table, owned = tables(params[0], addresses)
     if control is None:
         control = upload(xp_of(params[0]), np.array(rates(lr, beta1, beta2, step), np.float32))
-    aligned = all(a % 16 == 0 for row in addresses for a in row[:4])
     # Program i owns the 1024 elements of one tensor that row i of `owned` names.
     launch(
         _adam, owned.shape[:1], table, owned, control, 1 - beta1, 1 - beta2, float(eps),
-        bytes=28 * sum(p.size for p in params), ALIGNED=aligned, BLOCK=BLOCK,
+        bytes=28 * sum(p.size for p in params), BLOCK=BLOCK,
     )  # fmt: skip
 
 

@@ -48,23 +48,36 @@ def _add(y, x0, x1, x2, x3, x4, x5, x6, x7, n, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _totals(table, owned, COUNT: tl.constexpr, BF16: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+def _totals(table, owned, COUNT: tl.constexpr, BF16: tl.constexpr, BLOCK: tl.constexpr):
     row = table + tl.load(owned + 2 * tl.program_id(0)) * (COUNT + 2)  # addresses of y, x0, x1, ...; the size
-    at = tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK + tl.arange(0, BLOCK)
+    start = tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK
     size = tl.load(row + COUNT + 1)
+    every = tl.load(row)
+    for i in tl.static_range(COUNT):
+        every |= tl.load(row + 1 + i)
+    if (start + BLOCK <= size) & (every % 16 == 0):  # nearly always: then accesses are 16 bytes wide
+        _total(row, start, start + BLOCK, COUNT, BF16, True, BLOCK)
+    else:
+        _total(row, start, size, COUNT, BF16, False, BLOCK)
+
+
+@triton.jit
+def _total(row, start, end, COUNT: tl.constexpr, BF16: tl.constexpr, WHOLE: tl.constexpr, BLOCK: tl.constexpr):
+    at = start + tl.arange(0, BLOCK)
+    inside = tl.full((BLOCK,), True, tl.int1) if WHOLE else at < end
     total = tl.zeros((BLOCK,), tl.float32)
     for i in tl.static_range(COUNT):
         if (BF16 >> i) % 2 == 1:
             x = tl.load(row + 1 + i).to(tl.pointer_type(tl.bfloat16))
         else:
             x = tl.load(row + 1 + i).to(tl.pointer_type(tl.float32))
-        if ALIGNED:
+        if WHOLE:
             x = tl.multiple_of(x, 16)
-        total += _load(x, at, size)
+        total += tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
     y = tl.load(row).to(tl.pointer_type(tl.float32))
-    if ALIGNED:
+    if WHOLE:
         y = tl.multiple_of(y, 16)
-    tl.store(y + at, total, mask=at < size)
+    tl.store(y + at, total, mask=inside)
 
 
 def forward(*xs: Array) -> Array:
@@ -98,11 +111,10 @@ def totals(groups: Sequence[Sequence[Array]], dtypes: Sequence[Any]) -> list[Arr
             rows.append((address(results[i]), *map(address, xs), results[i].size))
             nbytes += results[i].nbytes + sum(x.nbytes for x in xs)
         table, owned = tables(kept[0][0], tuple(rows))
-        aligned = all(a % 16 == 0 for row in rows for a in row[:-1])
         bf16 = sum(2**i for i, kind in enumerate(kinds) if kind == "bfloat16")
         # Program i owns the 1024 elements of one sum that row i of `owned` names.
         launch(
             _totals, owned.shape[:1], table, owned,
-            bytes=nbytes, COUNT=len(kinds), BF16=bf16, ALIGNED=aligned, BLOCK=BLOCK,
+            bytes=nbytes, COUNT=len(kinds), BF16=bf16, BLOCK=BLOCK,
         )  # fmt: skip
     return results

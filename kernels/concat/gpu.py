@@ -1,11 +1,12 @@
-"""Concatenation on the GPU: every piece is copied by one launch, in either direction.
+"""Concatenation on the GPU, in either direction: pieces of one width, up to eight, are copied by one launch.
 
 With respect to the joined axis an array is a matrix: all axes before it are rows, it and all axes after it are columns.
-Grid: one program for 1024 elements of the piece. Bytes: every piece read and written once.
+Grid: one program for 1024 elements of a piece, times pieces. Bytes: every piece read and written once.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -15,15 +16,33 @@ import triton.language as tl
 from kernels.device import Array
 from kernels.launch import contiguous, empty, launch
 
+MOST = 8
 BLOCK = 1024
 
 
 @triton.jit
-def _copy(source, target, n, columns, source_stride, source_start, target_stride, target_start, BLOCK: tl.constexpr):
+def _copy(whole, p0, p1, p2, p3, p4, p5, p6, p7, n, columns, stride, start, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
+    k, piece = tl.program_id(1), p0
+    if p1 is not None:
+        piece = tl.where(k == 1, p1, piece)
+    if p2 is not None:
+        piece = tl.where(k == 2, p2, piece)
+    if p3 is not None:
+        piece = tl.where(k == 3, p3, piece)
+    if p4 is not None:
+        piece = tl.where(k == 4, p4, piece)
+    if p5 is not None:
+        piece = tl.where(k == 5, p5, piece)
+    if p6 is not None:
+        piece = tl.where(k == 6, p6, piece)
+    if p7 is not None:
+        piece = tl.where(k == 7, p7, piece)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    row, column = at // columns, at % columns
-    value = tl.load(source + row * source_stride + source_start + column, mask=at < n, other=0.0)
-    tl.store(target + row * target_stride + target_start + column, value, mask=at < n)
+    there = at // columns * stride + start + k * columns + at % columns
+    if SPLIT:
+        tl.store(piece + at, tl.load(whole + there, mask=at < n, other=0.0), mask=at < n)
+    else:
+        tl.store(whole + there, tl.load(piece + at, mask=at < n, other=0.0), mask=at < n)
 
 
 def forward(*xs: Array, axis: int = -1) -> Array:
@@ -32,28 +51,29 @@ def forward(*xs: Array, axis: int = -1) -> Array:
     axis %= len(shape)
     shape[axis] = sum(x.shape[axis] for x in xs)
     y = empty(xs[0], shape)
-    stride, start = math.prod(shape[axis:]), 0
-    for x in xs:
-        columns = math.prod(x.shape[axis:])
-        # Program i owns elements [1024 i, 1024 (i + 1)) of the piece x.
-        sizes = (x.size, columns, columns, 0, stride, start)
-        launch(_copy, (triton.cdiv(x.size, BLOCK),), x, y, *sizes, bytes=2 * x.nbytes, BLOCK=BLOCK)
-        start += columns
+    _move(y, xs, axis, split=False)
     return y
 
 
 def backward(dy: Array, *, widths: Sequence[int], axis: int = -1) -> tuple[Array, ...]:
     (dy,) = contiguous(dy)
     axis %= dy.ndim
-    inner = math.prod(dy.shape[axis + 1 :])
-    stride, start = dy.shape[axis] * inner, 0
-    pieces = []
-    for width in widths:
-        dx = empty(dy, (*dy.shape[:axis], width, *dy.shape[axis + 1 :]))
-        columns = width * inner
-        # Program i owns elements [1024 i, 1024 (i + 1)) of the piece dx.
-        sizes = (dx.size, columns, stride, start, columns, 0)
-        launch(_copy, (triton.cdiv(dx.size, BLOCK),), dy, dx, *sizes, bytes=2 * dx.nbytes, BLOCK=BLOCK)
-        pieces.append(dx)
-        start += columns
-    return tuple(pieces)
+    pieces = tuple(empty(dy, (*dy.shape[:axis], width, *dy.shape[axis + 1 :])) for width in widths)
+    _move(dy, pieces, axis, split=True)
+    return pieces
+
+
+def _move(whole: Array, pieces: tuple[Array, ...], axis: int, split: bool) -> None:
+    """Between `whole` and the pieces that lie side by side in it."""
+    stride, start = math.prod(whole.shape[axis:]), 0
+    for width, alike in itertools.groupby(pieces, key=lambda piece: piece.shape[axis]):
+        columns, rest = width * math.prod(whole.shape[axis + 1 :]), list(alike)
+        while rest:
+            group, rest = rest[:MOST], rest[MOST:]
+            n, pointers = group[0].size, (*group, *[None] * (MOST - len(group)))
+            # Program (i, k) owns elements [1024 i, 1024 (i + 1)) of piece k of the group.
+            launch(
+                _copy, (triton.cdiv(n, BLOCK), len(group)), whole, *pointers, n, columns, stride, start,
+                bytes=2 * sum(piece.nbytes for piece in group), SPLIT=split, BLOCK=BLOCK,
+            )  # fmt: skip
+            start += columns * len(group)

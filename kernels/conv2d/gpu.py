@@ -1,7 +1,7 @@
 """Convolution on the GPU: three implicit matrix products; see kernels/implicit_gemm.py for the first two.
 
     y  = correlate(x, w)          one launch
-    dx = spread(dy, w)            one launch; two where the picture was mirrored
+    dx = spread(dy, w)            one launch; two where the picture was mirrored (kernels/margin.py)
     dw[(r,s,c),k] = sum over pixels (n,p,q) of  x[n, p*stride + r - pad, q*stride + s - pad, c] * dy[n,p,q,k]
 
 The third has its long side, thousands of pixels, in the reduction, and few tiles: 36 of 128x128 for a residual layer,
@@ -25,27 +25,31 @@ from typing import Any
 import triton
 import triton.language as tl
 
+from kernels.add import gpu as add
 from kernels.conv2d.reference import check
 from kernels.device import Array
+from kernels.epilogue import Epilogue
 from kernels.grouped import groups
 from kernels.implicit_gemm import PROGRAMS, correlate, full_float32, load, spread, step, tap_and_channel
 from kernels.launch import contiguous, empty, input_precision, launch
+from kernels.margin import extended, fits
+from kernels.reflection_pad import gpu as reflection_pad
 from kernels.reflection_pad.gpu import _mirror
 from kernels.reflection_pad.reference import check as check_mirror
 
-GROUPED = True
+GROUPED = EPILOGUE = True
 
 
 @triton.jit
 def _weights(
-    x, dy, partials, H, W, Q, pixels, total, run, runs, groups,
+    x, dy, partials, H, W, Q, pitch, area, pixels, total, run, runs, groups,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, LENGTH: tl.constexpr, S: tl.constexpr, BIAS: tl.constexpr,
     W_IN: tl.constexpr, W_OUT: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr,
     EVEN: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     z, group = tl.program_id(2) % runs, (tl.program_id(2) // runs).to(tl.int64)
     x += group * (total // pixels * H * W * CHANNELS)
-    dy += group * total * OUT
+    dy += group * (total // pixels * area * OUT)
     flat, tap, channel = tap_and_channel(tl.program_id(0) * BM, CHANNELS, BM)  # the rows of dw
     r, s = tap // S, tap % S
     o = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -66,7 +70,8 @@ def _weights(
         if BIAS:
             a = tl.where((flat == LENGTH)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
         b_is = (pixel < end)[:, None] & (o < OUT)[None, :]
-        b = load(dy + pixel.to(tl.int64)[:, None] * OUT + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
+        b_at = n.to(tl.int64) * area + at // Q * pitch + at % Q
+        b = load(dy + b_at[:, None] * OUT + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)
     at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
     partials += z.to(tl.int64) * groups * ((LENGTH + BIAS) * OUT) + group * (LENGTH * OUT)
@@ -103,27 +108,47 @@ def backward(
     padding: int = 0,
     padding_mode: str = "zeros",
     need: tuple[bool, bool, bool] = (True, True, True),
+    epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     dy, x, w = contiguous(dy, x, w)
     geometry: dict[str, Any] = dict(stride=stride, padding=padding, reflect=mirrored(x, w, padding, padding_mode))
     dx = dw = db = None
     if need[0]:
-        dx = spread(dy, w, None, x.shape[1:3], swap=True, **geometry)
+        dx = input_gradient(dy, w, x.shape[1:3], epilogue=epilogue, **geometry)
     if need[1] or need[2]:
         dw, db = weight_gradient(x, dy, w.shape[-4:-2], groups(x, w), bias=need[2], **geometry)
         dw, db = unstacked(w, dw, db)
     return dx, dw if need[1] else None, db
 
 
+def input_gradient(
+    dy: Array, w: Array, size: tuple[int, int], *,
+    stride: int, padding: int, reflect: bool, extended_by: int = 0, epilogue: Epilogue | None = None,
+) -> Array:  # fmt: skip
+    """dx [N,*size,C] from dy [N,P,Q,K], which may be extended already."""
+    if not reflect or not padding:
+        return spread(dy, w, None, size, stride=stride, padding=padding, swap=True, epilogue=epilogue)
+    if fits(w.shape[-4:-2], padding, stride):
+        dy = dy if extended_by else extended(dy, padding)
+        return spread(dy, w, None, size, stride=1, padding=padding, mirrored=True, swap=True, epilogue=epilogue)
+    # No network of ours has such a layer: by way of the padded picture, and what an epilogue does comes after.
+    H, W = size
+    padded = spread(dy, w, None, (H + 2 * padding, W + 2 * padding), stride=stride, padding=0, swap=True)
+    dx = reflection_pad.backward(padded, pad=padding)
+    return dx if epilogue is None or epilogue.onto is None else add.forward(dx, epilogue.onto)
+
+
 def weight_gradient(
     x: Array, dy: Array, kernel: tuple[int, int], count: int = 1, *,
-    stride: int, padding: int, reflect: bool = False, bias: bool = False, swap: bool = False,
+    stride: int, padding: int, reflect: bool = False, bias: bool = False, swap: bool = False, extended_by: int = 0,
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """dw [G,*kernel,C,K] (with `swap` [G,*kernel,K,C]) and db [G,K] (or None) for a `count` of G groups.
 
-    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; their g-th parts give dw[g].
+    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; their g-th parts give dw[g]. dy may be extended (kernels/margin.py) by so
+    many rows and columns, which are left out.
     """
-    (_, H, W, C), (N, P, Q, K), (R, S) = x.shape, dy.shape, kernel
+    (_, H, W, C), (N, rows, pitch, K), (R, S) = x.shape, dy.shape, kernel
+    P, Q = rows - extended_by, pitch - extended_by
     length, total = R * S * C, N // count * P * Q
     # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
     BN = min(64 if full_float32(x) else 128, max(16, triton.next_power_of_2(K)))
@@ -137,7 +162,7 @@ def weight_gradient(
     # Program (i, k, (g, z)) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of group g's partial z, from the
     # group's pixels [z run, (z + 1) run).
     launch(
-        _weights, (*grid, count * runs), x, dy, partials, H, W, Q, P * Q, total, run, runs, count,
+        _weights, (*grid, count * runs), x, dy, partials, H, W, Q, pitch, rows * pitch, P * Q, total, run, runs, count,
         flops=2 * length * K * N * P * Q, CHANNELS=C, OUT=K, LENGTH=length, S=S, BIAS=bias,
         W_IN=1 if swap else K, W_OUT=C if swap else 1, STRIDE=stride, PAD=padding, REFLECT=reflect,
         EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(),

@@ -6,7 +6,9 @@
 Why not one: a channel's mean needs every pixel, and a program cannot wait for all the others. The first launch saves
 reading z once, the address arithmetic saves writing and reading a padded x.
 
-Backward: instance_norm's two launches give dz, which dw and dx both read; then conv2d's.
+Backward: dz, then dx and dw, which both read it. dz takes one launch where `sums` came with dout, else two (a last
+contribution to dout that is a convolution's leaves them; see kernels/epilogue.py). With mirrored edges that launch
+extends dz (kernels/margin.py), so that dx is one launch too.
 
 Bytes forward: x, w, z written and read, out, skip. Statistics come from the float32 tile, also where z is stored as bf16.
 """
@@ -17,11 +19,14 @@ from typing import Any
 
 from kernels.conv2d import gpu as conv2d
 from kernels.device import Array
+from kernels.epilogue import Epilogue, Sums
+from kernels.grouped import groups
 from kernels.implicit_gemm import correlate
 from kernels.instance_norm import gpu as instance_norm
 from kernels.launch import contiguous
+from kernels.margin import fits
 
-GROUPED = True
+GROUPED = EPILOGUE = SUMS = True
 
 
 def forward(
@@ -60,9 +65,18 @@ def backward(
     slope: float = 0.2,
     eps: float = 1e-5,
     need: tuple[bool, bool] = (True, True),
+    sums: Sums | None = None,
+    epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None]:
-    dz = instance_norm.backward(dout, z, mean, rstd, activation=activation, slope=slope, eps=eps)
-    dx, dw, _ = conv2d.backward(
-        dz, x, w, stride=stride, padding=padding, padding_mode=padding_mode, need=(*need, False)
-    )
+    x, w = contiguous(x, w)
+    geometry: dict[str, Any] = dict(stride=stride, padding=padding, reflect=padding_mode == "reflect")
+    reach = padding if need[0] and geometry["reflect"] and fits(w.shape[-4:-2], padding, stride) else 0
+    geometry["extended_by"] = reach * (reach + 1)
+    dz = instance_norm.gradient(dout, z, mean, rstd, activation=activation, slope=slope, sums=sums, padding=reach)
+    dx = dw = None
+    if need[0]:
+        dx = conv2d.input_gradient(dz, w, x.shape[1:3], epilogue=epilogue, **geometry)
+    if need[1]:
+        dw, _ = conv2d.weight_gradient(x, dz, w.shape[-4:-2], groups(x, w), **geometry)
+        (dw,) = conv2d.unstacked(w, dw)
     return dx, dw

@@ -15,11 +15,12 @@ from typing import Any
 from kernels.conv2d.gpu import unstacked, weight_gradient
 from kernels.conv_transpose2d.reference import check, output_shape
 from kernels.device import Array
+from kernels.epilogue import Epilogue
 from kernels.grouped import groups
 from kernels.implicit_gemm import correlate, spread
 from kernels.launch import contiguous
 
-GROUPED = True
+GROUPED = EPILOGUE = True
 
 
 def forward(
@@ -40,12 +41,13 @@ def backward(
     padding: int = 1,
     output_padding: int = 1,
     need: tuple[bool, bool, bool] = (True, True, True),
+    epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     dy, x, w = contiguous(dy, x, w)
     geometry: dict[str, Any] = dict(stride=stride, padding=padding)
     dx = dw = db = None
     if need[0]:
-        dx = correlate(dy, w, None, x.shape[1:3], swap=True, **geometry)[0]
+        dx = correlate(dy, w, None, x.shape[1:3], swap=True, epilogue=epilogue, **geometry)[0]
     if need[1]:
         dw = weight_gradient(dy, x, w.shape[-4:-2], groups(x, w), swap=True, **geometry)[0]
     if need[2]:

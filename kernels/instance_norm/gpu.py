@@ -5,8 +5,8 @@ block of up to 64 channels, and one image. In the first launch each program redu
 channel in `partials` [N,T,2,C]; in the second every program merges all T of them, always in the same order, and then
 transforms its own tile. Reading the partials again in each program costs some traffic in the L2 cache and saves a launch.
 
-Bytes: forward x twice, y, skip; backward x and dy twice, dx. A convolution that leaves its own partials (its epilogue has
-the tile in registers) starts at `normalise` and saves the first reading.
+Bytes: forward x twice, y, skip; backward x and dy twice, dx. Where a convolution leaves the partials (its epilogue has the
+tile in registers), the first launch and its reading are saved: forward by starting at `normalise`, backward by `sums`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.instance_norm.reference import SLOPES
+from kernels.epilogue import Sums
+from kernels.instance_norm.reference import negative_slope
 from kernels.launch import contiguous, empty, launch
+from kernels.margin import extended_shape, margin_pixel, source
 from kernels.reduce import merge_moments
 
+SUMS = True  # `backward` takes them
 BP = 32  # pixels in registers at a time
 BT = 16  # partials merged at a time
 
@@ -98,8 +101,13 @@ def _gradient(dy, x, at, inside, mean, rstd, negative):
     """The gradient ahead of the activation and x_hat, both [BP,BC], 0 outside."""
     x_hat = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
     x_hat = tl.where(inside, (x_hat - mean[None, :]) * rstd[None, :], 0.0)
-    gradient = tl.load(dy + at, mask=inside, other=0.0).to(tl.float32)
-    return tl.where(x_hat > 0, gradient, gradient * negative), x_hat
+    return before_activation(tl.load(dy + at, mask=inside, other=0.0).to(tl.float32), x_hat, negative), x_hat
+
+
+@triton.jit
+def before_activation(gradient, x_hat, negative):
+    """The gradient of x_hat from that of its activation."""
+    return tl.where(x_hat > 0, gradient, gradient * negative)
 
 
 @triton.jit
@@ -124,9 +132,10 @@ def _sums(dy, x, mean, rstd, partials, pixels, tile, C, negative, BP: tl.constex
 
 @triton.jit
 def _dx(
-    dy, x, mean, rstd, partials, dx, pixels, tiles, rows, C, negative,
-    BP: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
+    dy, x, mean, rstd, partials, dx, pixels, tiles, rows, C, negative, H, W, size,
+    PAD: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
 ):  # fmt: skip
+    MORE: tl.constexpr = PAD * (PAD + 1)
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     mean = tl.load(mean + n * C + c, mask=c < C, other=0.0)
@@ -140,13 +149,36 @@ def _dx(
         plain += tl.sum(tl.load(partials + at, mask=inside, other=0.0), 0)
         along += tl.sum(tl.load(partials + C + at, mask=inside, other=0.0), 0)
     plain, along = plain / pixels, along / pixels
+    dx += n * (pixels + size) * C
     end = tl.minimum((t + 1) * rows, pixels)
     for start in range(t * rows, end, BP):
         p = start + tl.arange(0, BP)
         inside = (p < end)[:, None] & (c < C)[None, :]
         at = n * pixels * C + p[:, None] * C + c[None, :]
         gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, negative)
-        tl.store(dx + at, (gradient - plain[None, :] - x_hat * along[None, :]) * rstd[None, :], mask=inside)
+        to = p
+        if PAD > 0:
+            to += p // W * MORE
+        value = (gradient - plain[None, :] - x_hat * along[None, :]) * rstd[None, :]
+        tl.store(dx + to[:, None] * C + c[None, :], value, mask=inside)
+    # Programs beyond the picture's own make the sums that stand behind it, of up to four values.
+    first = t * rows - tl.cdiv(pixels, rows) * rows
+    if PAD > 0 and first >= 0:
+        for start in range(first, tl.minimum(first + rows, size), BP):
+            m = start + tl.arange(0, BP)
+            i, j = margin_pixel(m, H, W, PAD)
+            total = tl.zeros((BP, BC), tl.float32)
+            for a in tl.static_range(2):
+                row, row_is = source(i, H, PAD, a)
+                for b in tl.static_range(2):
+                    column, column_is = source(j, W, PAD, b)
+                    inside = (row_is & column_is & (m < size))[:, None] & (c < C)[None, :]
+                    at = n * pixels * C + (row * W + column)[:, None] * C + c[None, :]
+                    gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, negative)
+                    value = (gradient - plain[None, :] - x_hat * along[None, :]) * rstd[None, :]
+                    total += tl.where(inside, value, 0.0)
+            to = (i * (W + MORE) + j)[:, None] * C + c[None, :]
+            tl.store(dx + to, total, mask=(m < size)[:, None] & (c < C)[None, :])
 
 
 def forward(
@@ -183,32 +215,51 @@ def normalise(
     # Program (t, b, n) owns pixels [t rows, (t + 1) rows) and channels [b BC, (b + 1) BC) of y; t = 0 also mean and rstd.
     launch(
         _normalise, (triton.cdiv(H * W, rows), triton.cdiv(C, BC), N),
-        x, skip, y, partials, mean, rstd, H * W, tile, tiles, rows, C, _negative(activation, slope), float(eps),
+        x, skip, y, partials, mean, rstd, H * W, tile, tiles, rows, C, negative_slope(activation, slope), float(eps),
         bytes=x.nbytes + y.nbytes + (0 if skip is None else skip.nbytes), BP=BP, BC=BC, BT=BT,
     )  # fmt: skip
     return y, mean, rstd
 
 
 def backward(
-    dy: Array, x: Array, mean: Array, rstd: Array, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
+    dy: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    *,
+    activation: str = "none",
+    slope: float = 0.2,
+    eps: float = 1e-5,
+    sums: Sums | None = None,
 ) -> Array:
+    """dx. Where dy's maker has left its sums, one launch."""
+    return gradient(dy, x, mean, rstd, activation=activation, slope=slope, sums=sums)
+
+
+def gradient(
+    dy: Array, x: Array, mean: Array, rstd: Array, *,
+    activation: str, slope: float, sums: Sums | None = None, padding: int = 0,
+) -> Array:  # fmt: skip
+    """dx; extended where the convolution ahead mirrored `padding` pixels (see kernels/margin.py)."""
     dy, x, mean, rstd = contiguous(dy, x, mean, rstd)
     (N, H, W, C), BC = x.shape, _channels(x)
-    tile, negative = _tile(x), _negative(activation, slope)
-    tiles = triton.cdiv(H * W, tile)
-    partials, dx = empty(x, (N, tiles, 2, C), "float32"), empty(x, x.shape)
-    # In both launches program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n.
-    grid, traffic = (tiles, triton.cdiv(C, BC), N), dy.nbytes + x.nbytes
-    launch(_sums, grid, dy, x, mean, rstd, partials, H * W, tile, C, negative, bytes=traffic, BP=BP, BC=BC)
+    tile, negative = _tile(x), negative_slope(activation, slope)
+    grid = (triton.cdiv(H * W, tile), triton.cdiv(C, BC), N)
+    # In both launches program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n; in
+    # the second there are more, for the sums behind the picture.
+    partials = None if sums is None else sums.partials
+    if partials is None:
+        partials = empty(x, (N, grid[0], 2, C), "float32")
+        both = dy.nbytes + x.nbytes
+        launch(_sums, grid, dy, x, mean, rstd, partials, H * W, tile, C, negative, bytes=both, BP=BP, BC=BC)
+    dx = empty(x, extended_shape(x.shape, padding))
+    size = dx.shape[1] * dx.shape[2] - H * W
     launch(
-        _dx, grid, dy, x, mean, rstd, partials, dx, H * W, tiles, tile, C, negative,
-        bytes=traffic + dx.nbytes, BP=BP, BC=BC, BT=BT,
+        _dx, (grid[0] + triton.cdiv(size, tile), *grid[1:]),
+        dy, x, mean, rstd, partials, dx, H * W, partials.shape[1], tile, C, negative, H, W, size,
+        bytes=dy.nbytes + x.nbytes + dx.nbytes, PAD=padding, BP=BP, BC=BC, BT=BT,
     )  # fmt: skip
     return dx
-
-
-def _negative(activation: str, slope: float) -> float:
-    return float(SLOPES.get(activation, slope))
 
 
 def _channels(x: Array) -> int:

@@ -14,7 +14,7 @@ def forward(
     y = x - spread(mean)
     rstd = 1 / xp_of(x).sqrt(pixel_mean(y * y) + eps)  # [N,C]
     y *= spread(rstd)  # x_hat
-    negative = SLOPES.get(activation, slope)
+    negative = negative_slope(activation, slope)
     if negative != 1:
         y = xp_of(x).where(y > 0, y, y * y.dtype.type(negative))
     if skip is not None:
@@ -26,7 +26,7 @@ def backward(
     dy: Array, x: Array, mean: Array, rstd: Array, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
 ) -> Array:
     x_hat = (x - spread(mean)) * spread(rstd)
-    negative = SLOPES.get(activation, slope)
+    negative = negative_slope(activation, slope)
     if negative != 1:
         dy = xp_of(x).where(x_hat > 0, dy, dy * dy.dtype.type(negative))
     # Normalising removes two degrees of freedom: the mean of the gradient and its share along x_hat.
@@ -36,6 +36,11 @@ def backward(
     dx -= x_hat
     dx *= spread(rstd)
     return dx  # [N,H,W,C]
+
+
+def negative_slope(activation: str, slope: float) -> float:
+    """The activation's slope below 0; `slope` is that of the leaky one."""
+    return float(SLOPES.get(activation, slope))
 
 
 def check_activation(activation: str) -> None:
