@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         if whole:
             rows.append(total_row(step, kernels, precision, args.overhead * 1e-6))
     for path, text in (
-        (args.json or (RESULTS / "compile_report.json" if complete else None), json.dumps(rows, indent=1) + "\n"),
+        (args.json or (RESULTS / "compile_report.json" if complete else None), lines(rows)),
         (args.markdown or (RESULTS / "compile_report.md" if complete else None), "\n\n".join(texts) + "\n"),
     ):
         if path:
@@ -89,6 +89,11 @@ def compiled(launches: list[Launch], targets: list[int], args: argparse.Namespac
     for index, result in enumerate(results):
         found[index // len(targets)].compiled[work[index][1]] = result
     return found
+
+
+def lines(rows: list[dict]) -> str:
+    """A JSON list with one row to a line: a file that can be read, searched and compared."""
+    return "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n"
 
 
 def heading() -> str:

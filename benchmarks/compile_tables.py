@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import table
 from benchmarks.cubin import Cubin
 from benchmarks.recording import Operation, Step
-from benchmarks.roofline import GPUS, Gpu, seconds, unevenness
+from benchmarks.roofline import Gpu, seconds, those_for, unevenness
 from kernels.launch import Launch
 
 # The same step by PyTorch in eager mode, measured beforehand and not by this program. Layout copies are left out: with them
@@ -32,6 +32,11 @@ class Kernel:
         return max(self.launches, key=lambda launch: (launch.flops, launch.bytes))
 
     @property
+    def gpus(self) -> dict[str, Gpu]:
+        """The GPUs of the targets that it was compiled for."""
+        return those_for(self.compiled)
+
+    @property
     def products(self) -> str:
         return next((c.products for c in self.compiled.values() if isinstance(c, Cubin)), "")
 
@@ -46,19 +51,28 @@ class Kernel:
 
 def kernel_table(kernels: list[Kernel]) -> str:
     """What each kernel is asked to do. Programs, waves, bytes and times are those of its largest launch."""
-    head = ["kernel", "no.", "tile", "launches", "programs", *(f"waves {g.multiprocessors}" for g in _sizes()), "MB"]
-    head += ["GFLOP", "FLOP/B", *(f"µs {name}" for name in GPUS)]
+    gpus = kernels[0].gpus if kernels else {}
+    head = [
+        "kernel",
+        "no.",
+        "tile",
+        "launches",
+        "programs",
+        *(f"waves {g.multiprocessors}" for g in _sizes(gpus)),
+        "MB",
+    ]
+    head += ["GFLOP", "FLOP/B", *(f"µs {name}" for name in gpus)]
     lines = []
     for number, kernel in enumerate(kernels, 1):
         launch = kernel.shown
         cells = [launch.name, str(number), tile(launch), str(len(kernel.launches)), f"{programs(launch)}"]
-        cells += [_waves(kernel, gpu) for gpu in _sizes()]
+        cells += [_waves(kernel, gpu) for gpu in _sizes(gpus)]
         cells += [
             f"{launch.bytes / 1e6:.1f}",
             f"{launch.flops / 1e9:.2f}",
             f"{launch.flops / max(launch.bytes, 1):.0f}",
         ]
-        times = [seconds(gpu, kernel.products, launch.flops, launch.bytes) for gpu in GPUS.values()]
+        times = [seconds(gpu, kernel.products, launch.flops, launch.bytes) for gpu in gpus.values()]
         lines.append([*cells, *(f"{time * 1e6:.1f}" for time in times)])
     return table.render(head, lines)
 
@@ -111,7 +125,7 @@ def total_row(step: Step, kernels: list[Kernel], precision: str, overhead: float
     work = [(kernel.products, launch) for kernel in kernels for launch in kernel.launches]
     asked: list[Launch | Operation] = [*step.launches, *step.operations]
     milliseconds = {}
-    for name, gpu in GPUS.items():
+    for name, gpu in (kernels[0].gpus if kernels else {}).items():
         arrays = sum(seconds(gpu, "", 0, operation.bytes) for operation in step.operations)
         times = [(seconds(gpu, p, k.flops, k.bytes), unevenness(gpu, programs(k))) for p, k in work]
         roofline, uneven = arrays + sum(t for t, _ in times), arrays + sum(t * factor for t, factor in times)
@@ -136,9 +150,9 @@ def row(precision: str, number: int, kernel: Kernel) -> dict[str, Any]:
         "grids": [{"grid": grid, "launches": count} for grid, count in grids.items()],
         "bytes": launch.bytes, "flops": launch.flops, "products": kernel.products,
         "roofline_microseconds": {
-            name: round(1e6 * seconds(gpu, kernel.products, launch.flops, launch.bytes), 3) for name, gpu in GPUS.items()
+            name: round(1e6 * seconds(gpu, kernel.products, launch.flops, launch.bytes), 3) for name, gpu in kernel.gpus.items()
         },
-        "waves": {str(gpu.multiprocessors): _waves(kernel, gpu) for gpu in _sizes()},
+        "waves": {str(gpu.multiprocessors): _waves(kernel, gpu) for gpu in _sizes(kernel.gpus)},
         "targets": {
             f"sm_{target}": {"error": c} if isinstance(c, str) else dataclasses.asdict(c)
             for target, c in kernel.compiled.items()
@@ -160,9 +174,9 @@ def programs(launch: Launch) -> int:
     return x * y * z
 
 
-def _sizes() -> list[Gpu]:
+def _sizes(gpus: dict[str, Gpu]) -> list[Gpu]:
     """One GPU for each number of multiprocessors."""
-    return list({gpu.multiprocessors: gpu for gpu in GPUS.values()}.values())
+    return list({gpu.multiprocessors: gpu for gpu in gpus.values()}.values())
 
 
 def _waves(kernel: Kernel, gpu: Gpu) -> str:

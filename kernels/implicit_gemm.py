@@ -38,6 +38,7 @@ from kernels.instance_norm.gpu import before_activation
 from kernels.launch import contiguous, empty, input_precision, launch
 from kernels.margin import meeting
 from kernels.reflection_pad.gpu import _mirror
+from kernels.tuning import Tiles, pick
 
 PROGRAMS = 132  # multiprocessors of an H100: what one wave of tiles should fill
 
@@ -75,7 +76,7 @@ def leave_sums(gradient, z, at, inside, mean, rstd, negative, partials, o, OUT: 
 def _correlate(
     x, w, bias, y, onto, z, mean, rstd, negative, partials, images, H, W, Q, pixels,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    RUN: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
@@ -85,6 +86,7 @@ def _correlate(
     h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD
     x += n * H * W * CHANNELS
     w += n // images * (R * S * CHANNELS * OUT)
+    out_at = o // RUN * (CHANNELS * RUN) + o % RUN * W_OUT  # with RUN = OUT, the first term is 0
     acc = tl.zeros((BM, BN), tl.float32)
     for start in range(0, R * S * CHANNELS, BK):
         flat, tap, channel = tap_and_channel(start, CHANNELS, BK)
@@ -96,7 +98,7 @@ def _correlate(
         else:
             there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
         a = load(x + (row * W + column) * CHANNELS + channel[None, :], there, CHANNELS % BK != 0 or not REFLECT)
-        b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
+        b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + out_at[None, :]
         b_is = (flat < R * S * CHANNELS)[:, None] & (o < OUT)[None, :]
         b = load(w + b_at, b_is, CHANNELS % BK != 0 or OUT % BN != 0)
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
@@ -189,17 +191,26 @@ def _spread(
 def correlate(
     x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
     stride: int, padding: int, reflect: bool = False, swap: bool = False, statistics: bool = False,
-    epilogue: Epilogue | None = None,
+    by_rows: bool = False, epilogue: Epilogue | None = None, tiles: Tiles | None = None,
 ) -> tuple[Array, Array | None, int]:  # fmt: skip
     """y [N,*size,O], and per pixel tile its mean and squared deviations [N,T,2,O] (or None), and the tile's pixels.
 
-    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]), or a stack of such, are contiguous.
+    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]), or a stack of such, are contiguous. `by_rows` takes w for a kernel
+    of one column with S*O channels out, [R,1,I,S*O], without moving it: y [N,*size,S*O] in float32.
     """
+    how: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect, swap=swap, by_rows=by_rows)
+    how |= dict(statistics=statistics, epilogue=epilogue)
     N, H, W, CHANNELS = x.shape
     (R, S), OUT = w.shape[-4:-2], w.shape[-2 if swap else -1]
+    strides = _strides(CHANNELS, OUT, swap) | dict(RUN=OUT)
+    if by_rows:
+        S, OUT = 1, S * OUT
     pixels = size[0] * size[1]
-    tiles = choose_tiles(N * pixels, OUT, CHANNELS, x)
-    y = empty(x, (N, *size, OUT))
+    tiles = tiles or pick(
+        _correlate, (x.dtype, input_precision(), *x.shape, *w.shape, *size, stride, finishing(epilogue), statistics),
+        candidates(choose_tiles(N * pixels, OUT, CHANNELS, x)), lambda t: correlate(x, w, b, size, **how, tiles=t),
+    )  # fmt: skip
+    y = empty(x, (N, *size, OUT), "float32" if by_rows else None)
     grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N)
     onto, norm, partials, nbytes = _finishing(epilogue, y, grid[0])
     if statistics:
@@ -208,7 +219,7 @@ def correlate(
     launch(
         _correlate, grid, x, w, b, y, onto, *norm, partials, N // groups(x, w), H, W, size[1], pixels,
         flops=2 * y.size * R * S * CHANNELS, bytes=nbytes + _nbytes(x, w, b, y, partials),
-        CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
+        CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **strides,
         STRIDE=stride, PAD=padding, REFLECT=reflect, PRECISION=input_precision(),
         EVEN=pixels % tiles["BM"] == 0 and OUT % tiles["BN"] == 0, **tiles,
     )  # fmt: skip
@@ -218,6 +229,7 @@ def correlate(
 def spread(
     x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
     stride: int, padding: int, mirrored: bool = False, swap: bool = False, epilogue: Epilogue | None = None,
+    tiles: Tiles | None = None,
 ) -> Array:  # fmt: skip
     """y [N,*size,O], the adjoint of `correlate` with the same settings; x and w as there.
 
@@ -230,7 +242,12 @@ def spread(
     P, Q = size
     y = empty(x, (N, P, Q, OUT))
     pixels = triton.cdiv(P, stride) * triton.cdiv(Q, stride)  # of the largest phase
-    tiles = choose_tiles(N * pixels * stride**2, OUT, CHANNELS, x, spreads=True)
+    how: dict[str, Any] = dict(stride=stride, padding=padding, mirrored=mirrored, swap=swap, epilogue=epilogue)
+    tiles = tiles or pick(
+        _spread, (x.dtype, input_precision(), *x.shape, *w.shape, *size, stride, finishing(epilogue)),
+        candidates(choose_tiles(N * pixels * stride**2, OUT, CHANNELS, x, spreads=True)),
+        lambda t: spread(x, w, b, size, **how, tiles=t),
+    )  # fmt: skip
     grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N * stride**2)
     onto, norm, partials, nbytes = _finishing(epilogue, y, grid[0] * stride**2)
     # Program (t, k, (phase, n)) owns BM pixels of one phase of image n of y, channels [k BN, (k + 1) BN), and a partial.
@@ -241,6 +258,11 @@ def spread(
         STRIDE=stride, PAD=padding, EXTENDED=mirrored, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
     return y
+
+
+def finishing(epilogue: Epilogue | None) -> str:
+    """What an epilogue does, in short."""
+    return "" if epilogue is None else "onto " * (epilogue.onto is not None) + "sums" * (epilogue.sums is not None)
 
 
 def _finishing(epilogue: Epilogue | None, y: Array, tiles: int) -> tuple[Array | None, tuple, Array | None, int]:
@@ -257,7 +279,7 @@ def _nbytes(*arrays: Array | None) -> int:
     return sum(a.nbytes for a in arrays if a is not None)
 
 
-def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> dict[str, Any]:
+def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> Tiles:
     """Tile [BM,BN] for M pixels and N channels out, steps of BK along a reduction over taps of K channels, and warps.
 
     BM is at least 64, which Hopper's wgmma instruction works on. 128x128 needs the fewest bytes from L2 per product, but
@@ -274,6 +296,18 @@ def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> 
     across = str(like.dtype) == "float32" and K % BK != 0
     warps = 8 if full or across or (large and BN == 128) else 4
     return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=warps, num_stages=2 if full and K % BK else 3)
+
+
+def candidates(tiles: Tiles) -> list[Tiles]:
+    """The table's tiles and a few around them, for measuring (kernels/tuning.py)."""
+    near = [dict(BM=128, num_warps=8), dict(BM=64, num_warps=4), dict(num_stages=4), dict(num_stages=2)]
+    if tiles["BN"] > 64:
+        near += [dict(BN=64, num_warps=4), dict(BM=64, BN=64, num_warps=4)]
+    found = [tiles]
+    for change in near:
+        if (changed := tiles | change) not in found:
+            found.append(changed)
+    return found
 
 
 def step(like: Array) -> int:

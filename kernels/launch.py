@@ -121,7 +121,7 @@ def launch(
         hooks.perform(lambda: run(kernel, hooks.order(itertools.product(*every)), grid, pointers, constexprs))
     else:
         use_cupy()
-        kernel[grid](*pointers, **constexprs, **options)
+        hooks.compiled(kernel[grid](*pointers, **constexprs, **options))
 
 
 class Pointer:
@@ -168,13 +168,16 @@ def upload(xp: Any, host: np.ndarray) -> Array:
 class Hooks:
     """Process-wide: how outputs are allocated, the interpreter's order of programs, where launches are noted.
 
-    `perform` is given each launch of the interpreter; `capture` is a list while a graph is captured (kernels/graph.py), of
-    what must live as long as the graph.
+    `perform` is given each launch of the interpreter, `compiled` each kernel that was launched on a GPU; `capture` is a
+    list while a graph is captured (kernels/graph.py), of what must live as long as the graph; `tuner` chooses tile sizes
+    where they are measured (kernels/tuning.py).
     """
 
     allocate: Callable[[Any, tuple[int, ...], np.dtype], Array] = lambda xp, shape, dtype: xp.empty(shape, dtype)
     order: Callable[[Iterable[tuple]], Iterable[tuple]] = iter
     perform: Callable[[Callable[[], None]], None] = lambda launch: launch()
+    compiled: Callable[[Any], None] = lambda kernel: None
+    tuner: Any = None
     capture: list[Any] | None = None
     records: list[Launch] | None = None
     run: bool = True

@@ -221,6 +221,25 @@ def test_adam_takes_tensors_at_any_address():
     assert np.array_equal(*results) and not (results[0] == 1).all()
 
 
+@pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
+def test_many_arrays_are_converted_in_one_launch(order):
+    """Blocks that are whole and aligned, ragged ends, and arrays at any address."""
+    import ml_dtypes
+
+    from kernels.cast import gpu
+    from kernels.launch import recorded
+
+    with sanitised(order) as memory:
+        xs = [
+            memory.guarded(draw("", (1, 1, 1, n + 1)).reshape(-1))[offset:]
+            for n, offset in ((2048, 1), (3000, 0), (1, 1))
+        ]
+        with recorded() as launches:
+            ys = gpu.many(xs, dtype=np.dtype(ml_dtypes.bfloat16))
+    assert len(launches) == 1 and launches[0].bytes == 6 * sum(x.size for x in xs)
+    assert all(np.array_equal(y, x.astype(ml_dtypes.bfloat16)) for x, y in zip(xs, ys, strict=True))
+
+
 def test_adam_refuses_what_it_would_get_wrong():
     from kernels.adam import gpu
 

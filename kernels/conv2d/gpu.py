@@ -9,9 +9,10 @@ where an H100 has 132 multiprocessors. So the pixels are split into runs where t
 float32 partial for its run, and a second launch adds the runs in order. Atomics would save that launch and give other
 bits each time. The bias is a weight whose input is always 1: its gradient is one more row, (r,s,c) = R*S*C.
 
-What is slow: the head and the stem's dx have 3 channels out, of which a tile is 16 wide, and read each pixel of x for all
-49 taps: about 400 MB from L2, some 75 us on an H100. Putting the taps of a row beside the channels (7*3 = 21 columns of
-32, a reduction over 7*C, then a sum of 7 shifted columns in a second launch) would read a seventh.
+Few channels out, as in the head (3 under a 7x7 kernel): a tile is 16 wide at least, and x would be read anew for each of 49
+taps, 400 MB from the L2 cache for one picture. So the taps of a row are put beside the channels: correlate with 7 taps gives
+7*3 = 21 columns for each pixel, y is the sum of 7 of them, each one pixel further (`_sum_columns`), and x is read 7 times.
+The same for dw, where dy is what is shifted. What is slow: dx of the stem, which has 3 channels too and meets 49 taps.
 
 Grid: rows of dw x columns of dw x runs of pixels, for each group's weight. A run lies in one group. Bytes: x, dy, and the partials written and read once. x is read again
 for each tap, and dy for each tile of rows, from the L2 cache: the largest, 256x256x64, has 8 MB in bf16.
@@ -30,12 +31,13 @@ from kernels.conv2d.reference import check
 from kernels.device import Array
 from kernels.epilogue import Epilogue
 from kernels.grouped import groups
-from kernels.implicit_gemm import PROGRAMS, correlate, full_float32, load, spread, step, tap_and_channel
+from kernels.implicit_gemm import PROGRAMS, candidates, correlate, full_float32, load, spread, step, tap_and_channel
 from kernels.launch import contiguous, empty, input_precision, launch
 from kernels.margin import extended, fits
 from kernels.reflection_pad import gpu as reflection_pad
 from kernels.reflection_pad.gpu import _mirror
 from kernels.reflection_pad.reference import check as check_mirror
+from kernels.tuning import Tiles, pick
 
 GROUPED = EPILOGUE = True
 
@@ -44,12 +46,13 @@ GROUPED = EPILOGUE = True
 def _weights(
     x, dy, partials, H, W, Q, pitch, area, pixels, total, run, runs, groups,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, LENGTH: tl.constexpr, S: tl.constexpr, BIAS: tl.constexpr,
-    W_IN: tl.constexpr, W_OUT: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr,
-    EVEN: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+    W_IN: tl.constexpr, W_OUT: tl.constexpr, RUN: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     z, group = tl.program_id(2) % runs, (tl.program_id(2) // runs).to(tl.int64)
     x += group * (total // pixels * H * W * CHANNELS)
-    dy += group * (total // pixels * area * OUT)
+    dy += group * (total // pixels * area * RUN)
     flat, tap, channel = tap_and_channel(tl.program_id(0) * BM, CHANNELS, BM)  # the rows of dw
     r, s = tap // S, tap % S
     o = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -69,15 +72,24 @@ def _weights(
         a = load(image + (row * W + column) * CHANNELS + channel[None, :], there, masked)  # [BK,BM]
         if BIAS:
             a = tl.where((flat == LENGTH)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
+        b_at = (n.to(tl.int64) * area + at // Q * pitch + at % Q)[:, None] * RUN
         b_is = (pixel < end)[:, None] & (o < OUT)[None, :]
-        b_at = n.to(tl.int64) * area + at // Q * pitch + at % Q
-        b = load(dy + b_at[:, None] * OUT + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
+        if RUN == OUT:
+            b = load(dy + b_at + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
+        else:  # column s of the kernel meets dy s pixels earlier; Q counts the pixels it comes past
+            earlier = (at % Q)[:, None] - (o // RUN)[None, :]
+            b_is = b_is & (earlier >= 0) & (earlier <= Q - OUT // RUN)
+            b = load(dy + b_at + (o % RUN - o // RUN * RUN)[None, :], b_is, True)
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)
-    at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
-    partials += z.to(tl.int64) * groups * ((LENGTH + BIAS) * OUT) + group * (LENGTH * OUT)
+    out_at = o // RUN * (CHANNELS * RUN) + o % RUN * W_OUT
+    at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + out_at[None, :]
+    partials += z.to(tl.int64) * groups * (LENGTH * OUT + BIAS * RUN) + group * (LENGTH * OUT)
     if BIAS:  # which stand together behind the last group's weights
-        at += tl.where(flat == LENGTH, (groups - 1 - group) * (LENGTH * OUT) + group * OUT, 0)[:, None]
-    tl.store(partials + at, acc, mask=(flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :])
+        at += tl.where(flat == LENGTH, (groups - 1 - group) * (LENGTH * OUT) + group * RUN, 0)[:, None]
+    inside = (flat < LENGTH)[:, None] & (o < OUT)[None, :]
+    if BIAS:
+        inside = inside | ((flat == LENGTH)[:, None] & (o < RUN)[None, :])
+    tl.store(partials + at, acc, mask=inside)
 
 
 @triton.jit
@@ -90,13 +102,43 @@ def _add_runs(partials, total, count, runs, BLOCK: tl.constexpr):
     tl.store(total + at, value, mask=at < count)
 
 
+@triton.jit
+def _sum_columns(columns, bias, y, n, images, area, Q, K, S: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    k, pixel = at % K, at // K
+    total = tl.zeros((BLOCK,), tl.float32)
+    if bias is not None:
+        total += tl.load(bias + pixel // area // images * K + k, mask=at < n, other=0.0).to(tl.float32)
+    for s in tl.static_range(S):
+        there = ((pixel // Q * (Q + S - 1) + pixel % Q + s) * S + s) * K + k
+        total += tl.load(columns + there, mask=at < n, other=0.0)
+    tl.store(y + at, total, mask=at < n)
+
+
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
 ) -> Array:
     x, w, b = contiguous(x, w, b)
     reflect = mirrored(x, w, padding, padding_mode)
-    size = output_size(x.shape, w.shape, stride, padding)
-    return correlate(x, w, b, size, stride=stride, padding=padding, reflect=reflect)[0]
+    P, Q = output_size(x.shape, w.shape, stride, padding)
+    geometry: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect)
+    if not few_out(w.shape, stride):
+        return correlate(x, w, b, (P, Q), **geometry)[0]
+    S, K = w.shape[-3], w.shape[-1]
+    columns, *_ = correlate(x, w, None, (P, Q + S - 1), **geometry, by_rows=True)
+    y = empty(x, (len(x), P, Q, K))
+    # Program i owns elements [512 i, 512 (i + 1)) of y.
+    launch(
+        _sum_columns, (triton.cdiv(y.size, 512),), columns, b, y, y.size, len(x) // groups(x, w), P * Q, Q, K,
+        S=S, BLOCK=512,
+    )  # fmt: skip
+    return y
+
+
+def few_out(w: tuple[int, ...], stride: int) -> bool:
+    """Whether the taps of a row fit beside the channels out in a tile that is narrow still."""
+    *_, S, C, K = w
+    return stride == 1 and S > 1 and S * K <= 32 and C % 16 == 0
 
 
 def backward(
@@ -141,6 +183,7 @@ def input_gradient(
 def weight_gradient(
     x: Array, dy: Array, kernel: tuple[int, int], count: int = 1, *,
     stride: int, padding: int, reflect: bool = False, bias: bool = False, swap: bool = False, extended_by: int = 0,
+    tiles: Tiles | None = None,
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """dw [G,*kernel,C,K] (with `swap` [G,*kernel,K,C]) and db [G,K] (or None) for a `count` of G groups.
 
@@ -149,33 +192,46 @@ def weight_gradient(
     """
     (_, H, W, C), (N, rows, pitch, K), (R, S) = x.shape, dy.shape, kernel
     P, Q = rows - extended_by, pitch - extended_by
-    length, total = R * S * C, N // count * P * Q
-    # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
-    BN = min(64 if full_float32(x) else 128, max(16, triton.next_power_of_2(K)))
-    BM = 128 if C % 128 == 0 and BN == 128 else 64
-    tiles = dict(BM=BM, BN=BN, BK=step(x) if C % 16 == 0 else min(step(x), 32))
-    warps = 8 if BN == 128 or str(x.dtype) == "float32" else 4  # float32 x is turned around in registers
-    grid = triton.cdiv(length + bias, BM), triton.cdiv(K, BN)
+    length, out, flops = R * S * C, K, 2 * R * S * C * K * N * P * Q
+    strides = dict(W_IN=1 if swap else K, W_OUT=C if swap else 1, RUN=K)
+    if by_rows := not swap and few_out((R, S, C, K), stride):
+        length, out, Q = R * C, S * K, Q + S - 1
+    total = N // count * P * Q
+    how: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect, bias=bias, swap=swap)
+    tiles = tiles or pick(
+        _weights, (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, count, *how.values(), extended_by),
+        candidates(choose_weight_tiles(out, C, x)),
+        lambda t: weight_gradient(x, dy, kernel, count, **how, extended_by=extended_by, tiles=t),
+    )  # fmt: skip
+    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(out, tiles["BN"])
     run, runs = _split(total, grid[0] * grid[1] * count, tiles["BK"])
-    size = count * (length + bias) * K
+    size = count * (R * S * C + bias) * K
     partials = empty(x, (runs, size), "float32")
     # Program (i, k, (g, z)) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of group g's partial z, from the
     # group's pixels [z run, (z + 1) run).
     launch(
         _weights, (*grid, count * runs), x, dy, partials, H, W, Q, pitch, rows * pitch, P * Q, total, run, runs, count,
-        flops=2 * length * K * N * P * Q, CHANNELS=C, OUT=K, LENGTH=length, S=S, BIAS=bias,
-        W_IN=1 if swap else K, W_OUT=C if swap else 1, STRIDE=stride, PAD=padding, REFLECT=reflect,
-        EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(),
-        num_warps=warps, num_stages=3, **tiles,
+        flops=flops, CHANNELS=C, OUT=out, LENGTH=length, S=1 if by_rows else S, BIAS=bias, **strides,
+        STRIDE=stride, PAD=padding, REFLECT=reflect,
+        EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
     dw = partials[0]
     if runs > 1:
         dw = empty(x, (size,), "float32")
         # Program i owns elements [512 i, 512 (i + 1)) and adds the runs' partials to them in order.
         launch(_add_runs, (triton.cdiv(size, 512),), partials, dw, size, runs, BLOCK=512)
-    weights = count * length * K
+    weights = count * R * S * C * K
     shape = (count, R, S, K, C) if swap else (count, R, S, C, K)
     return dw[:weights].reshape(shape), dw[weights:].reshape(count, K) if bias else None
+
+
+def choose_weight_tiles(N: int, C: int, like: Array) -> Tiles:
+    """Tile [BM,BN] of dw for N columns and rows of C channels, steps of BK pixels, and warps."""
+    # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
+    BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
+    BM = 128 if C % 128 == 0 and BN == 128 else 64
+    warps = 8 if BN == 128 or str(like.dtype) == "float32" else 4  # float32 x is turned around in registers
+    return dict(BM=BM, BN=BN, BK=step(like) if C % 16 == 0 else min(step(like), 32), num_warps=warps, num_stages=3)
 
 
 @functools.cache
