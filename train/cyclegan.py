@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autograd import Tensor, no_grad
-from autograd.lanes import lanes
+from autograd.lanes import lanes, side_by_side_pays
 from autograd.ops import add, l1_loss
 from kernels.device import Array, Device, get_device, xp_of
 from kernels.graph import Control, capturing
@@ -43,11 +43,6 @@ from train.parts import Part, parts
 from train.report import LEGEND
 
 Losses = dict[str, float]
-
-
-SMALL = 1 << 18
-"""64 pixels square at 64 channels. Measured on two cores; there larger networks gain nothing from lanes side by side, which
-need the memory of both."""
 
 
 @dataclass
@@ -209,9 +204,9 @@ class CycleGAN:
         return losses
 
     def small(self, pictures: Tensor) -> bool:
-        """Whether a lane has too little work per op to share it among threads: below SMALL numbers in its largest layer."""
-        c = self.config  # wgangp draws random numbers, one way after the other
-        return pictures.size // pictures.shape[3] * max(c.ngf, c.ndf) <= SMALL and c.gan_mode != "wgangp"
+        """Whether the ways pay side by side, on one thread each. wgangp draws random numbers, one way after the other."""
+        c = self.config
+        return c.gan_mode != "wgangp" and side_by_side_pays(pictures.size // pictures.shape[3] * max(c.ngf, c.ndf))
 
     # -- what a captured step is told before each replay
 
