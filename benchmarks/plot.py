@@ -141,7 +141,7 @@ def shares(rows: list[Row]) -> Any:
     drawn, axes = figure(1, height=max(2.5, 0.28 * len(rows)))
     ax = axes[0][0]
     bars = ax.barh([f"{row['op']} {row['phase']}" for row in rows], [row["time"] * 1e3 for row in rows], color=OURS)
-    ax.bar_label(bars, [f"{row['time'] / row['total']:.1%}" for row in rows], fontsize=7, padding=2)
+    ax.bar_label(bars, [f"{row['time'] / row['total'] / row['threads']:.1%}" for row in rows], fontsize=7, padding=2)
     ax.invert_yaxis()
     ax.tick_params(labelsize=7)
     ax.set_xlabel(f"ms of one step of {rows[0]['total'] * 1e3:.0f} ms ({rows[0]['work']})")
