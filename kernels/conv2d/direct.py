@@ -22,6 +22,7 @@ import numpy as np
 
 from kernels.device import Array
 from kernels.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
+from kernels.linear import copy
 from kernels.threads import COUNT, MACS, Own, kernel, ready, scratch, share
 
 f4 = np.float32
@@ -48,6 +49,7 @@ def correlate(
     R, S, C, K = w.shape
     N = x.shape[0]
     P, Q = (len(range(o, n, step)) for o, n in zip(start, out.shape[1:3], strict=True))
+    plain = b is None and K % LANES == 0
     b = np.zeros(K, f4) if b is None else b
     work = N * P * Q * R * S * C * K // MACS
     if K < FEW <= C:
@@ -78,7 +80,7 @@ def correlate(
     lines = max(1, min(BAND // (line * stride + whole(Q, ROWS) * wide), math.ceil(N * P / (2 * COUNT)), P))
     picture = Own("picture", ((lines - 1) * stride + R) * line + ROWS * stride * C + S * C)
     share(
-        _correlate, N * math.ceil(P / lines), work, lines, x, packed(w), (R, S, K), b, rows, cols, stride,
+        _correlate, N * math.ceil(P / lines), work, lines, x, packed(w), (R, S, K), b, plain, rows, cols, stride,
         picture, Own("sums", lines * whole(Q, ROWS), wide), out, P, Q, start, step,
     )  # fmt: skip
 
@@ -179,11 +181,11 @@ def _copy_row(x, n, row, cols, picture, at):
 
 
 @kernel
-def _correlate(first, last, lines, x, w, shape, b, rows, cols, stride, picture, sums, out, P, Q, start, step):
+def _correlate(first, last, lines, x, w, shape, b, plain, rows, cols, stride, picture, sums, out, P, Q, start, step):
     """Each task makes `lines` rows of the output."""
     (R, S, K), C, wide, line = shape, x.shape[3], sums.shape[1], cols.size * x.shape[3]
     blocks, deep, apart = (P + lines - 1) // lines, R * S * C, whole(Q, ROWS)
-    flat = sums.reshape(-1)
+    flat, every = sums.reshape(-1), out.reshape(-1)
     for task in range(first, last):
         n, top = task // blocks, task % blocks * lines
         count = min(lines, P - top)
@@ -207,8 +209,17 @@ def _correlate(first, last, lines, x, w, shape, b, rows, cols, stride, picture, 
                             w, at + (r * S * C + k) * COLS, 0, COLS, flat, p * apart * wide + panel * COLS, wide, r + k > 0,
                         )  # fmt: skip
         for p in range(count):
+            i = start[0] + (top + p) * step
+            if plain:  # whole vectors, and nothing to add
+                at = ((n * out.shape[1] + i) * out.shape[2] + start[1]) * K
+                if step == 1:
+                    copy(flat, p * apart * wide, 0, every, at, 0, Q * K)
+                else:
+                    for q in range(Q):
+                        copy(flat, (p * apart + q) * wide, 0, every, at + q * step * K, 0, K)
+                continue
             for q in range(Q):
-                i, j = start[0] + (top + p) * step, start[1] + q * step
+                j = start[1] + q * step
                 for c in range(K):
                     out[n, i, j, c] = sums[p * apart + q, c] + b[c]
 

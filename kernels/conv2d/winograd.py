@@ -9,8 +9,7 @@ so that for each of the 36 elements the sum over channels is a matrix product [t
 adjoint, read from right to left: dM = A dY A^T; dV = dM U^T, dU = V^T dM; dx += B dV B^T, dw = G^T dU G.
 
 The matrices belong to the points 0, 1, -1, 1/2, -2; docs/winograd.md derives them and measures their error. Below,
-`_bt`, `_g`, `_at` and their transposes `_b`, `_gt`, `_a` apply them along one axis, with common terms taken together
-and `three` (0 or 1) telling where the last point's column goes.
+`_bt`, `_g`, `_at` and their transposes `_b`, `_gt`, `_a` apply them along one axis, to a run of channels at once.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 
 from kernels.device import Array
 from kernels.gemm import COLS, LANES, ROWS, multiply, whole
-from kernels.linear import linear
+from kernels.linear import copy, linear
 from kernels.threads import COUNT, Own, aligned, empty, kernel, scratch, share
 
 f4 = np.float32
@@ -139,7 +138,7 @@ def matrices(R: int) -> tuple[Array, Array, Array]:
 
 (BT, G3, AT4), (_, G4, AT3) = matrices(3), matrices(4)
 _bt, _b, _b_add = linear(BT), linear(BT.T), linear(BT.T, add=True)
-_copy, _add = linear(np.eye(1)), linear(np.eye(1), add=True)
+_add = linear(np.eye(1), add=True)
 _g3, _g4, _gt3, _gt4 = linear(G3), linear(G4), linear(G3.T), linear(G4.T)
 _at4, _at3, _a4, _a3 = linear(AT4), linear(AT3), linear(AT4.T), linear(AT3.T)
 
@@ -220,9 +219,9 @@ def _input(line, t, x, V, deep, rows, cols, m):
             for r in range(6):
                 i = rows[top + r]
                 if i < 0 or j < 0:
-                    _copy(nothing, 0, 0, d, (6 * r + s) * deep, 0, C)
+                    copy(nothing, 0, 0, d, (6 * r + s) * deep, 0, C)
                 else:
-                    _copy(x_flat, ((n * H + i) * W + j) * C, 0, d, (6 * r + s) * deep, 0, C)
+                    copy(x_flat, ((n * H + i) * W + j) * C, 0, d, (6 * r + s) * deep, 0, C)
             _bt(d, s * deep, 6 * deep, d, s * deep, 6 * deep, C)
         for r in range(6):
             _bt(d, 6 * r * deep, deep, V_flat, 6 * r * step + (t + tile) * deep, step, C)
@@ -279,7 +278,7 @@ def _output(line, t, y, M, wide, rows, cols, m):
                 else:
                     _at3(d, 6 * r * wide, wide, d, 6 * r * wide, wide, K)
                 for s in range(Q - left):
-                    _copy(d, (6 * r + s) * wide, 0, y_flat, at + s * K, 0, K)
+                    copy(d, (6 * r + s) * wide, 0, y_flat, at + s * K, 0, K)
 
 
 @kernel
@@ -296,9 +295,9 @@ def _output_adjoint(line, t, dy, M, wide, rows, cols, m):
             if top + m > P or j >= Q:
                 for r in range(m):
                     if top + r < P and j < Q:
-                        _copy(dy_flat, at + r * Q * K, 0, d, (4 * r + s) * wide, 0, K)
+                        copy(dy_flat, at + r * Q * K, 0, d, (4 * r + s) * wide, 0, K)
                     else:
-                        _copy(nothing, 0, 0, d, (4 * r + s) * wide, 0, K)
+                        copy(nothing, 0, 0, d, (4 * r + s) * wide, 0, K)
                 at, apart, source = s * wide, 4 * wide, d
             if m == 4:
                 _a4(source, at, apart, d, s * wide, 4 * wide, K)
@@ -316,36 +315,35 @@ def _output_adjoint(line, t, dy, M, wide, rows, cols, m):
 def _weight(first, last, w, turned, U):
     """U = G w G^T in panels, first..last of them; or, `turned`, that of w with its two channels exchanged"""
     R, _, C, K = w.shape
+    tap, along, across = C * K, K, 1  # how far apart two taps lie in w, two rows of a panel, two columns
     if turned:
-        C, K = K, C
+        C, K, along, across = K, C, 1, K
     run = TOGETHER * COLS
-    v_flat, flat, U_flat, step = aligned(16 * run), aligned(24 * run), U.reshape(-1), U.shape[1]
-    v_flat[:] = f4(0)
-    v = v_flat.reshape(4, 4, TOGETHER, COLS)
+    w_flat, v, d, U_flat, step = w.reshape(-1), aligned(16 * run), aligned(24 * run), U.reshape(-1), U.shape[1]
+    v[:] = f4(0)
     for panel in range(first, last):
         columns = min(COLS, K - panel * COLS)
         for c in range(0, C, TOGETHER):
             rows = min(TOGETHER, C - c)
-            for r in range(R):
-                for s in range(R):
-                    if turned:
-                        for k in range(columns):
-                            for i in range(rows):
-                                v[r, s, i, k] = w[r, s, panel * COLS + k, c + i]
+            for t in range(R * R):
+                for i in range(rows):
+                    at = t * tap + (c + i) * along + panel * COLS * across
+                    to = (t // R * 4 + t % R) * run + i * COLS
+                    if columns == COLS and not turned:
+                        copy(w_flat, at, 0, v, to, 0, COLS)
                     else:
-                        for i in range(rows):
-                            for k in range(columns):
-                                v[r, s, i, k] = w[r, s, c + i, panel * COLS + k]
+                        for k in range(columns):
+                            v[to + k] = w_flat[at + k * across]
             if R == 3:
-                _g3(v_flat, 0, 4 * run, flat, 0, 4 * run, 3 * run)
+                _g3(v, 0, 4 * run, d, 0, 4 * run, 3 * run)
             else:
-                _g4(v_flat, 0, 4 * run, flat, 0, 4 * run, 4 * run)
+                _g4(v, 0, 4 * run, d, 0, 4 * run, 4 * run)
             for r in range(6):
                 at = 6 * r * step + (panel * C + c) * COLS
                 if R == 3:
-                    _g3(flat, 4 * r * run, run, U_flat, at, step, rows * COLS)
+                    _g3(d, 4 * r * run, run, U_flat, at, step, rows * COLS)
                 else:
-                    _g4(flat, 4 * r * run, run, U_flat, at, step, rows * COLS)
+                    _g4(d, 4 * r * run, run, U_flat, at, step, rows * COLS)
 
 
 @kernel
