@@ -80,3 +80,16 @@ def test_averages_go_on_exactly() -> None:
     for a, b in batches[3:]:
         assert first.step(a, b) == second.step(a, b)
     assert flat(first.state_dict()) == flat(second.state_dict())
+
+
+def test_the_gpus_code_goes_on_exactly() -> None:
+    """Through the Triton kernels, interpreted: averages, and a pool on the device."""
+    small = dict(device="interpret", netD="n_layers", n_layers_D=1, ngf=1, ndf=1, crop_size=8, load_size=8, pool_size=1)
+    config = TINY.replace(**small, lambda_identity=0.0, ema=0.9)
+    first, second = CycleGAN(config), CycleGAN(config.replace(seed=9))
+    (a, b), (c, d) = images(config, 2)
+    first.step(a, b)
+    second.load_state_dict(first.state_dict())
+    assert first.step(c, d) == second.step(c, d)
+    assert flat(first.state_dict()) == flat(second.state_dict())
+    assert len(first.pool_a.images) == 1 and first.averages is not None and first.averages.steps == 2
