@@ -17,7 +17,12 @@ from train.command import resolve
 from train.config import Config
 from train.errors import UserError
 
-SYSTEMS = {"train.cyclegan": ("CycleGAN", "Config"), "train.pix2pix": ("Pix2Pix", "Pix2PixConfig")}
+SYSTEMS = {
+    "train.cyclegan": ("CycleGAN", "Config"),
+    "train.pix2pix": ("Pix2Pix", "Pix2PixConfig"),
+    "train.augmented_cyclegan": ("AugmentedCycleGAN", "AugmentedConfig"),
+    "train.stochastic_cyclegan": ("StochasticCycleGAN", "StochasticConfig"),
+}
 """The programs whose runs can be evaluated: in each the class that makes a model, and that of its settings."""
 
 

@@ -1,0 +1,69 @@
+"""The steganography probe on models made by hand, of which it is known what they hide and what their codes do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.config import Config
+from train.data import test_samples
+from train.probe import high_frequencies, main, probe, stored
+
+CONFIG = Config(builtin="colours", load_size=32, crop_size=32, device="cpu")
+WEIGHTS = np.array((0.299, 0.587, 0.114), np.float32)
+FAINT = 1e-4  # how strongly the hiding model writes the colours into its fake A
+
+
+class Hiding:
+    """Its fake A is gray, but for colours written far below what 8 bits hold; so it returns exactly."""
+
+    def translate(self, x: np.ndarray, direction: str = "AtoB") -> np.ndarray:
+        if direction == "BtoA":
+            gray = (x @ WEIGHTS)[..., None] * np.ones(3, np.float32)
+            return gray + FAINT * (x - gray)
+        gray = (x @ WEIGHTS)[..., None]
+        return np.clip(gray + (x - gray) / FAINT, -1, 1)
+
+
+class Honest:
+    """Its fake A is gray; a code says how to tint all of it."""
+
+    def translate(self, x: np.ndarray, direction: str = "AtoB", z: np.ndarray | None = None) -> np.ndarray:
+        gray = (x @ WEIGHTS)[..., None] * np.ones(3, np.float32)
+        if direction == "BtoA" or z is None:
+            return gray
+        return np.clip(gray + 0.3 * np.tanh(z), -1, 1)
+
+    def codes(self, count: int, seed: int = 0) -> np.ndarray:
+        return np.random.default_rng(seed).standard_normal((count, 1, 1, 3))
+
+    def style(self, b: np.ndarray, fake: np.ndarray) -> np.ndarray:
+        return np.arctanh(np.clip((b - fake).mean((1, 2), keepdims=True) / 0.3, -0.99, 0.99))
+
+
+def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() -> None:
+    pairs = test_samples(CONFIG, 3)
+    hiding, honest = (probe(model, CONFIG, pairs) for model in (Hiding(), Honest()))
+    error = hiding["|B - back|"]
+    assert error["noise 0"] < 0.1
+    assert min(error[name] for name in ("noise 0.1", "8 bit", "JPEG 95")) > 5
+    error = honest["|B - back|"]
+    assert max(error.values()) < error["noise 0"] + 5 and error["8 bit"] == pytest.approx(error["noise 0"], abs=0.5)
+    assert hiding["variety"]["of real A"] == 0 and honest["variety"]["of real A"] > 5
+    assert min(honest["hues"].values()) > 0.2  # of animal and ground, over codes and in the true Bs
+
+
+def test_texture_is_in_the_high_frequencies() -> None:
+    x, y = np.meshgrid(np.arange(32), np.arange(32))
+    slow, fast = np.sin(2 * np.pi * x / 16)[..., None], np.cos(np.pi * (x + y))[..., None]
+    assert high_frequencies(slow) < 1e-9 and high_frequencies(fast) > 0.999
+    assert high_frequencies(slow + fast) == pytest.approx(2 / 3, abs=1e-6)
+    assert np.abs(stored(np.float32(slow[None]), 0) - slow).max() <= 1 / 255 + 1e-6
+
+
+def test_what_cannot_be_probed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--name", "nobody", "--checkpoints_dir", str(tmp_path)]) == 2
+    assert "holds no run yet" in capsys.readouterr().err
+    assert main(["--name", "x", "--num_test", "0"]) == 2 and "wanted at least 1" in capsys.readouterr().err

@@ -1,0 +1,215 @@
+"""Does a trained model hide information? And does its code z do anything? For a run of any system that translates both ways.
+
+    python -m train.probe --name RUN
+
+B → A → B can only return exactly if what A lacks is carried somewhere: in a code, or hidden in the fake A as faint texture
+(Chu, Zhmoginov and Sandler 2017, CycleGAN, a Master of Steganography). A hidden message does not survive noise, rounding to
+8 bits or JPEG; what the picture shows does. Prints and writes probe.json, and two pictures in the run's folder:
+
+    noise       mean |B - back(fake A + noise)| on a scale of 0 to 255, for noise of standard deviation 0 to 5 of 255
+    8 bit, JPEG the same after the fake A was stored as a file would be
+    texture     share of the fake A's energy (about its mean) in the upper half of the frequencies, beside that of real As
+    variety     mean difference between translations of one A with different codes, 0 to 255; and the same for fake As
+    hues        with --builtin colours: 0 all codes paint one hue, 1 all hues alike (circular variance), beside the truth
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from train.checkpoint import write_atomically
+from train.colours import chroma, masks
+from train.config import Config
+from train.data import Sample, test_samples
+from train.errors import UserError
+from train.images import to_uint8
+from train.model import Rows
+from train.options import Parser
+from train.samples import sample_grid, save_png
+from train.subject import from_run
+
+NOISE = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)  # standard deviations, of 255
+CODES, CYCLES, SHOWN = 8, 4, 4
+Array = np.ndarray
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    first, _, rest = (__doc__ or "").partition("\n\n")
+    parser = Parser(
+        "python -m train.probe", description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--name", default="", help="a run: its folder under --checkpoints_dir")
+    parser.add_argument(
+        "--checkpoints_dir",
+        type=Path,
+        default=Path(Config.checkpoints_dir),
+        help="folder of all runs (default: %(default)s)",
+    )
+    parser.add_argument("--num_test", type=int, default=16, help="test images to use, at most (default: %(default)s)")
+    try:
+        options = parser.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+        if options.num_test < 1:
+            raise UserError(f"--num_test is {options.num_test}; wanted at least 1")
+        subject = from_run(options.name, options.checkpoints_dir, "latest", {})
+        if set(subject.model.directions) != {"AtoB", "BtoA"}:
+            raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
+        pairs = test_samples(subject.config, options.num_test)
+        found = probe(subject.model, subject.config, pairs)
+        folder = options.checkpoints_dir / options.name
+        text = json.dumps(found, indent=2).encode()
+        write_atomically(folder / "probe.json", lambda file: file.write(text))
+        save_png(folder / "probe.png", sample_grid(rows(subject.model, pairs[:SHOWN]), f"{options.name}, probe"))
+        save_curve(folder / "probe_noise.png", found)
+        print(table(found))
+        print(f"\nwritten: {folder / 'probe.json'}, probe.png, probe_noise.png")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]:
+    """All figures on test images. Pictures go one by one, for they may differ in size."""
+    rng = np.random.default_rng(0)
+    damage: dict[str, list[float]] = {}
+    texture: dict[str, list[float]] = {"real A": [], "fake A": []}
+    variety: dict[str, list[float]] = {"of real A": [], "of fake A": []}
+    for pair in pairs:
+        b = pair.b[None]
+        fake = model.translate(b, "BtoA")
+        code = codes_back(model, b, fake)
+        trials = {f"noise {sigma:g}": fake + rng.normal(0, sigma / 127.5, fake.shape) for sigma in NOISE}
+        trials |= {"8 bit": stored(fake, 0), "JPEG 95": stored(fake, 95), "JPEG 75": stored(fake, 75)}
+        for name, trial in trials.items():
+            back = paint(model, np.clip(trial, -1, 1).astype(np.float32), code)
+            damage.setdefault(name, []).append(float(np.abs(b - back).mean() * 127.5))
+        texture["real A"].append(high_frequencies(pair.a))
+        texture["fake A"].append(high_frequencies(fake[0]))
+        for name, start in (("of real A", pair.a[None]), ("of fake A", fake)):
+            variety[name].append(spread(painted(model, start)))
+    found: dict[str, Any] = {
+        "|B - back|": mean(damage), "texture": mean(texture), "variety": mean(variety), "images": len(pairs),
+    }  # fmt: skip
+    if not config.dataroot and config.builtin == "colours" and config.direction == "AtoB":
+        found["hues"] = hue_spread(model, pairs)
+    return found
+
+
+def paint(model: Any, a: Array, code: Array | None) -> Array:
+    """a [1,H,W,C] as B, with the code where the model takes one."""
+    return model.translate(a, "AtoB") if code is None else model.translate(a, "AtoB", code)
+
+
+def codes_back(model: Any, b: Array, fake: Array) -> Array | None:
+    """The code with which the fake A should return to b, None for a model without codes."""
+    return model.style(b, fake) if hasattr(model, "style") else None
+
+
+def painted(model: Any, a: Array) -> list[Array]:
+    """a [1,H,W,C] with each of several codes; the same again and again where there are none."""
+    codes = model.codes(CODES, seed=2)[:, None] if hasattr(model, "codes") else [None] * CODES
+    return [paint(model, a, code)[0] for code in codes]
+
+
+def spread(pictures: Sequence[Array]) -> float:
+    """Mean difference between two of the pictures, of 255."""
+    differences = [np.abs(x - y).mean() for i, x in enumerate(pictures) for y in pictures[:i]]
+    return float(np.mean(differences) * 127.5)
+
+
+def stored(x: Array, quality: int) -> Array:
+    """x [1,H,W,C] rounded to 8 bits, and through a JPEG of that quality unless it is 0."""
+    pixels = to_uint8(x[0])
+    if quality:
+        file = io.BytesIO()
+        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+            file, "JPEG", quality=quality, subsampling=0
+        )
+        with Image.open(file) as image:
+            pixels = np.asarray(image).reshape(pixels.shape)
+    return pixels[None].astype(np.float32) / 127.5 - 1
+
+
+def high_frequencies(x: Array) -> float:
+    """Share of the energy of x [H,W,C], apart from its mean, at half the highest frequency and above in either direction."""
+    power = np.abs(np.fft.fft2(x - x.mean((0, 1)), axes=(0, 1))) ** 2
+    fy, fx = (np.abs(np.fft.fftfreq(n)) for n in x.shape[:2])
+    high = np.maximum(fy[:, None], fx[None, :]) >= 0.25  # the highest is 0.5
+    return float(power[high].sum() / max(power.sum(), 1e-12))
+
+
+def hue_spread(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
+    """Circular variance of the animal's and the ground's hue over codes, mean over pictures; and of the true Bs."""
+    spreads: dict[str, list[float]] = {}
+    true: dict[str, list[complex]] = {}
+    for pair in pairs:
+        made = painted(model, pair.a[None])
+        for part, mask in masks(int(pair.name_a.rpartition("_")[2]), pair.a.shape[0]).items():
+            spreads.setdefault(part, []).append(variance_of_angles([chroma(b, mask) for b in made]))
+            true.setdefault(part, []).append(chroma(pair.b, mask))
+    return mean(spreads) | {f"{part}, true Bs": variance_of_angles(values) for part, values in true.items()}
+
+
+def variance_of_angles(values: Sequence[complex]) -> float:
+    """1 - |mean direction|: 0 where all angles agree, near 1 where they go round the circle."""
+    return float(1 - abs(np.mean([v / max(abs(v), 1e-12) for v in values])))
+
+
+def mean(columns: dict[str, list[float]]) -> dict[str, float]:
+    return {name: float(np.mean(values)) for name, values in columns.items()}
+
+
+def rows(model: Any, pairs: Sequence[Sample]) -> Rows:
+    """Each A with several codes, then each B there and back again and again, with a fresh code each time."""
+    grid: Rows = []
+    for pair in pairs:
+        grid.append(
+            {"real A": pair.a} | {f"code {i + 1}": b for i, b in enumerate(painted(model, pair.a[None])[:CYCLES])}
+        )
+    for pair in pairs:
+        row, b = {"real B": pair.b}, pair.b[None]
+        for i in range(CYCLES):
+            a = model.translate(b, "BtoA")
+            b = paint(model, a, model.codes(1, seed=10 + i) if hasattr(model, "codes") else None)
+            row |= {f"A {i + 1}": a[0], f"B {i + 1}": b[0]}
+        grid.append(row)
+    return grid
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures in lines."""
+    lines = []
+    for title, figures in found.items():
+        if isinstance(figures, dict):
+            lines.append(title)
+            lines += [f"  {name:18} {value:8.3f}" for name, value in figures.items()]
+    return "\n".join(lines)
+
+
+def save_curve(path: Path, found: dict[str, Any]) -> None:
+    """The noise-sensitivity curve as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(NOISE, [found["|B - back|"][f"noise {sigma:g}"] for sigma in NOISE], marker="o")
+    axes.set_xlabel("noise added to the fake A, of 255")
+    axes.set_ylabel("|B - back|, of 255")
+    axes.set_ylim(bottom=0)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
