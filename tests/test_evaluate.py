@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -18,6 +20,7 @@ from train.cyclegan import main as train_main
 from train.evaluate import contact_sheet, finite, main
 from train.evaluation import Evaluation
 from train.metrics import l1
+from train.subject import SYSTEMS
 
 RUN = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 3 "
@@ -195,3 +198,16 @@ def test_nothing_to_score(data: Path, generator: Path, capsys: pytest.CaptureFix
 
 def test_numbers_that_json_lacks_become_null() -> None:
     assert finite({"a": [float("inf"), float("nan"), 1.0, "x"]}) == {"a": [None, None, 1.0, "x"]}
+
+
+def test_every_command_that_trains_makes_runs_that_can_be_evaluated() -> None:
+    """Each passes its program, its model and its settings to `run_command`; the table must say the same."""
+    passed = {}
+    for file in (Path(__file__).parents[1] / "train").glob("*.py"):
+        if found := re.search(
+            r'return run_command\((\w+), "([\w.]+)", __doc__, arguments(?:, (\w+))?\)', file.read_text()
+        ):
+            passed[found[2]] = (found[1], found[3] or "Config")
+    assert passed == SYSTEMS
+    for program, parts in SYSTEMS.items():
+        assert all(hasattr(importlib.import_module(program), part) for part in parts)
