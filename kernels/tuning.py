@@ -1,6 +1,7 @@
 """Tile sizes measured on the GPU at hand, in place of the table's.
 
-    start("tiles.json")        # or --autotune tiles.json
+    from kernels import tuning
+    tuning.start("tiles.json")        # once, ahead of the first step
 
 The table (`choose_tiles`) comes from a compiler and arithmetic. What it cannot know is how a particular GPU's caches and
 clocks take it. From `start` on, the first time that a product of some shape and precision is made, each of its candidates

@@ -1,0 +1,177 @@
+"""Tile sizes by measurement: what is chosen, kept, refused. The clock is made up; everything else is as on a GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kernels import tuning
+from kernels.conv2d import gpu as conv2d
+from kernels.launch import hooks, recorded
+from kernels.tuning import start, stop
+
+TABLE, SMALL, LARGE = dict(BM=64, BN=16), dict(BM=16, BN=16), dict(BM=128, BN=16)
+KERNEL = SimpleNamespace(__name__="_product", cache_key="0123456789abcdef" * 2)
+SECONDS = {64: 3.0, 16: 2.0, 128: 1.0}  # by BM
+
+
+@pytest.fixture(autouse=True)
+def _table_afterwards() -> Iterator[None]:
+    yield
+    stop()
+
+
+class Clock:
+    """Seconds by the tiles that were last attempted."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.tiles: dict[str, int] = {}
+
+    def __call__(self, run: Any) -> float:
+        run()
+        self.calls += 1
+        return SECONDS[self.tiles["BM"]] + 0.1 * (self.calls % 3)  # a little noise
+
+
+def product(clock: Clock, shape: tuple[Any, ...] = (4, 4), kernel: Any = KERNEL) -> dict[str, int]:
+    return tuning.pick(kernel, shape, [TABLE, SMALL, LARGE], lambda tiles: clock.__setattr__("tiles", tiles))
+
+
+def test_without_measuring_the_table_holds() -> None:
+    clock = Clock()
+    assert product(clock) is TABLE and clock.calls == 0
+
+
+def test_the_fastest_is_kept_and_found_again(tmp_path: Path) -> None:
+    path, clock = tmp_path / "new folder" / "tiles.json", Clock()
+    start(path, gpu="H100", timer=clock)
+    assert product(clock) == LARGE and clock.calls == 3 * tuning.ROUNDS
+    assert product(clock) == LARGE and clock.calls == 3 * tuning.ROUNDS
+    start(path, gpu="H100", timer=clock)  # another run
+    assert product(clock) == LARGE and clock.calls == 3 * tuning.ROUNDS
+    assert [p.name for p in path.parent.iterdir()] == ["tiles.json"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [dict(gpu="A100"), dict(shape=(4, 8)), dict(kernel=SimpleNamespace(__name__="_product", cache_key="f" * 32))],
+    ids=["GPU", "shape", "source"],
+)
+def test_what_differs_is_measured_anew_and_both_are_kept(other: dict[str, Any], tmp_path: Path) -> None:
+    path, clock = tmp_path / "tiles.json", Clock()
+    start(path, gpu="H100", timer=clock)
+    product(clock)
+    start(path, gpu=other.pop("gpu", "H100"), timer=clock)
+    product(clock, **other)
+    assert clock.calls == 6 * tuning.ROUNDS
+    start(path, gpu="H100", timer=clock)
+    product(clock)
+    assert clock.calls == 6 * tuning.ROUNDS
+    assert sum(map(len, json.loads(path.read_text()).values())) == 2
+
+
+def test_another_triton_is_another_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, clock = tmp_path / "tiles.json", Clock()
+    for version in ("3.6.0", "3.9.0"):
+        monkeypatch.setattr("triton.__version__", version)
+        start(path, gpu="H100", timer=clock)
+        product(clock)
+    assert clock.calls == 6 * tuning.ROUNDS and len(json.loads(path.read_text())) == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff\x00", b"", b'{"H100', b"[1, 2]", b'{"H100": 3}'])
+def test_a_damaged_file_is_measured_anew_and_written_over(content: bytes, tmp_path: Path) -> None:
+    path, clock = tmp_path / "tiles.json", Clock()
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="tiles.json holds no tile sizes"):
+        start(path, gpu="H100", timer=clock)
+    assert product(clock) == LARGE
+    assert next(iter(json.loads(path.read_text()).values()))
+
+
+@pytest.mark.parametrize("kept", [dict(BM=17, BN=10**9), "large", None, [64, 16], dict(BM=128)])
+def test_a_choice_that_is_no_candidate_is_not_believed(kept: Any, tmp_path: Path) -> None:
+    path, clock = tmp_path / "tiles.json", Clock()
+    tuner = start(path, gpu="H100", timer=clock)
+    product(clock)
+    (key,) = tuner.kept
+    path.write_text(json.dumps({tuner.gpu: {key: kept}}))
+    start(path, gpu="H100", timer=clock)
+    assert product(clock) == LARGE and clock.calls == 6 * tuning.ROUNDS
+
+
+def test_candidates_that_do_not_fit_or_spill_are_out(tmp_path: Path) -> None:
+    clock = Clock()
+
+    def attempt(tiles: dict[str, int]) -> None:
+        clock.tiles = tiles
+        if tiles is LARGE:
+            raise RuntimeError("out of resource: shared memory")
+        hooks.compiled(SimpleNamespace(n_spills=8 if tiles is SMALL else 0))
+
+    start(tmp_path / "tiles.json", gpu="H100", timer=clock)
+    assert tuning.pick(KERNEL, (1,), [TABLE, SMALL, LARGE], attempt) is TABLE
+    assert clock.calls == tuning.ROUNDS
+
+
+def test_nothing_is_timed_while_launches_are_only_noted_or_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    tuner = start(tmp_path / "tiles.json", gpu="H100", timer=clock)
+    with recorded(run=False):
+        assert product(clock) is TABLE
+    monkeypatch.setattr(hooks, "capture", [])
+    assert product(clock) is TABLE and clock.calls == 0 and tuner.kept == {}
+
+
+def test_a_file_that_cannot_be_written_is_known_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        start(tmp_path / "file" / "tiles.json", gpu="H100", timer=Clock())
+
+
+@pytest.mark.parametrize("slowest", ["first", "last"])
+def test_convolutions_give_the_same_numbers_with_measured_tiles(slowest: str, tmp_path: Path) -> None:
+    """Forward, dx and dw of a mirrored convolution; then, from the file alone, the same bits."""
+    rng = np.random.default_rng(0)
+    x, w, dy = (rng.normal(size=s).astype(np.float32) for s in ((1, 6, 5, 16), (3, 3, 16, 20), (1, 6, 5, 20)))
+    how = dict(padding=1, padding_mode="reflect")
+    calls: list[float] = []
+
+    def clock(run: Any) -> float:
+        run()
+        calls.append(len(calls) if slowest == "last" else -len(calls))
+        return calls[-1]
+
+    def results() -> list[np.ndarray]:
+        return [conv2d.forward(x, w, **how), *conv2d.backward(dy, x, w, **how)]
+
+    wanted = results()
+    tuner = start(tmp_path / "tiles.json", gpu="H100", timer=clock)
+    first, measured = results(), len(calls)
+    assert len(tuner.kept) == 3 and measured
+    assert all(np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(first, wanted, strict=True))
+    start(tmp_path / "tiles.json", gpu="H100", timer=clock)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(results(), first, strict=True)) and len(calls) == measured
+
+
+def test_the_gpus_name_and_clock_come_from_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Event:
+        def record(self) -> None: ...
+
+        def synchronize(self) -> None: ...
+
+    runtime = SimpleNamespace(getDevice=lambda: 1, getDeviceProperties=lambda device: {"name": b"NVIDIA H100"})
+    cuda = SimpleNamespace(runtime=runtime, Event=Event, get_elapsed_time=lambda begin, end: 5.0)
+    monkeypatch.setitem(__import__("sys").modules, "cupy", SimpleNamespace(cuda=cuda))
+    ran: list[int] = []
+    assert tuning.gpu_name() == "NVIDIA H100"
+    assert tuning.event_timer()(lambda: ran.append(1)) == 0.005 and ran == [1]
