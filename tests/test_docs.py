@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernels import launch
+from train import options
 
 ROOT = Path(__file__).parents[1]
 WITH_CODE = ("fused_conv", "practice", "reductions")
@@ -54,3 +55,8 @@ def test_a_wrong_figure_is_caught(shown, right):
 def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     assert links and not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_page_of_options_is_what_the_program_says():
+    shown = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    assert shown == options.page(), "python -m train.options > docs/options.md"

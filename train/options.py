@@ -1,4 +1,4 @@
-"""The command line of a run: options generated from Config."""
+"""The command line of a run: options generated from Config. `python -m train.options` prints them as docs/options.md has them."""
 
 from __future__ import annotations
 
@@ -95,6 +95,29 @@ def add_option(group: argparse._ActionsContainer, config: type[Config], name: st
     group.add_argument(f"--{name}", **options)
 
 
+def page() -> str:
+    """docs/options.md: every option of the systems that train, with its default and unit."""
+    lines = [
+        "# Every option of a run",
+        "",
+        "The same text as `python -m train.cyclegan --help`, for reading at leisure (written by `python -m train.options`). The",
+        "other systems have these less what makes no sense for them, and a few of their own, which their `--help` lists.",
+        "*Free* ones may change when a run is continued; the others belong to what the run is.",
+    ]
+    group = ""
+    for name, field in Config.options().items():
+        meta = field.metadata
+        if meta["group"] != group:
+            group = meta["group"]
+            lines += ["", f"## {group}", "", "| option | default | meaning |", "|---|---|---|"]
+        default = "off" if field.default is False else "" if field.default == "" else f"{field.default}"
+        text = meta["help"] + (f"; one of {', '.join(meta['choices'])}" if meta["choices"] else "")
+        text += " *(free)*" if meta["resume"] == "free" else ""
+        lines.append(f"| `--{name}` | {default} | {text.replace('|', chr(92) + '|').replace('<', '&lt;')} |")
+    links = "Presets and how to use these: [practice.md](practice.md)."
+    return "\n".join([*lines, "", links, ""])
+
+
 def pixels(text: str) -> Size:
     """A size as it was typed. Raises ArgumentTypeError for what is none."""
     try:
@@ -136,3 +159,7 @@ class Parser(argparse.ArgumentParser):
             hint = FIELD.get(word) or (f"did you mean {near[0]}?" if near else "")
             message = f"there is no option {word}{'; ' if hint else ''}{hint} (--help lists all)"
         raise UserError(message)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
