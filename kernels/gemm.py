@@ -51,6 +51,7 @@ VECTOR = ir.VectorType(FLOAT, LANES)
 BYTES = ir.IntType(8).as_pointer()
 SPREAD = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
 NUMBERS = ("a_at", "a_row", "a_outer", "a_inner", "outer", "inner", "b_at", "b_k", "ahead", "c_at", "c_row")
+ARGUMENTS = ("a", *NUMBERS[:6], "b", *NUMBERS[6:9], "c", *NUMBERS[9:], "add")
 
 
 def _tile(vectors: int) -> Any:
@@ -59,27 +60,10 @@ def _tile(vectors: int) -> Any:
     @intrinsic
     def tile(context, a, a_at, a_row, a_outer, a_inner, outer, inner, b, b_at, b_k, ahead, c, c_at, c_row, add):
         arguments = (a, a_at, a_row, a_outer, a_inner, outer, inner, b, b_at, b_k, ahead, c, c_at, c_row, add)
-        names = (
-            "a",
-            "a_at",
-            "a_row",
-            "a_outer",
-            "a_inner",
-            "outer",
-            "inner",
-            "b",
-            "b_at",
-            "b_k",
-            "ahead",
-            "c",
-            "c_at",
-            "c_row",
-            "add",
-        )
 
         def code(context, builder, signature, values):
-            kinds = dict(zip(names, signature.args, strict=True))
-            given = dict(zip(names, values, strict=True))
+            kinds = dict(zip(ARGUMENTS, signature.args, strict=True))
+            given = dict(zip(ARGUMENTS, values, strict=True))
             number = {name: context.cast(builder, given[name], kinds[name], types.int64) for name in NUMBERS}
 
             def pointer(name: str) -> ir.Value:
@@ -196,59 +180,18 @@ def multiply(
             steps, b_k_at, more = min(depth, inner - k), b_at + panel * b_panel + k * b_k, add or k > 0
             for i in range(0, m, ROWS):
                 a_i, c_i, done = a_at + i * a_row + k * a_inner, c_at + i * c_row + panel * COLS, 0
+                ahead = b_k_at + depth * b_k + i // ROWS % VECTORS * LANES
                 if vectors == 4:
                     _tile4(
-                        a,
-                        a_i,
-                        a_row,
-                        a_outer,
-                        a_inner,
-                        outer,
-                        steps,
-                        b,
-                        b_k_at,
-                        b_k,
-                        b_k_at + depth * b_k + i // ROWS % VECTORS * LANES,
-                        c,
-                        c_i,
-                        c_row,
-                        more,
-                    )
+                        a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at, b_k, ahead, c, c_i, c_row, more
+                    )  # fmt: skip
                     continue
                 if vectors >= 2:
                     _tile2(
-                        a,
-                        a_i,
-                        a_row,
-                        a_outer,
-                        a_inner,
-                        outer,
-                        steps,
-                        b,
-                        b_k_at,
-                        b_k,
-                        b_k_at + depth * b_k + i // ROWS % VECTORS * LANES,
-                        c,
-                        c_i,
-                        c_row,
-                        more,
-                    )
+                        a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at, b_k, ahead, c, c_i, c_row, more
+                    )  # fmt: skip
                     done = 2 * LANES
                 if vectors % 2:
                     _tile1(
-                        a,
-                        a_i,
-                        a_row,
-                        a_outer,
-                        a_inner,
-                        outer,
-                        steps,
-                        b,
-                        b_k_at + done,
-                        b_k,
-                        b_k_at + depth * b_k + i // ROWS % VECTORS * LANES,
-                        c,
-                        c_i + done,
-                        c_row,
-                        more,
-                    )
+                        a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at + done, b_k, ahead, c, c_i + done, c_row, more
+                    )  # fmt: skip
