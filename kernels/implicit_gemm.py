@@ -285,8 +285,8 @@ def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> 
     BM is at least 64, which Hopper's wgmma instruction works on. 128x128 needs the fewest bytes from L2 per product, but
     fills one wave of multiprocessors only from 132 tiles on; a residual layer (256 channels) has 64 of them for a picture
     of 4096 pixels, and 128 of 64x128; four pictures of twins have 256. Two more limits come from the registers: full
-    float32 has no tensor cores and keeps both operands there (64x64, or 64x32 for `spread`, whose addresses take more,
-    shared by 8 warps), and a gather across taps keeps an address for each element (64 pixels, blocks of 32; of float32
+    float32 has no tensor cores and keeps both operands there (64x64, or 64x32 and no loads ahead for `spread`, whose
+    addresses take more, shared by 8 warps), and a gather across taps keeps an address for each element (64 pixels, blocks of 32; of float32
     shared by 8 warps).
     """
     full, widest = full_float32(like), step(like)
@@ -295,7 +295,8 @@ def choose_tiles(M: int, N: int, K: int, like: Array, spreads: bool = False) -> 
     large = not full and K % BK == 0 and triton.cdiv(M, 128) * triton.cdiv(N, BN) >= PROGRAMS
     across = str(like.dtype) == "float32" and K % BK != 0
     warps = 8 if full or across or (large and BN == 128) else 4
-    return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=warps, num_stages=2 if full and K % BK else 3)
+    stages = 3 if not full else 1 if spreads else 2 if K % BK else 3
+    return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=warps, num_stages=stages)
 
 
 def candidates(tiles: Tiles) -> list[Tiles]:

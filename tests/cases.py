@@ -163,7 +163,7 @@ NORMS = (
 
 def _conditional(label: str, x: Shape, more: dict[str, Any] | None = None, each: bool = True, **settings: Any) -> Case:
     given = (x[0], x[3]) if each else (x[3],)
-    shapes = dict(x=x, scale=given, shift=given)
+    shapes: dict[str, Shape | None] = dict(x=x, scale=given, shift=given)
     return Case("conditional_instance_norm", label, shapes, settings, **(more or {}))
 
 

@@ -231,7 +231,8 @@ def choose_weight_tiles(N: int, C: int, like: Array) -> Tiles:
     BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
     BM = 128 if C % 128 == 0 and BN == 128 else 64
     warps = 8 if BN == 128 or str(like.dtype) == "float32" else 4  # float32 x is turned around in registers
-    return dict(BM=BM, BN=BN, BK=step(like) if C % 16 == 0 else min(step(like), 32), num_warps=warps, num_stages=3)
+    stages = 2 if full_float32(like) and C % 16 else 3  # a gather across taps, and no tensor cores: registers again
+    return dict(BM=BM, BN=BN, BK=step(like) if C % 16 == 0 else min(step(like), 32), num_warps=warps, num_stages=stages)
 
 
 @functools.cache
