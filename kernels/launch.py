@@ -25,7 +25,7 @@ variable is read. `num_warps` and `num_stages` are Triton's; `bytes` (DRAM traff
     with recorded() as launches: model.step(a, b)
     len(launches), sum(l.bytes for l in launches); launches[0].source()    # what triton.compile(...) takes
 
-With `recorded(run=False)` nothing runs: a step at full size is described in a moment, on any machine; arrays hold noise.
+With `recorded(run=False)` nothing runs: a step at full size is described in a moment, on any machine; outputs are zeros.
 
 Helpers that kernels call are `@triton.jit` functions too. Call `tl.sum(x, 0)` and so on as usual; libdevice is not
 available in the interpreter. Load bf16 with `.to(tl.float32)` ahead of any arithmetic: the interpreter holds bf16 as raw
@@ -173,7 +173,9 @@ class Hooks:
     where they are measured (kernels/tuning.py).
     """
 
-    allocate: Callable[[Any, tuple[int, ...], np.dtype], Array] = lambda xp, shape, dtype: xp.empty(shape, dtype)
+    allocate: Callable[[Any, tuple[int, ...], np.dtype], Array] = lambda xp, *wanted: (
+        xp.empty(*wanted) if hooks.run else xp.zeros(*wanted)  # what no kernel writes must not be noise
+    )
     order: Callable[[Iterable[tuple]], Iterable[tuple]] = iter
     perform: Callable[[Callable[[], None]], None] = lambda launch: launch()
     compiled: Callable[[Any], None] = lambda kernel: None
@@ -184,7 +186,7 @@ class Hooks:
     matmul: str = "tf32"
 
 
-hooks = Hooks()
+hooks: Hooks = Hooks()
 
 
 @contextlib.contextmanager
