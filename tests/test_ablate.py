@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train import ablate, data, domain_distance, trainer
-from train.ablation_report import spread, verdict
+from train import ablate
 from train.cyclegan import CycleGAN
+from train.data import dataset as data
+from train.data.streets import CLASSES, street
 from train.evaluate import score_photos
-from train.metrics import Scores
-from train.streets import CLASSES, street
+from train.report.ablation import spread, verdict
+from train.run import trainer
+from train.scores import domain_distance
+from train.scores.metrics import Scores
 
 TINY = (
     "--device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 0 --netD n_layers --n_layers_D 1 --n_epochs 1 "
@@ -74,7 +77,7 @@ def test_a_study_writes_its_page_and_trains_nothing_twice(
         steps.append(model.config.name)
         if model.config.name == "cycle-0":  # no discriminators: nothing adversarial is measured or trained
             assert losses["G_A"] == losses["D_B"] == 0 and losses["cycle_A"] > 0
-            assert not np.any(model.optimizer_d.m[0])
+            assert not np.any(model.optimizers["d"].m[0])
         return losses
 
     monkeypatch.setattr(CycleGAN, "step", counted)

@@ -11,10 +11,10 @@ import torch
 
 from tests.torch_augmented import TorchAugmented
 from tests.torch_reference import load_numpy_state, to_torch
-from train import checkpoint
 from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
 from train.augmented_cyclegan import main as augmented
-from train.schedule import Schedule
+from train.run import checkpoint
+from train.run.schedule import Schedule
 from train.stochastic_cyclegan import StochasticConfig, StochasticCycleGAN
 from train.stochastic_cyclegan import main as stochastic
 

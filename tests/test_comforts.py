@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import trainer
 from train.cyclegan import main
+from train.run import trainer
 
 TINY = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 6 "

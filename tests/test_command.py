@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import checkpoint, command, trainer
+from train import command
 from train.config import Config
 from train.cyclegan import CycleGAN, main
 from train.errors import NonFiniteLoss
-from train.report import write_report
+from train.report.page import write_report
+from train.run import checkpoint, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = "--preset tiny --device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_steps 2"

@@ -15,13 +15,15 @@ from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from nn.affine import make_affine
 from nn.network import Network
 from tests.torch_reference import TorchPatchDiscriminator, TorchResnetGenerator, load_numpy_state, to_numpy, to_torch
-from train import checkpoint, convert, weights
+from train import convert
 from train.config import Config
 from train.convert import main
 from train.cyclegan import CycleGAN
 from train.cyclegan import main as train
 from train.errors import UserError
-from train.onnx_graph import onnx_model
+from train.exchange import weights
+from train.exchange.onnx_graph import onnx_model
+from train.run import checkpoint
 
 RNG = np.random.default_rng(0)
 SMALL = dict(ngf=4, ndf=4, n_blocks=6, n_layers_D=2, netD="n_layers", input_nc=1, lambda_identity=0.0, device="cpu")

@@ -38,7 +38,7 @@ ON_DEVICE = [
         if p.stem in ("reference", "gpu", "device", "launch", "memory", "reduce")
     ),
     *ROOT.glob("autograd/**/*.py"),
-    *(ROOT / name for name in ("nn/module.py", "nn/optim.py", "train/image_pool.py", "train/diagnose.py")),
+    *(ROOT / name for name in ("nn/module.py", "nn/optim.py", "train/image_pool.py", "train/run/diagnose.py")),
 ]
 ELSEWHERE = [
     p for d in ("kernels", "nn", "train", "benchmarks") for p in ROOT.glob(f"{d}/**/*.py") if p not in ON_DEVICE

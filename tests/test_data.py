@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from train.config import Config
-from train.data import UnpairedDataset, paired_test, test_samples
+from train.data.dataset import UnpairedDataset, paired_test, test_samples
+from train.data.images import load_image, resize
+from train.data.preprocess import final_size, preprocess
+from train.data.sources import ImageFolder
 from train.errors import UserError
-from train.images import load_image, resize
-from train.preprocess import final_size, preprocess
-from train.sources import ImageFolder
 
 
 def write(path, width=16, height=16, seed=0, mode="RGB"):

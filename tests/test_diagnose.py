@@ -8,7 +8,7 @@ import pytest
 from nn import module
 from train.config import Config
 from train.cyclegan import CycleGAN
-from train.diagnose import finite, nonfinite_origin
+from train.run.diagnose import finite, nonfinite_origin
 
 TINY = Config(ngf=2, ndf=2, n_blocks=1, crop_size=24, load_size=24, device="cpu")
 

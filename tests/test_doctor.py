@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from autograd.ops import mul
-from train import checkpoint, trainer
 from train.command import run_command
 from train.config import Config
 from train.cyclegan import CycleGAN
 from train.doctor import NAN, RULES, WINDOW, Doctor, examine, main, table
-from train.report import write_report
-from train.watch import RECENT, Watch
+from train.report.page import write_report
+from train.run import checkpoint, trainer
+from train.run.watch import RECENT, Watch
 
 SMALL = (
     "--preset tiny --device cpu --load_size 32 --crop_size 32 --ngf 4 --ndf 4 --n_blocks 1 --watch_freq 1 "
@@ -90,7 +90,7 @@ class Outclassed(CycleGAN):
     """Its generators stay as they are; its judges learn."""
 
     def set_lr(self, lr: float) -> None:
-        self.optimizer_d.lr, self.optimizer_g.lr = lr, 0.0
+        self.optimizers["d"].lr, self.optimizers["g"].lr = lr, 0.0
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_looks_are_taken_when_due_and_remembered(tmp_path: Path) -> None:
         "grad_G", "grad_D", *(f"{k}_{d}" for k in ("luma", "change", "variety") for d in "AB"),
         *(f"D_{d}_{k}" for k in ("real", "fake", "spread") for d in "AB"),
     }  # fmt: skip
-    gradients = [p.grad for p in model.optimizer_d.parameters]
+    gradients = [p.grad for p in model.optimizers["d"].parameters]
     assert last["grad_D"] == pytest.approx(np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in gradients)), rel=1e-5)
 
 

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import checkpoint, domain_distance, trainer
 from train.command import run_command
 from train.config import Config
 from train.cyclegan import CycleGAN, main
 from train.errors import UserError
-from train.evaluation import Evaluation, overall, translate_all
-from train.metrics import l1, ssim
-from train.schedule import Schedule
+from train.run import checkpoint, trainer
+from train.run.schedule import Schedule
+from train.scores import domain_distance
+from train.scores.evaluation import Evaluation, overall, translate_all
+from train.scores.metrics import l1, ssim
 
 TINY = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --pool_size 2 --n_epochs 5 "

@@ -254,7 +254,7 @@ def test_the_path_for_a_gpu_on_a_stand_in(cuda):  # noqa: F811
     ):
         for _ in range(4):
             losses = model.step(a, b)
-    assert np.isfinite([*losses.values()]).all() and model.optimizer_g.steps == model.optimizer_d.steps == 4
+    assert np.isfinite([*losses.values()]).all() and model.optimizers["g"].steps == model.optimizers["d"].steps == 4
     graph = model.graphed.graph
     names = [name for name, *_ in graph.stream.method_calls]
     assert names == ["begin_capture", "end_capture", "synchronize", "synchronize"]

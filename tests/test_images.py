@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from train.errors import UserError
-from train.images import (
+from train.data.images import (
     EXTENSIONS,
     Header,
     Picture,
@@ -17,6 +16,7 @@ from train.images import (
     save_picture,
     to_uint8,
 )  # fmt: skip
+from train.errors import UserError
 
 RNG = np.random.default_rng(3)
 

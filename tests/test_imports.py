@@ -104,7 +104,7 @@ def test_imports_run_one_way_and_nothing_heavy_is_loaded_early():
         ("kernels/op/gpu.py", "import numba"),
         ("train/x.py", "try:\n    from matplotlib import pyplot\nexcept ImportError:\n    pass"),
         ("nn/x.py", "class A:\n    import numba"),
-        ("train/torch_files.py", "def f():\n    import torch"),
+        ("train/exchange/torch_files.py", "def f():\n    import torch"),
     ],
 )
 def test_a_wrong_import_is_noticed(path, source):

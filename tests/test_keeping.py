@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.test_resume import assert_same, command, result
-from train import checkpoint, keeping, trainer
-from train.checkpoint import load
 from train.cyclegan import main
+from train.run import checkpoint, keeping, trainer
+from train.run.checkpoint import load
 
 OLD = Path(__file__).parent / "data" / "checkpoint_v1.npz"
 # What the program that wrote it, version 1, recorded when it went on from there.

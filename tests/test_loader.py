@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from train.config import Config
-from train.data import Sample, UnpairedDataset
+from train.data.dataset import Sample, UnpairedDataset
+from train.data.loader import Loader
 from train.errors import UserError
-from train.loader import Loader
 
 
 class Numbers:

@@ -11,9 +11,9 @@ import pytest
 
 from kernels import memory
 from kernels.device import Device
-from train import trainer
 from train.cyclegan import CycleGAN, main
-from train.report import write_report
+from train.report.page import write_report
+from train.run import trainer
 
 MB = 2**20
 TINY = "--preset tiny --device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_steps 1 --sample_freq 99"

@@ -24,11 +24,11 @@ from tests.torch_reference import (
     to_numpy,
     to_torch,
 )
-from train import checkpoint, trainer
 from train.config import Config
-from train.data import AlignedDataset
+from train.data.dataset import AlignedDataset
 from train.errors import UserError
 from train.pix2pix import Pix2Pix, Pix2PixConfig, main
+from train.run import checkpoint, trainer
 
 SIZE, BATCH, STEPS = 64, 2, 4
 TINY = Pix2PixConfig(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from train.config import Config
-from train.data import test_samples
+from train.data.dataset import test_samples
 from train.probe import high_frequencies, main, probe, stored
 
 CONFIG = Config(builtin="colours", load_size=32, crop_size=32, device="cpu")

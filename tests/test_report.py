@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.charts import POINTS, column, draw, envelope, quantities, smooth
 from train.config import PRESETS, Config
 from train.doctor import Finding
-from train.report import write_report
+from train.report.charts import POINTS, column, draw, envelope, quantities, smooth
+from train.report.page import write_report
 
 CONFIG = dataclasses.asdict(Config().replace(**PRESETS["tiny"], name="stripes"))
 SCORES = {

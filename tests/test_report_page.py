@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser import Browser
 from tests.test_report import CONFIG, SCORES, pictures, records
-from train.report import write_report
+from train.report.page import write_report
 
 PHONE, DESK = 390, 1280  # pixels across
 SHOWN = "document.readyState == 'complete' && document.querySelector('.state').innerText.includes('{}')"

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train import checkpoint, trainer
 from train.command import run_command
 from train.cyclegan import CycleGAN, main
+from train.run import checkpoint, trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = (
@@ -165,7 +165,7 @@ def test_lengthened_runs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_plateau_policy_remembers(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Epochs of two steps, stopped within the sixth and at the end of the ninth: the rate and its patience go on."""
-    monkeypatch.setattr("train.schedule.Schedule.THRESHOLD", 0.9)  # so that no epoch counts as better
+    monkeypatch.setattr("train.run.schedule.Schedule.THRESHOLD", 0.9)  # so that no epoch counts as better
     options = "--lr_policy plateau --max_dataset_size 2 --n_epochs 6 --n_epochs_decay 4"
     assert main(command(data, tmp_path / "whole", options)) == 0
     assert main(command(data, tmp_path / "parts", f"{options} --max_steps 11")) == 0
@@ -218,7 +218,7 @@ def test_the_history_is_on_disk_before_the_state(data: Path, tmp_path: Path, mon
 
 # -- real processes
 
-QUIET = "import sys, train.trainer as t; t.write_report = lambda *a, **k: None; from train.cyclegan import main; sys.exit(main())"
+QUIET = "import sys, train.run.trainer as t; t.write_report = lambda *a, **k: None; from train.cyclegan import main; sys.exit(main())"
 
 
 def start(line: list[str], *program: str) -> subprocess.Popen[str]:

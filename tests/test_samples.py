@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from train.errors import UserError
-from train.samples import GUTTER, MARGIN, sample_grid, save_png
+from train.report.samples import GUTTER, MARGIN, sample_grid, save_png
 
 
 def flat(value: float, height: int = 64, width: int = 64, channels: int = 3) -> np.ndarray:

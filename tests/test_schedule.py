@@ -9,7 +9,7 @@ import pytest
 
 from tests.torch_reference import linear_factor
 from train.config import Config
-from train.schedule import Schedule
+from train.run.schedule import Schedule
 
 
 def rates(config: Config, metrics: list[float] | None = None) -> list[float]:

@@ -17,9 +17,10 @@ from PIL import Image
 
 from nn import PatchDiscriminator, ResnetGenerator
 from tests.browser import CHROMIUM, Browser
-from train import serve, weights
+from train import serve
+from train.data.images import load_image
 from train.errors import UserError
-from train.images import load_image
+from train.exchange import weights
 from train.serve import Server, both_ways, opinion
 from train.translate import main
 from train.translator import Translator

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from train import checkpoint, sources
 from train.command import run_command
 from train.config import Config, another_default, setting
-from train.cyclegan import CycleGAN, Losses
+from train.cyclegan import CycleGAN
+from train.data import sources
+from train.model import Losses
+from train.run import checkpoint
 
 TINY = dict(load_size=24, crop_size=24, ndf=2, n_blocks=1, n_epochs=1, n_epochs_decay=0, max_dataset_size=2)
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from train import torch_files
 from train.errors import UserError
+from train.exchange import torch_files
 
 ZIP, OLD = {}, {"_use_new_zipfile_serialization": False}
 

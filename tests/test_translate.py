@@ -10,8 +10,9 @@ from PIL import Image, ImageCms
 
 from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
-from train import translate, translator, weights
-from train.images import load_image, save_image, to_uint8
+from train import translate, translator
+from train.data.images import load_image, save_image, to_uint8
+from train.exchange import weights
 from train.translate import main, translate_images
 from train.translator import padded, run
 

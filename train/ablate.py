@@ -4,7 +4,7 @@ The paper (section 5.1.4, tables 4 and 5, figure 7) takes single losses away and
 the cycle loss alone and GAN + backward cycle do not give pictures of the target domain, and that GAN alone and GAN + forward
 cycle suffer from mode collapse. Its G maps labels to photos: "forward" is labels -> photo -> labels, lambda_A where A holds
 the labels, "backward" photo -> labels -> photo, lambda_B. So the finding is about B -> A, *against* which the forward cycle does
-not guard. Both directions are trained anyway, and both are judged (train/ablation_report.py says how).
+not guard. Both directions are trained anyway, and both are judged (train/report/ablation.py says how).
 
 Every variant is an ordinary run under checkpoints_dir/name, with its report; all share budget, data order and seed. A variant
 that is done is not trained again, and one that was stopped goes on: give the same command again.
@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from train import checkpoint
-from train.ablation_report import Study, judge, summary, write_page
 from train.command import introduce, resolve, told
 from train.config import PRESETS, Config, another_default, setting
 from train.cyclegan import CycleGAN
 from train.errors import UserError
-from train.evaluation import Evaluation
 from train.options import parse
-from train.trainer import Run
+from train.report.ablation import Study, judge, summary, write_page
+from train.run import checkpoint
+from train.run.trainer import Run
+from train.scores.evaluation import Evaluation
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("CycleGAN: both adversarial losses, both cycles", {}),

@@ -26,8 +26,8 @@ from kernels.device import Array
 from nn.coded import LatentDiscriminator, LatentEncoder
 from nn.losses import generator_loss
 from nn.network import Network
-from train.charts import Quantity
 from train.config import setting
+from train.report.charts import Quantity
 from train.stochastic_cyclegan import SMALL, StochasticConfig, StochasticCycleGAN
 
 

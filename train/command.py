@@ -10,15 +10,15 @@ from typing import Any
 
 from kernels.device import Device, get_device
 from kernels.memory import peak_bytes, size_text
-from train import checkpoint
 from train.config import Config
+from train.data.sources import BUILTIN
 from train.errors import UserError
-from train.metrics import format_scores
 from train.model import Model
 from train.options import parse
-from train.rehearsal import rehearse
-from train.sources import BUILTIN
-from train.trainer import Run
+from train.run import checkpoint
+from train.run.rehearsal import rehearse
+from train.run.trainer import Run
+from train.scores.metrics import format_scores
 
 SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
 

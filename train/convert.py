@@ -23,12 +23,14 @@ import numpy as np
 from autograd import Tensor, no_grad
 from nn.network import Network
 from nn.recognise import Architecture
-from train import checkpoint, options, weights
+from train import options
 from train.config import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
-from train.onnx_graph import onnx_model
-from train.weights import FIELD_NAMES, LONE_NAMES, TORCH, Weights
+from train.exchange import weights
+from train.exchange.onnx_graph import onnx_model
+from train.exchange.weights import FIELD_NAMES, LONE_NAMES, TORCH, Weights
+from train.run import checkpoint
 
 SINGLE = (*TORCH, ".onnx")  # formats that hold one network
 TARGETS = (".pth", ".safetensors", ".onnx", ".npz")

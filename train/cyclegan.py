@@ -13,36 +13,31 @@ Run `python -m train.cyclegan --help` for the command.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from autograd import Tensor, no_grad
 from autograd.lanes import lanes, side_by_side_pays
 from autograd.ops import add, l1_loss
-from kernels.device import Array, Device, get_device, xp_of
+from kernels.device import Array, xp_of
 from kernels.graph import Control, capturing
-from nn import Adam, PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
+from nn import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from nn.network import Network
-from nn.optim import Optimizer
 from nn.twins import Twins
 from train.averages import Averages
-from train.charts import Quantity, quantities
 from train.config import Config
-from train.data import Sample
-from train.errors import NonFiniteLoss
+from train.data.dataset import Sample
 from train.graphed import GraphedStep
 from train.image_pool import DevicePool, ImagePool, image_pool
-from train.model import Rows
+from train.model import Losses, Model, Rows, host_picture, refuse_nonfinite
 from train.parts import Part, parts
-from train.report import LEGEND
-
-Losses = dict[str, float]
+from train.report.charts import Quantity, quantities
+from train.report.page import LEGEND
 
 
 @dataclass
@@ -61,17 +56,13 @@ class Way:
     fake: Array = None  # made of `start` by the generators' turn, for the discriminators' turn
 
 
-class CycleGAN:
+class CycleGAN(Model):
     """The four networks, their two optimisers and two pools. `step` makes one full update of both players."""
 
-    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
-    metric: ClassVar[tuple[str, ...]] = ("cycle_A", "cycle_B")
     legend: ClassVar[Mapping[str, str]] = LEGEND
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.device = get_device(config.device)
-        self.dtype = storage(config.precision, self.device)
+        super().__init__(config)
         self.gen_ab = generator(config, config.input_nc, config.output_nc, seed=0)
         self.gen_ba = generator(config, config.output_nc, config.input_nc, seed=1)
         self.disc_a = discriminator(config, config.input_nc, seed=2)
@@ -79,20 +70,22 @@ class CycleGAN:
         self.pool_a = image_pool(config.pool_size, [config.seed, 4], self.device)
         self.pool_b = image_pool(config.pool_size, [config.seed, 5], self.device)
         self.mixing = np.random.default_rng([config.seed, 6])  # where between real and fake wgangp looks
-        self.seen: dict[str, Array] = {}  # what the last step made
+        self.players = {
+            "g": {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba},
+            "d": {"disc_a": self.disc_a, "disc_b": self.disc_b},
+        }
         self.part = Part()  # of the step, at which we are
-        self.averages = Averages({"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}, config.ema) if config.ema else None
+        self.averages = Averages(self.players["g"], config.ema) if config.ema else None
         self.make_optimizers()
 
     def make_optimizers(self) -> None:
-        """The players: both generators with one Adam, both discriminators with another."""
+        """Both generators with one Adam, both discriminators with another."""
+        super().make_optimizers()
         self.gens, self.discs = Twins(self.gen_ab, self.gen_ba), Twins(self.disc_b, self.disc_a)
         c = self.config
         # The host draws where wgangp's penalty looks; and the pools decide once for each part of a step.
         graph = self.device.name == "cuda" and c.gan_mode != "wgangp" and c.accumulate == 1
         self.graphed = GraphedStep(self) if graph else None
-        self.optimizer_g = Adam(self.gen_ab.parameters() + self.gen_ba.parameters(), c.lr, (c.beta1, 0.999))
-        self.optimizer_d = Adam(self.disc_a.parameters() + self.disc_b.parameters(), c.lr, (c.beta1, 0.999))
 
     def step(self, real_a: Array, real_b: Array) -> Losses:
         """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
@@ -116,11 +109,11 @@ class CycleGAN:
     def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One update of both players; the weighted losses."""
         ways = self.ways(a, b)
-        losses = self.update(self.optimizer_g, self.generator_losses, ways)
+        losses = self.update("g", self.generator_losses, ways)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_b": ways[0].fake, "fake_a": ways[1].fake}
         if self.config.lambda_GAN == 0:
             return losses
-        return losses | self.update(self.optimizer_d, self.discriminator_losses, ways)
+        return losses | self.update("d", self.discriminator_losses, ways)
 
     def ways(self, a: Tensor, b: Tensor) -> list[Way]:
         """A -> B -> A and B -> A -> B."""
@@ -176,12 +169,13 @@ class CycleGAN:
         return gradient_penalty(disc, real, fake, share, 0.5 * self.config.lambda_gp)
 
     def update(
-        self, optimizer: Adam, losses_of: Callable[..., dict[str, Tensor]], ways: Sequence[Way]
+        self, player: str, losses_of: Callable[..., dict[str, Tensor]], ways: Sequence[Way]
     ) -> dict[str, Tensor]:
         """Move one player's networks down the sum of its losses (see train/parts.py for a step in parts); returns these.
 
         On a GPU both ways run at once, for there launches cost most. On the CPU each way is a lane of its own.
         """
+        optimizer = self.optimizers[player]
         if self.part.first:
             optimizer.zero_grad()
 
@@ -213,22 +207,18 @@ class CycleGAN:
     def controls(self) -> list[Control]:
         """The numbers on the device that differ from step to step."""
         pools = [pool for pool in (self.pool_a, self.pool_b) if isinstance(pool, DevicePool)]
-        controls = [self.optimizer_g.control, self.optimizer_d.control, *(pool.control for pool in pools)]
+        controls = [*(adam.control for adam in self.optimizers.values()), *(pool.control for pool in pools)]
         return [control for control in controls if control is not None]
 
     def advance(self) -> None:
         """The host's part of a step: both players count it, the pools decide."""
-        self.optimizer_g.advance()
-        self.optimizer_d.advance()
+        for optimizer in self.optimizers.values():
+            optimizer.advance()
         for pool in (self.pool_a, self.pool_b):
             if isinstance(pool, DevicePool):
                 pool.advance()
 
     # -- pictures
-
-    def tensor(self, data: Any) -> Tensor:
-        """`data` on this model's device, in its precision."""
-        return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
 
     def shown(self, name: str) -> Network:
         """A generator as others are to see it: averaged over the steps, where --ema asks for it."""
@@ -280,78 +270,34 @@ class CycleGAN:
 
     # -- state
 
-    def networks(self) -> dict[str, Network]:
-        """The four networks by name."""
-        return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba, "disc_a": self.disc_a, "disc_b": self.disc_b}
-
-    @property
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Each player's optimiser."""
-        return {"g": self.optimizer_g, "d": self.optimizer_d}
-
-    def astype(self, dtype: str) -> CycleGAN:
+    def astype(self, dtype: str) -> Self:
         """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
-        self.dtype = np.dtype(dtype)
-        averages = self.averages.networks if self.averages is not None else {}
-        for network in (*self.networks().values(), *averages.values()):
+        for network in self.averages.networks.values() if self.averages is not None else ():
             network.astype(dtype)
-        self.make_optimizers()
-        return self
-
-    def set_lr(self, lr: float) -> None:
-        """The learning rate of both players."""
-        self.optimizer_g.lr = self.optimizer_d.lr = lr
+        return super().astype(dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as host arrays and plain values. "networks" are those to be used."""
-        averages = {} if self.averages is None else {"averages": self.averages.state_dict()}
-        return averages | {
-            "networks": {name: self.shown(name).state_dict() for name in ("gen_ab", "gen_ba")}
-            | {"disc_a": self.disc_a.state_dict(), "disc_b": self.disc_b.state_dict()},
-            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
-            "pools": {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()},
-            "mixing": self.mixing.bit_generator.state,
-        }
+        state = super().state_dict()
+        if self.averages is not None:
+            state["averages"] = self.averages.state_dict()
+            state["networks"] |= {name: self.shown(name).state_dict() for name in self.players["g"]}
+        state["pools"] = {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()}
+        state["mixing"] = self.mixing.bit_generator.state
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`, exactly."""
         self.graphed = GraphedStep(self) if self.graphed is not None else None
-        for name, network in self.networks().items():
-            network.load_state_dict(state["networks"][name])
+        super().load_state_dict(state)
         if self.averages is not None:
             self.averages.load_state_dict(state["averages"], state["networks"])
-        for player, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][player])
         self.pool_a.load_state_dict(state["pools"]["a"], self.device, self.dtype)
         self.pool_b.load_state_dict(state["pools"]["b"], self.device, self.dtype)
         self.mixing.bit_generator.state = state["mixing"]
 
 
 NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
-
-
-def refuse_nonfinite(losses: dict[str, Tensor]) -> None:
-    """Raises NonFiniteLoss that names the first loss that is NaN or infinite."""
-    for name, loss in losses.items():
-        if not np.isfinite(loss.item()):
-            raise NonFiniteLoss(f"loss {name} is {loss.item()}")
-
-
-def storage(precision: str, device: Device) -> np.dtype:
-    """The dtype of activations at a precision; sets how float32 is multiplied on a GPU. Weights are float32 always."""
-    if device.name == "cpu":
-        if precision == "bf16":
-            raise ValueError("precision bf16 needs --device cuda; the CPU computes in float32: leave --precision out")
-        return np.dtype(np.float32)
-    from kernels.launch import set_matmul_precision
-
-    set_matmul_precision("fp32" if precision == "fp32" else "tf32")
-    return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if precision == "bf16" else np.float32)
-
-
-def host_picture(picture: Tensor) -> np.ndarray:
-    """A picture as float32 on the host."""
-    return picture.numpy().astype(np.float32, copy=False)
 
 
 def generator(config: Config, in_channels: int, out_channels: int, seed: int, dropout: float = 0.0) -> Network:

@@ -3,7 +3,7 @@
     python -m train.doctor checkpoints/NAME     # examine a run, also while it goes on; exit status 1 if something is found
     python -m train.doctor --rules              # the rules
 
-A rule speaks only after a whole window of looks (train/watch.py), so that the first steps and single bad ones do not count.
+A rule speaks only after a whole window of looks (train/run/watch.py), so that the first steps and single bad ones do not count.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from train.data.loader import FLAT
 from train.errors import UserError
-from train.history import History
-from train.loader import FLAT
+from train.run.history import History
 
 Record = Mapping[str, Any]
 WINDOW = 10  # looks
@@ -179,7 +179,7 @@ RULES = (
 )
 NAN = Rule(
     "not a number",
-    "every loss of every step; then, once, every image, weight and layer (train/diagnose.py)",
+    "every loss of every step; then, once, every image, weight and layer (train/run/diagnose.py)",
     0.0,
     "the first thing that is not finite is named, before it reaches the weights",
     "a smaller --lr; images that are not almost one flat colour",

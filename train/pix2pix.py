@@ -23,19 +23,16 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from autograd.ops import add, concat, l1_loss
-from kernels.device import Array, get_device
-from nn import Adam
+from kernels.device import Array
 from nn.layers import dropping
 from nn.losses import discriminator_loss, generator_loss
-from nn.network import Network
-from nn.optim import Optimizer
 from nn.twins import together
-from train.charts import Quantity
 from train.config import PRESETS, Config, another_default, setting
-from train.cyclegan import discriminator, generator, host_picture, refuse_nonfinite, storage
-from train.data import Sample
+from train.cyclegan import discriminator, generator
+from train.data.dataset import Sample
 from train.errors import UserError
-from train.model import Rows
+from train.model import Model, Rows, host_picture, refuse_nonfinite
+from train.report.charts import Quantity
 
 NAMES = ("G_GAN", "G_L1", "D_real", "D_fake")
 
@@ -79,7 +76,7 @@ class Pix2PixConfig(Config):
             raise UserError(f"--dropout is {self.dropout}; wanted a share from 0 up to, not including, 1")
 
 
-class Pix2Pix:
+class Pix2Pix(Model):
     """The two networks and their optimisers. `step` makes one full update of both players."""
 
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
@@ -90,20 +87,14 @@ class Pix2Pix:
         "true": "Its partner in B, which the translation should equal.",
     }
 
+    config: Pix2PixConfig
+
     def __init__(self, config: Pix2PixConfig) -> None:
-        self.config = config
-        self.device = get_device(config.device)
-        self.dtype = storage(config.precision, self.device)
+        super().__init__(config)
         self.gen = generator(config, config.input_nc, config.output_nc, 0, config.dropout)
         self.disc = discriminator(config, config.input_nc + config.output_nc, 1)
-        self.seen: dict[str, Array] = {}  # what the last step made
+        self.players = {"g": {"gen": self.gen}, "d": {"disc": self.disc}}
         self.make_optimizers()
-
-    def make_optimizers(self) -> None:
-        """One Adam for each player."""
-        c = self.config
-        self.optimizer_g = Adam(self.gen.parameters(), c.lr, (c.beta1, 0.999))
-        self.optimizer_d = Adam(self.disc.parameters(), c.lr, (c.beta1, 0.999))
 
     def step(self, real_a: Array, real_b: Array) -> dict[str, float]:
         """One update of both players from pairs [N,H,W,C] in [-1, 1]; returns the losses by name, G's weighted.
@@ -111,21 +102,21 @@ class Pix2Pix:
         Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
         """
         a, b = self.tensor(real_a), self.tensor(real_b)
-        with dropping(self.gen, self.config.seed, self.optimizer_g.steps):
+        with dropping(self.gen, self.config.seed, self.optimizers["g"].steps):
             fake_b = self.gen(a)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_b": fake_b.data}
         losses: dict[str, Tensor] = {}
         if self.config.lambda_GAN > 0:
             losses = self.discriminator_losses(a, b, fake_b.detach())
             refuse_nonfinite(losses)
-            self.optimizer_d.zero_grad()
+            self.optimizers["d"].zero_grad()
             (add(*losses.values()) * 0.5).backward()
-            self.optimizer_d.step()
+            self.optimizers["d"].step()
         judged = self.generator_losses(a, b, fake_b)
         refuse_nonfinite(judged)
-        self.optimizer_g.zero_grad()
+        self.optimizers["g"].zero_grad()
         add(*judged.values()).backward()
-        self.optimizer_g.step()
+        self.optimizers["g"].step()
         losses |= judged
         return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
 
@@ -147,10 +138,6 @@ class Pix2Pix:
         return losses
 
     # -- pictures
-
-    def tensor(self, data: Any) -> Tensor:
-        """`data` on this model's device, in its precision."""
-        return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
 
     @no_grad()
     def translate(self, pictures: Array, direction: str = "AtoB") -> np.ndarray:
@@ -199,43 +186,6 @@ class Pix2Pix:
                 None,
             ),
         ]
-
-    # -- state
-
-    @property
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Each player's optimiser."""
-        return {"g": self.optimizer_g, "d": self.optimizer_d}
-
-    def networks(self) -> dict[str, Network]:
-        """The two networks by name."""
-        return {"gen": self.gen, "disc": self.disc}
-
-    def astype(self, dtype: str) -> Pix2Pix:
-        """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
-        self.dtype = np.dtype(dtype)
-        for network in self.networks().values():
-            network.astype(dtype)
-        self.make_optimizers()
-        return self
-
-    def set_lr(self, lr: float) -> None:
-        """The learning rate of both players."""
-        self.optimizer_g.lr = self.optimizer_d.lr = lr
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on. Which activations drop follows from the seed and G's steps."""
-        return {
-            "networks": {name: network.state_dict() for name, network in self.networks().items()},
-            "optimizers": {"g": self.optimizer_g.state_dict(), "d": self.optimizer_d.state_dict()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, exactly."""
-        for name, network in self.networks().items():
-            network.load_state_dict(state["networks"][name])
-        self.optimizer_g.load_state_dict(state["optimizers"]["g"])
-        self.optimizer_d.load_state_dict(state["optimizers"]["d"])
 
 
 def main(arguments: list[str] | None = None) -> int:

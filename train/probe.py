@@ -26,16 +26,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from train.checkpoint import write_atomically
-from train.colours import chroma, masks
 from train.config import Config
-from train.data import Sample, test_samples
+from train.data.colours import chroma, masks
+from train.data.dataset import Sample, test_samples
+from train.data.images import to_uint8
 from train.errors import UserError
-from train.images import to_uint8
 from train.model import Rows
 from train.options import Parser
-from train.samples import sample_grid, save_png
-from train.subject import from_run
+from train.report.samples import sample_grid, save_png
+from train.run.checkpoint import write_atomically
+from train.scores.subject import from_run
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)  # standard deviations, of 255
 CODES, CYCLES, SHOWN = 8, 4, 4

@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from PIL import Image
 
+from train.data.images import MODES, inspect, load_picture, to_uint8
 from train.errors import UserError
-from train.images import MODES, inspect, load_picture, to_uint8
 from train.translate import translated
 from train.translator import Translator
 

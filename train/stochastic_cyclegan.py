@@ -20,17 +20,15 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from autograd.ops import add, l1_loss
-from kernels.device import Array, get_device
-from nn import Adam
+from kernels.device import Array
 from nn.coded import AffineDiscriminator, CodedGenerator
 from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
-from nn.optim import Optimizer, clip_grad_norm
-from train.charts import Quantity
+from nn.optim import clip_grad_norm
 from train.config import Config, another_default, setting
-from train.cyclegan import Losses, host_picture, refuse_nonfinite, storage
-from train.data import Sample
-from train.model import Rows
+from train.data.dataset import Sample
+from train.model import Losses, Model, Rows, host_picture, refuse_nonfinite
+from train.report.charts import Quantity
 
 SMALL: dict[str, Any] = dict(
     input_nc=1, load_size=32, crop_size=32, n_down=3, batch_size=4, ngf=12, ndf=24, ndf_A=16, nlatent=4, lr=0.001,
@@ -94,11 +92,9 @@ class StochasticConfig(Config):
         return f"generators ngf {self.ngf}, judges ndf {self.ndf} and {self.ndf_A}, codes of {self.nlatent} numbers"
 
 
-class StochasticCycleGAN:
+class StochasticCycleGAN(Model):
     """The networks and one Adam for each player."""
 
-    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
-    metric: ClassVar[tuple[str, ...]] = ("cycle_A", "cycle_B")
     legend: ClassVar[Mapping[str, str]] = {
         "real": "A picture as it is.",
         "z 1, z 2, …": "Its translations with different codes z, the same in all rows. Do they differ?",
@@ -106,13 +102,12 @@ class StochasticCycleGAN:
         "reconstructed": "The fake translated back. It should equal the real one.",
     }
 
+    config: StochasticConfig
+
     def __init__(self, config: StochasticConfig) -> None:
-        self.config = config
-        self.device = get_device(config.device)
-        self.dtype = storage(config.precision, self.device)
+        super().__init__(config)
         self.rng = np.random.default_rng([config.seed, 6])
-        self.players: dict[str, dict[str, Network]] = {"g": self.make_generators(), "d": self.make_judges()}
-        self.seen: dict[str, Array] = {}  # what the last step made
+        self.players = {"g": self.make_generators(), "d": self.make_judges()}
         self.make_optimizers()
 
     # -- the networks
@@ -141,15 +136,6 @@ class StochasticCycleGAN:
         """What all networks are made with; `number` tells them apart."""
         c = self.config
         return dict(device=c.device, seed=8 * c.seed + number, init_type=c.init_type, init_gain=c.init_gain)
-
-    def make_optimizers(self) -> None:
-        """One Adam for all that pleases, one for all that judges."""
-        c = self.config
-        self.optimizers: dict[str, Optimizer] = {
-            player: Adam([p for net in nets.values() for p in net.parameters()], c.lr, (c.beta1, 0.999))
-            for player, nets in self.players.items()
-        }
-        self.set_lr(c.lr)
 
     # -- the step
 
@@ -208,10 +194,6 @@ class StochasticCycleGAN:
 
     # -- pictures
 
-    def tensor(self, data: Any) -> Tensor:
-        """`data` on this model's device, in its precision."""
-        return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
-
     def codes(self, count: int, seed: int = 0) -> np.ndarray:
         """Codes [count,1,1,nlatent] for looking at: the same whenever asked, apart from training's."""
         rng = np.random.default_rng([self.config.seed, 7, seed])
@@ -247,7 +229,7 @@ class StochasticCycleGAN:
 
     @no_grad()
     def run_networks(self, real_a: Array, real_b: Array) -> None:
-        """Every network at least once, for train/diagnose.py."""
+        """Every network at least once, for train/run/diagnose.py."""
         a, b = self.tensor(real_a), self.tensor(real_b)
         fake_b, fake_a = self.gen_ab(a, self.tensor(self.codes(len(a)))), self.gen_ba(b)
         for disc, pictures in ((self.disc_b, (b, fake_b)), (self.disc_a, (a, fake_a))):
@@ -264,36 +246,15 @@ class StochasticCycleGAN:
 
     # -- state
 
-    def networks(self) -> dict[str, Network]:
-        """All networks by name."""
-        return self.players["g"] | self.players["d"]
-
-    def astype(self, dtype: str) -> StochasticCycleGAN:
-        """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
-        self.dtype = np.dtype(dtype)
-        for network in self.networks().values():
-            network.astype(dtype)
-        self.make_optimizers()
-        return self
-
     def set_lr(self, lr: float) -> None:
         """The learning rate: the judges' is `slower_D` times smaller, at every point of the schedule."""
         self.optimizers["g"].lr, self.optimizers["d"].lr = lr, lr / self.config.slower_D
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as host arrays and plain values."""
-        return {
-            "networks": {name: network.state_dict() for name, network in self.networks().items()},
-            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
-            "rng": self.rng.bit_generator.state,
-        }
+        return super().state_dict() | {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, exactly."""
-        for name, network in self.networks().items():
-            network.load_state_dict(state["networks"][name])
-        for player, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][player])
+        super().load_state_dict(state)
         self.rng.bit_generator.state = state["rng"]
 
 

@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from train.data.images import EXTENSIONS, Picture, keeps_16_bits, load_picture, resize, save_picture
 from train.errors import UserError
-from train.images import EXTENSIONS, Picture, keeps_16_bits, load_picture, resize, save_picture
 from train.translator import Translator
 
 

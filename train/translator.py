@@ -12,8 +12,8 @@ from nn.network import Network
 from nn.resnet_generator import ResnetGenerator
 from nn.strips import run_in_strips
 from nn.unet_generator import UnetGenerator
-from train import weights
 from train.errors import UserError
+from train.exchange import weights
 
 LARGE = 1 << 20  # pixels from which a ResNet generator works in strips
 DIRECTIONS = {"AtoB": ("gen_ab", "gen_ba", "disc_b"), "BtoA": ("gen_ba", "gen_ab", "disc_a")}
@@ -22,7 +22,7 @@ DIRECTIONS = {"AtoB": ("gen_ab", "gen_ba", "disc_b"), "BtoA": ("gen_ba", "gen_ab
 class Translator:
     """The generator of one direction; with the way back and the judge of its pictures, where the weights have them.
 
-    path       a run's folder or any file of weights that train/weights.py reads
+    path       a run's folder or any file of weights that train/exchange/weights.py reads
     direction  "AtoB" or "BtoA"; "" takes AtoB, or the only generator there is
 
     Raises UserError that names the file if it holds no such generator.

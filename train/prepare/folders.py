@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from train.data.images import load_image
+from train.data.sources import list_images
 from train.errors import UserError
-from train.images import load_image
 from train.prepare.place import PARTS, check_room
-from train.sources import list_images
 
 GRID = 16  # the hash compares GRID x GRID neighbours: 256 bits
 ALIKE = 12  # bits; pictures that differ in at most so many, and then in

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from train.data.images import EXTENSIONS
 from train.errors import UserError
-from train.images import EXTENSIONS
 from train.prepare.download import Expected, discard, fetch
 from train.prepare.place import PARTS, check_room
 from train.prepare.unpack import unzip

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from train.data.images import EXTENSIONS
 from train.errors import UserError
-from train.images import EXTENSIONS
 from train.prepare.place import PARTS, check_room
 
 MOST_BYTES = 32 << 30  # of a whole archive, unpacked

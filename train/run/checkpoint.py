@@ -83,7 +83,7 @@ def load(path: str | Path) -> Any:
 def _migrated(state: Any, version: int) -> Any:
     """A run's state of an older version as this version would have written it; anything else as it is.
 
-    1 → 2   there was one program only, no looks (train/watch.py), and no random stream of the gradient penalty
+    1 → 2   there was one program only, no looks (train/run/watch.py), and no random stream of the gradient penalty
     """
     if version < 2 and isinstance(state, dict) and "run" in state:
         state.setdefault("program", "train.cyclegan")

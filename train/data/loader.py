@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.data import UnpairedDataset, mixed_sizes
+from train.data.dataset import UnpairedDataset, mixed_sizes
 
 FLAT = 0.02
 """Standard deviation of a nearly flat image in [-1, 1]: 2.5 of 255 levels. A first layer with the paper's initial weights

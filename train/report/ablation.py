@@ -2,7 +2,7 @@
 
 Each direction of each run is judged by what it makes of the test images, three numbers each with a bound set beforehand:
 
-    distance    how far the fakes are from the target domain (train/domain_distance.py). **fails**: nearer to where the
+    distance    how far the fakes are from the target domain (train/scores/domain_distance.py). **fails**: nearer to where the
                 untouched input is than to where real held-out images are
     diversity   mean difference between two fakes, as a share of that between two true pictures. **collapses**: under 1/2
     retrieval   how often the true partner is the nearest of all test images. **unfaithful**: under 1/2
@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from train.charts import column, draw
-from train.checkpoint import write_atomically
 from train.config import Config
-from train.evaluation import Evaluation
-from train.label_scores import label_scores
-from train.metrics import retrieval
-from train.samples import sample_grid, save_png
-from train.streets import CLASSES
-from train.trainer import Run
+from train.data.streets import CLASSES
+from train.report.charts import column, draw
+from train.report.samples import sample_grid, save_png
+from train.run.checkpoint import write_atomically
+from train.run.trainer import Run
+from train.scores.evaluation import Evaluation
+from train.scores.label_scores import label_scores
+from train.scores.metrics import retrieval
 
 SHOWN = 4  # test images of each domain in the picture
 PAPER = {"cycle": "fails", "gan": "collapses", "forward": "collapses", "backward": "fails", "full": "works"}
@@ -134,7 +134,7 @@ def write_page(folder: Path, study: Study) -> Path:
     grid = sample_grid(rows)
     save_png(folder / "ablation.png", grid)
     grid.save(picture, "PNG")
-    style = files("train").joinpath("report_template.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
+    style = files("train.report").joinpath("template.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>ablation study</title><style>{style}</style></head>

@@ -21,9 +21,9 @@ Scores = dict[str, dict[str, float]]  # {"model": {"l1": …, "ssim": …, "psnr
 
 BETTER = {
     "l1": "lower", "ssim": "higher", "psnr": "higher", "retrieval": "higher",  # here
-    "distance": "lower",  # train/domain_distance.py
-    "fid": "lower", "kid": "lower",  # train/inception.py
-    "pixel_accuracy": "higher", "class_accuracy": "higher", "class_iou": "higher",  # train/label_scores.py
+    "distance": "lower",  # train/scores/domain_distance.py
+    "fid": "lower", "kid": "lower",  # train/scores/inception.py
+    "pixel_accuracy": "higher", "class_accuracy": "higher", "class_iou": "higher",  # train/scores/label_scores.py
 }  # fmt: skip
 """Every score and which way is better, in the order in which tables show them."""
 

@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from train.checkpoint import write_atomically
 from train.errors import UserError
+from train.run.checkpoint import write_atomically
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

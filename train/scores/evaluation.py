@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from train.config import Config
-from train.data import has_test, paired_test, plain_images
-from train.domain_distance import DomainDistance
+from train.data.dataset import has_test, paired_test, plain_images
 from train.errors import UserError
-from train.metrics import Scores, as_loss, paired_scores
 from train.model import Model
+from train.scores.domain_distance import DomainDistance
+from train.scores.metrics import Scores, as_loss, paired_scores
 
 REFERENCE = 300  # training images of each domain, at most, that stand for it
 BATCH = 8  # images translated at once, at most

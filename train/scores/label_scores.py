@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from train.data.images import to_uint8
 from train.errors import UserError
-from train.images import to_uint8
 
 IGNORED = frozenset({"ignore", "void", "unlabeled"})  # true pixels of a class of this name are not counted
 

@@ -14,8 +14,8 @@ from types import ModuleType
 
 import numpy as np
 
+from train.data.images import save_image
 from train.errors import UserError
-from train.images import save_image
 
 LIBRARIES = {"torch-fidelity": "torch_fidelity", "clean-fid": "cleanfid.fid"}
 

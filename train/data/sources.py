@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from train.colours import colours
+from train.data.colours import colours
+from train.data.images import EXTENSIONS, describe_mode, inspect, load_image
+from train.data.scenes import scene
+from train.data.streets import street
 from train.errors import UserError
-from train.images import EXTENSIONS, describe_mode, inspect, load_image
-from train.scenes import scene
-from train.streets import street
 
 
 class ImageFolder:

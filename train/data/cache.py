@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from train.images import to_uint8
+from train.data.images import to_uint8
 
 
 class Cache:
@@ -40,5 +40,5 @@ class Cache:
 
 
 def _from_uint8(pixels: np.ndarray) -> np.ndarray:
-    """As train/images.py reads 8 bits, to the bit."""
+    """As train/data/images.py reads 8 bits, to the bit."""
     return pixels.astype(np.float32) / 255.0 * 2.0 - 1.0

@@ -32,9 +32,9 @@ from nn.layers import Conv2d, LeakyReLU
 from nn.module import Module, Sequential
 from nn.network import Network
 from nn.optim import Adam
-from train import checkpoint
+from train.data.images import resize
 from train.errors import UserError
-from train.images import resize
+from train.run import checkpoint
 
 SIDE, CHANNELS = 64, (16, 32, 64)  # pixels; channels of the three layers
 STEPS, BATCH, RATE, SHIFT = 200, 16, 1e-3, 4  # of the classifier's training; pixels by which it moves pictures

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from train.checkpoint import write_atomically
-from train.images import to_uint8
+from train.data.images import to_uint8
+from train.run.checkpoint import write_atomically
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)
 CELL, GUTTER, MARGIN = 128, 4, 14  # pixels; a smaller image is enlarged to fill at least a cell

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from train.config import Config, sides
-from train.images import resize
+from train.data.images import resize
 
 
 def preprocess(x: np.ndarray, config: Config, rng: np.random.Generator | None) -> np.ndarray:

@@ -12,10 +12,10 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from nn.network import Network
-from train import checkpoint
 from train.command import resolve
 from train.config import Config
 from train.errors import UserError
+from train.run import checkpoint
 
 SYSTEMS = {
     "train.cyclegan": ("CycleGAN", "Config"),
@@ -91,7 +91,7 @@ def _is_state(path: Path) -> bool:
 
 def from_weights(file: Path, changes: Mapping[str, Any]) -> Subject:
     """The generators in a file or folder of weights, on the data that `changes` name."""
-    from train import weights
+    from train.exchange import weights
 
     if not changes.get("dataroot"):
         raise UserError(f"--weights {file}: on which images? Name their folder with --dataroot")

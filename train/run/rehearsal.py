@@ -10,9 +10,9 @@ import numpy as np
 from kernels.memory import peak_bytes, size_text
 from nn.network import Network
 from train.errors import NonFiniteLoss, UserError
-from train.report import duration
-from train.samples import sample_grid, save_png
-from train.trainer import Run
+from train.report.page import duration
+from train.report.samples import sample_grid, save_png
+from train.run.trainer import Run
 
 STEPS = 4  # of which the first, which compiles and makes buffers, is not timed
 ROWS = 4  # pairs of the batch in its picture

@@ -1,6 +1,6 @@
 """The report of a run: one `report.html` with pictures, scores, curves and settings, readable without any server.
 
-The page, its style and its few lines of script are in `report_template.html`; here its parts are made.
+The page, its style and its few lines of script are in `template.html`; here its parts are made.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 
 from kernels.memory import size_text
-from train.charts import Quantity, cards, column, quantities
-from train.checkpoint import write_atomically
 from train.config import Config
 from train.doctor import RULES, WINDOW, Finding, examine
-from train.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
+from train.report.charts import Quantity, cards, column, quantities
+from train.run.checkpoint import write_atomically
+from train.scores.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 
 Records = Sequence[Mapping[str, Any]]
 PICTURES, WIDEST = 12, 1100  # sample grids in the report, pixels across one of them
@@ -58,7 +58,7 @@ def write_report(
     """
     step = int(history[-1]["step"]) if history else 0
     name = str(config.get("name") or Path(run_dir).name)
-    page = Template(files("train").joinpath("report_template.html").read_text("utf-8")).substitute(
+    page = Template(files("train.report").joinpath("template.html").read_text("utf-8")).substitute(
         name=escape(name),
         state=escape(state),
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",

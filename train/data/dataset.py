@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from train.cache import Cache
 from train.config import Config, sides
+from train.data.cache import Cache
+from train.data.images import resize
+from train.data.preprocess import final_size, preprocess, resized
+from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
 from train.errors import UserError
-from train.images import resize
-from train.preprocess import final_size, preprocess, resized
-from train.sources import Drawn, HalfFolder, ImageFolder, Source
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 The small sister of Cityscapes: A is painted in that set's colours, B has gradients, bricks, windows, leaves, grain and
 shadows. Street `seed` of A and of B is one street, so translations can be scored as the paper scores them: by the class
-of every pixel (train/label_scores.py), against maps that are true by construction. Only what cannot be seen from the
+of every pixel (train/scores/label_scores.py), against maps that are true by construction. Only what cannot be seen from the
 photo is missing from the map, and the other way round: brick and car colours, the light, the leaves.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.label_scores import palette
-from train.scenes import _mix as mix
-from train.scenes import _noise as noise
+from train.data.scenes import _mix as mix
+from train.data.scenes import _noise as noise
+from train.scores.label_scores import palette
 
 Array = np.ndarray
 CLASSES = palette([

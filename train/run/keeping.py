@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from kernels.memory import size_text
-from train.checkpoint import free_bytes
 from train.config import Config
-from train.data import Sample
+from train.data.dataset import Sample
 from train.errors import UserError
 from train.model import Model
+from train.run.checkpoint import free_bytes
 
 
 def state_bytes(config: Config, model: Model, sample: Sample) -> int:

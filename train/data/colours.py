@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from train.scenes import PAINT, Array, painted
+from train.data.scenes import PAINT, Array, painted
 
 LUMA = np.array((0.299, 0.587, 0.114))  # Rec. 601
 CHROMA = 0.24  # radius of the circle of colours, of a full channel, for a middling gray

@@ -1,7 +1,7 @@
 """Weights in files: whatever format they are in, networks by name; and back.
 
-    run folder, .npz    our checkpoint (train/checkpoint.py), or one that holds networks only
-    .pth .pt            PyTorch (train/torch_files.py): one network, or several in nested dicts
+    run folder, .npz    our checkpoint (train/run/checkpoint.py), or one that holds networks only
+    .pth .pt            PyTorch (train/exchange/torch_files.py): one network, or several in nested dicts
     folder of .pth      the field's run: latest_net_G_A.pth and so on
     .safetensors        one network under its plain keys, or several as "gen_ab.model.1.weight"
 
@@ -24,9 +24,10 @@ import numpy as np
 
 from nn.network import Network
 from nn.recognise import Architecture, describe, network_from, recognise
-from train import checkpoint, torch_files
-from train.checkpoint import write_atomically
 from train.errors import UserError
+from train.exchange import torch_files
+from train.run import checkpoint
+from train.run.checkpoint import write_atomically
 
 FIELD_NAMES = {"gen_ab": "G_A", "gen_ba": "G_B", "disc_b": "D_A", "disc_a": "D_B"}
 LONE_NAMES = {"gen": "G", "generator": "G", "disc": "D", "discriminator": "D"}  # pix2pix's, or a file's only one

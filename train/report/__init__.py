@@ -1,0 +1,1 @@
+"""What a run shows: pages, curves, sample grids. Start with `page.py`."""
