@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import machine, options
 from benchmarks.compile_tables import Kernel, code_table, kernel_table, row, total_row, totals
-from benchmarks.cubin import SHARED_LIMIT, compile_all
+from benchmarks.cubin import SHARED_LIMIT, compilers, read
 from benchmarks.recording import PRECISIONS, record_step
 from benchmarks.roofline import OVERHEAD
 from kernels.launch import Launch
@@ -49,20 +49,31 @@ def run(args: argparse.Namespace) -> int:
         precisions, targets = precisions[-1:], targets[-1:]
     whole = not args.quick and args.kernels == "*"
     complete = whole and set(precisions) == set(PRECISIONS) and {80, 90, 100} <= set(targets)
+    config = Config(**PRESETS["tiny"]) if args.quick else None
     texts, rows, problems = [heading()], [], []
-    for precision in precisions:
-        step = record_step(precision, Config(**PRESETS["tiny"]) if args.quick else None)
-        kernels = compiled([k for k in step.launches if fnmatch.fnmatch(k.name, args.kernels)], targets, args)
-        offences = [problem for kernel in kernels for problem in kernel.problems()]
-        parts = [f"## {precision}", kernel_table(kernels), code_table(kernels)]
-        parts += [totals(step, kernels, precision, args.overhead * 1e-6)] if whole else []
-        parts += ["### Unfit", "\n".join(f"- {problem}" for problem in offences) or "None."]
-        texts.append("\n\n".join(filter(None, parts)))
-        print(texts[-1] + "\n", flush=True)
-        problems += [f"{precision}: {problem}" for problem in offences]
-        rows += [row(precision, number, kernel) for number, kernel in enumerate(kernels, 1)]
-        if whole:
-            rows.append(total_row(step, kernels, precision, args.overhead * 1e-6))
+    with compilers(1 if args.quick else args.jobs or machine.cores()) as begin:
+        begun = []  # a step is recorded while the kernels of the one before are compiled
+        for precision in precisions:
+            step = record_step(precision, config)
+            kernels = different([k for k in step.launches if fnmatch.fnmatch(k.name, args.kernels)], args.quick)
+            print(
+                f"{precision}: compiling {len(kernels)} kernels for sm_{', sm_'.join(map(str, targets))} ...",
+                flush=True,
+            )
+            begun.append((precision, step, kernels, begin([(k.shown, t) for k in kernels for t in targets])))
+        for precision, step, kernels, results in begun:
+            for index, result in enumerate(read(results)):
+                kernels[index // len(targets)].compiled[targets[index % len(targets)]] = result
+            offences = [problem for kernel in kernels for problem in kernel.problems()]
+            parts = [f"## {precision}", kernel_table(kernels), code_table(kernels)]
+            parts += [totals(step, kernels, precision, args.overhead * 1e-6)] if whole else []
+            parts += ["### Unfit", "\n".join(f"- {problem}" for problem in offences) or "None."]
+            texts.append("\n\n".join(filter(None, parts)))
+            print(texts[-1] + "\n", flush=True)
+            problems += [f"{precision}: {problem}" for problem in offences]
+            rows += [row(precision, number, kernel) for number, kernel in enumerate(kernels, 1)]
+            if whole:
+                rows.append(total_row(step, kernels, precision, args.overhead * 1e-6))
     for path, text in (
         (args.json or (RESULTS / "compile_report.json" if complete else None), lines(rows)),
         (args.markdown or (RESULTS / "compile_report.md" if complete else None), "\n\n".join(texts) + "\n"),
@@ -74,20 +85,15 @@ def run(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def compiled(launches: list[Launch], targets: list[int], args: argparse.Namespace) -> list[Kernel]:
-    """The different kernels among `launches`, dearest first, compiled for every target."""
+def different(launches: list[Launch], quick: bool = False) -> list[Kernel]:
+    """The different kernels among `launches`, dearest first; if `quick`, the dearest of each name, and four of those."""
     kernels: dict[tuple, Kernel] = {}
     for launch in launches:
         kernels.setdefault(launch.key, Kernel([], {})).launches.append(launch)
     found = sorted(kernels.values(), key=lambda k: -sum(launch.flops + 100 * launch.bytes for launch in k.launches))
-    if args.quick:  # the dearest of each name
+    if quick:
         first = {kernel.shown.name: kernel for kernel in reversed(found)}
         found = [kernel for kernel in found if first[kernel.shown.name] is kernel][:4]
-    work = [(kernel.shown, target) for kernel in found for target in targets]
-    print(f"compiling {len(found)} kernels for {', '.join(f'sm_{t}' for t in targets)} ...", flush=True)
-    results = compile_all(work, 1 if args.quick else args.jobs or machine.cores())
-    for index, result in enumerate(results):
-        found[index // len(targets)].compiled[work[index][1]] = result
     return found
 
 
@@ -105,7 +111,8 @@ One CycleGAN training step at the paper's setting (256 px, 64 channels, 9 blocks
 launch by launch without running it; every kernel compiled by Triton {triton} for the real layer shapes. No GPU took part.
 
 Bytes count every array of a launch once; what is read again is taken to come from the L2 cache. Waves: programs over those
-that all multiprocessors hold at a time. Predicted time: for every launch the longer of FLOPs over peak and bytes over
+that all multiprocessors hold at a time; those of a GPU for which nothing was compiled are those of older code of its
+generation, which it runs. Predicted time: for every launch the longer of FLOPs over peak and bytes over
 bandwidth; times the busiest multiprocessor's share over the average; plus a gap for each launch. Real kernels do not reach
 the peak. Loads and stores: bytes for each thread x instructions. PyTorch's numbers were measured beforehand, not by this
 program."""

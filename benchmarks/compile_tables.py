@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import table
 from benchmarks.cubin import Cubin
 from benchmarks.recording import Operation, Step
-from benchmarks.roofline import Gpu, seconds, those_for, unevenness
+from benchmarks.roofline import Gpu, code_for, seconds, those_for, unevenness
 from kernels.launch import Launch
 
 # The same step by PyTorch in eager mode, measured beforehand and not by this program. Layout copies are left out: with them
@@ -88,7 +88,7 @@ def code_table(kernels: list[Kernel]) -> str:
             if isinstance(c, str):
                 lines.append([*cells, c, *[""] * 8])
                 continue
-            cells += [str(c.registers), str(c.spills), str(c.stack), f"{c.shared / 1024:.0f}", str(c.programs)]
+            cells += [str(c.registers), str(c.spills), str(c.stack), f"{c.shared / 1024:.0f}", str(c.resident(target))]
             cells += [
                 " ".join(f"{n} {name}" for name, n in c.tensor.items()) or "-",
                 _counts(c.loads),
@@ -180,10 +180,10 @@ def _sizes(gpus: dict[str, Gpu]) -> list[Gpu]:
 
 
 def _waves(kernel: Kernel, gpu: Gpu) -> str:
-    code = kernel.compiled.get(gpu.target)
-    if not isinstance(code, Cubin):
+    code = kernel.compiled.get(code_for(gpu, kernel.compiled) or 0)
+    if not isinstance(code, Cubin) or not (held := code.resident(gpu.target)):
         return "-"
-    return f"{programs(kernel.shown) / (gpu.multiprocessors * code.programs):.2f}"
+    return f"{programs(kernel.shown) / (gpu.multiprocessors * held):.2f}"
 
 
 def _counts(widths: dict[int, int]) -> str:

@@ -1,11 +1,12 @@
 """What the compiler made of a launch: compiled for one GPU on a machine without any, then read back from the machine code.
 
-Triton's wheel brings NVIDIA's `cuobjdump`, which tells registers and stack and lists the instructions (SASS). Compute
-capabilities are written as in `sm_90`: 80 A100, 89 RTX 4090, 90 H100 and H200, 100 B200.
+Triton's wheel brings NVIDIA's `cuobjdump`, which tells registers and stack, and `nvdisasm`, which lists the instructions
+(benchmarks/sass.py). Compute capabilities are written as in `sm_90`: 80 A100, 89 RTX 4090, 90 H100 and H200, 100 B200.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
 import importlib
@@ -14,12 +15,13 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import sass
 from kernels.launch import Launch
 
 # Shared memory that one program may have, KB (CUDA C++ Programming Guide, table of features per compute capability).
@@ -27,8 +29,6 @@ SHARED_LIMIT = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
 TENSOR_CORES = {90: "HGMMA", 100: "UTC*MMA"}  # elsewhere HMMA
 REGISTERS, THREADS, PROGRAMS = 65536, 2048, 32  # of one multiprocessor (sm_89: 1536 threads, 24 programs)
 
-# "/*0100*/  @!P0 LDG.E.128 R4, ..." -> "LDG.E.128"
-INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*)", re.MULTILINE)
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)")
 FLOAT_ATOMIC = re.compile(r"\b(?:atom|red)\.[\w.:]*\.(?:bf16x2|f16x2|bf16|f16|f32|f64)\b")
 WIDTHS = {
@@ -41,6 +41,9 @@ WIDTHS = {
     "256": 32,
 }  # bytes; 4 where an instruction says none
 
+Work = Sequence[tuple[Launch, int]]
+"""Launches and the targets that they are compiled for."""
+
 
 @dataclass(frozen=True)
 class Cubin:
@@ -50,7 +53,7 @@ class Cubin:
     stack: int  # bytes of local memory for each thread
     spills: int  # instructions that write to or read from local memory
     shared: int  # bytes for each program
-    programs: int  # that one multiprocessor holds at a time
+    warps: int  # of each program
     tensor: dict[str, int]  # instructions of the tensor cores by name
     loads: dict[int, int]
     stores: dict[int, int]
@@ -59,6 +62,16 @@ class Cubin:
         str  # how it multiplies matrices: "bf16", "tf32", "fp32" (in full, without tensor cores), or "" for not at all
     )
     instructions: int
+
+    def resident(self, target: int) -> int:
+        """Programs that one multiprocessor of sm_<target> holds at a time; 0 where shared memory does not suffice.
+
+        Registers come in units of 256 for a warp; of shared memory, 1 KB for each program is the system's.
+        """
+        by_registers = REGISTERS // (-(-self.registers * 32 // 256) * 256 * self.warps)
+        by_shared = (SHARED_LIMIT[target] + 1) * 1024 // (self.shared + 1024)
+        threads, most = (1536, 24) if target in (86, 89, 120) else (THREADS, PROGRAMS)
+        return min(by_registers, by_shared, threads // (32 * self.warps), most)
 
     def problems(self, target: int) -> list[str]:
         """What makes this kernel unfit for sm_<target>, in words."""
@@ -75,71 +88,103 @@ class Cubin:
         return found
 
 
+@dataclass(frozen=True)
+class Built:
+    """A compiled kernel as its compiler leaves it, before its instructions are listed."""
+
+    target: int
+    code: bytes
+    about: dict[str, Any]  # those of Cubin's fields that the instructions do not tell
+
+
 def compile_launch(launch: Launch, target: int) -> Cubin:
-    """Compile the kernel of `launch` for sm_<target> (Triton keeps the result on disk) and read what came out."""
+    """Compile the kernel of `launch` for sm_<target> and read what came out."""
+    (cubin,) = read([build(launch, target)])
+    assert isinstance(cubin, Cubin)
+    return cubin
+
+
+def build(launch: Launch, target: int) -> Built:
+    """The kernel of `launch`, compiled for sm_<target> (Triton keeps the result on disk)."""
     import triton
     from triton.backends.compiler import GPUTarget
 
     compiled = triton.compile(launch.source(), target=GPUTarget("cuda", target, 32), options=launch.options)
-    listing = _listing(compiled.asm["cubin"])
-    usage = USAGE.search(listing)
-    assert usage, f"cuobjdump says nothing about {launch.name}"
-    registers, stack, local = map(int, usage.groups())
-    names = Counter(INSTRUCTION.findall(listing))
-    kinds: Counter[str] = Counter()
-    for name, count in names.items():
-        kinds[name.split(".")[0]] += count
-    return Cubin(
+    registers, stack = _usage(compiled.asm["cubin"])
+    about = dict(
         registers=registers,
-        stack=stack + local,
-        spills=kinds["STL"] + kinds["LDL"],
+        stack=stack,
         shared=compiled.metadata.shared,
-        programs=_resident(registers, compiled.metadata.shared, 32 * compiled.metadata.num_warps, target),
-        tensor={name: n for name, n in kinds.items() if re.fullmatch(r"HMMA|HGMMA|UTC[A-Z]*MMA", name)},
-        loads=_widths(names, ("LDG", "LDGSTS")),
-        stores=_widths(names, ("STG",)),
+        warps=compiled.metadata.num_warps,
         float_atomics=len(FLOAT_ATOMIC.findall(compiled.asm["ptx"])),
         products=_products(compiled.asm["ttir"]),
-        instructions=names.total(),
     )
+    return Built(target, sass.machine_code(compiled.asm["cubin"]), about)
 
 
-def compile_all(work: Sequence[tuple[Launch, int]], jobs: int) -> Iterator[Cubin | str]:
-    """compile_launch for every (launch, target), in order, in so many processes; in words what stopped the compiler."""
-    portable = [(_module(launch), launch.kernel.fn.__name__, _described(launch), target) for launch, target in work]
+def read(built: Iterable[Built | str]) -> list[Cubin | str]:
+    """Each with its instructions counted; what stopped the compiler stays as it is."""
+    results: list[Any] = list(built)
+    for target in {b.target for b in results if isinstance(b, Built)}:
+        mine = [i for i, b in enumerate(results) if isinstance(b, Built) and b.target == target]
+        for i, names in zip(mine, sass.instructions([results[i].code for i in mine], target), strict=True):
+            results[i] = Cubin(**results[i].about, **_counted(names))
+    return results
+
+
+@contextlib.contextmanager
+def compilers(jobs: int) -> Iterator[Callable[[Work], Iterator[Built | str]]]:
+    """So many processes, and how to give them work: it begins at once, results come in order, what failed in words."""
     if jobs == 1:
-        yield from map(_compile, portable)
+        yield lambda work: map(_build, _portable(work))
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_compile, portable)
+        yield lambda work: pool.map(_build, _portable(work))
 
 
-def _compile(portable: tuple[str, str, dict[str, Any], int]) -> Cubin | str:
+def _portable(work: Work) -> list[tuple[str, str, dict[str, Any], int]]:
+    """Launches without their kernels, which cannot be sent to another process; these are named instead."""
+    described = [{f.name: getattr(launch, f.name) for f in dataclasses.fields(launch)} for launch, _ in work]
+    kernels = [description.pop("kernel").fn for description in described]
+    return [(k.__module__, k.__name__, d, target) for k, d, (_, target) in zip(kernels, described, work, strict=True)]
+
+
+def _build(portable: tuple[str, str, dict[str, Any], int]) -> Built | str:
     from triton import TritonError
 
     module, name, described, target = portable
     try:
-        return compile_launch(Launch(getattr(importlib.import_module(module), name), **described), target)
+        return build(Launch(getattr(importlib.import_module(module), name), **described), target)
     except (TritonError, RuntimeError) as error:  # the other kernels should still be judged
         return f"does not compile: {' '.join(str(error).split())[-300:]}"
 
 
-def _module(launch: Launch) -> str:
-    return launch.kernel.fn.__module__
-
-
-def _described(launch: Launch) -> dict[str, Any]:
-    """All but the kernel itself, which cannot be sent to another process."""
-    return {f.name: getattr(launch, f.name) for f in dataclasses.fields(launch) if f.name != "kernel"}
-
-
-def _listing(cubin: bytes) -> str:
+def _usage(cubin: bytes) -> tuple[int, int]:
+    """Registers of a thread, and bytes of its stack."""
     from triton import knobs
 
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         Path(file.name).write_bytes(cubin)
-        command = [knobs.nvidia.cuobjdump.path, "-res-usage", "-sass", file.name]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    usage = USAGE.search(listing)
+    assert usage, f"cuobjdump tells no registers: {listing}"
+    registers, stack, local = map(int, usage.groups())
+    return registers, stack + local
+
+
+def _counted(names: Counter[str]) -> dict[str, Any]:
+    """The fields of Cubin that instructions tell."""
+    kinds: Counter[str] = Counter()
+    for name, count in names.items():
+        kinds[name.split(".")[0]] += count
+    return dict(
+        spills=kinds["STL"] + kinds["LDL"],
+        tensor={name: n for name, n in kinds.items() if re.fullmatch(r"HMMA|HGMMA|UTC[A-Z]*MMA", name)},
+        loads=_widths(names, ("LDG", "LDGSTS")),
+        stores=_widths(names, ("STG",)),
+        instructions=names.total(),
+    )
 
 
 def _products(code: str) -> str:
@@ -159,11 +204,3 @@ def _widths(names: Counter[str], kinds: tuple[str, ...]) -> dict[int, int]:
         if kind in kinds:
             found[next((WIDTHS[m] for m in modifiers if m in WIDTHS), 4)] += count
     return dict(sorted(found.items(), reverse=True))
-
-
-def _resident(registers: int, shared: int, threads: int, target: int) -> int:
-    """Programs that fit on one multiprocessor: registers come in units of 256 for a warp, 1 KB is the system's."""
-    by_registers = REGISTERS // (-(-registers * 32 // 256) * 256 * (threads // 32))
-    by_shared = (SHARED_LIMIT[target] + 1) * 1024 // (shared + 1024)
-    most = (1536, 24) if target in (86, 89, 120) else (THREADS, PROGRAMS)
-    return min(by_registers, by_shared, most[0] // threads, most[1])

@@ -42,7 +42,16 @@ GPUS = {
 
 def those_for(targets: Iterable[int]) -> dict[str, Gpu]:
     """The GPUs that run what was compiled for these targets."""
-    return {name: gpu for name, gpu in GPUS.items() if gpu.target in set(targets)}
+    targets = list(targets)
+    return {name: gpu for name, gpu in GPUS.items() if code_for(gpu, targets)}
+
+
+def code_for(gpu: Gpu, targets: Iterable[int]) -> int | None:
+    """Of `targets`, the one whose machine code this GPU runs: its own, else the newest older one of its generation.
+
+    Machine code made for sm_80 runs on sm_89 as it is (CUDA C++ Programming Guide, binary compatibility).
+    """
+    return max((t for t in targets if t // 10 == gpu.target // 10 and t <= gpu.target), default=None)
 
 
 def seconds(gpu: Gpu, products: str, flops: int, nbytes: int) -> float:

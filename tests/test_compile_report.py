@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import triton
 import triton.language as tl
+from triton.backends.compiler import GPUTarget
 
-from benchmarks import compile_report, roofline
+from benchmarks import compile_report, roofline, sass
 from benchmarks.__main__ import main
-from benchmarks.cubin import compile_all, compile_launch
+from benchmarks.compile_tables import Kernel, kernel_table, row
+from benchmarks.cubin import Cubin, compile_launch, compilers, read
 from benchmarks.recording import Operation, Step, record_step
 from kernels.launch import Launch, empty, launch, recorded
 from train.config import PRESETS, Config
@@ -114,15 +122,33 @@ def test_what_is_no_matrix_product_needs_no_tensor_cores():
     assert code.products == "" and code.tensor == {} and code.problems(90) == []
 
 
+def test_instructions_are_those_of_nvidias_own_listing():
+    """Several kernels taken apart at once, against one at a time by `cuobjdump`."""
+    from triton import knobs
+
+    x = np.zeros(1024, F4)
+    codes, wanted = [], []
+    for made in (product(), one_launch(_centre, x, x, BLOCK=1024), product("ieee")):
+        compiled = triton.compile(made.source(), target=GPUTarget("cuda", 90, 32), options=made.options)
+        codes.append(sass.machine_code(compiled.asm["cubin"]))
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            Path(file.name).write_bytes(compiled.asm["cubin"])
+            listing = subprocess.check_output([knobs.nvidia.cuobjdump.path, "-sass", file.name], text=True)
+        wanted.append(Counter(name for _, name in sass.INSTRUCTION.findall(listing)))
+    assert sass.instructions(codes, 90) == wanted and all(count.total() > 20 for count in wanted)
+
+
 def test_a_kernel_that_does_not_compile_is_reported():
     """Blocks must be a power of two."""
-    (found,) = compile_all([(product(block=48), 90)], jobs=1)
+    with compilers(jobs=1) as begin:
+        (found,) = read(begin([(product(block=48), 90)]))
     assert isinstance(found, str) and found.startswith("does not compile") and "power of 2" in found
 
 
 def test_other_processes_compile_the_same():
-    work = [(product(), 80), (product(), 90)]
-    assert list(compile_all(work, jobs=2)) == [compile_launch(*pair) for pair in work]
+    work = [(product(), 80), (product(), 90), (product(steps=4), 80)]
+    with compilers(jobs=2) as begin:
+        assert read(begin(work)) == [compile_launch(*pair) for pair in work]
 
 
 # -- the command
@@ -195,6 +221,19 @@ def test_every_operation_on_arrays_is_counted(monkeypatch):
     names = [operation.name for operation in step.operations]
     assert names == ["zeros", "add", "multiply", "stack", "astype", "copy", "add", "add"]
     assert step.operations[1] == Operation("add", 128) and step.waits == 1
+
+
+def test_waves_are_told_for_every_size_of_gpu():
+    """Also for one that nothing was compiled for: the RTX 4090 runs the A100's code, with fewer threads at a time."""
+    code = Cubin(32, 0, 0, 1024, 8, {}, {}, {}, 0, "", 100)
+    assert code.resident(80) == 8 and code.resident(89) == 6  # 2048 and 1536 threads
+    assert dataclasses.replace(code, shared=120 * 1024).resident(89) == 0
+    x = np.zeros(1024, F4)
+    kernel = Kernel([one_launch(_centre, x, x, BLOCK=1024)], {80: code, 90: code, 100: code})
+    head = kernel_table([kernel]).splitlines()[0]
+    assert re.findall(r"waves (\d+)", head) == ["108", "128", "132", "148"]
+    assert row("fp32", 1, kernel)["waves"]["128"] == "0.01" == f"{4 / (128 * 6):.2f}" and "RTX 4090" in head
+    assert set(roofline.those_for([90])) == {"H100", "H200"} and "RTX 4090" in roofline.those_for([80])
 
 
 def test_predicted_time():
