@@ -37,12 +37,15 @@ setup(
             "triton>=3.6,<3.10",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
             "tensorboardX>=2.6",  # --tensorboard
             "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
+            "pyvips[binary]>=3.0",  # 16-bit colour
             "safetensors>=0.4",
             "onnx>=1.16",
             "onnxruntime>=1.18",  # what exported weights are read back with
             "cupy-cuda13x>=14",  # imports without a GPU, so that every call of ours is checked against the real thing
         ],
         # Weights in two more formats: .safetensors, whose own library is small, and .onnx, checked in its own runtime.
+        # 16-bit *colour*, which Pillow reads with 8: libvips is the best-kept library that reads and writes PNG and TIFF whole.
+        "deep": ["pyvips[binary]>=3.0"],
         "exchange": ["safetensors>=0.4", "onnx>=1.16", "onnxruntime>=1.18"],
         "bench": ["torch==2.13.0", "onnx>=1.16", "onnxruntime>=1.18"],  # the peers that benchmarks race against
         "tensorboard": ["tensorboardX>=2.6"],  # writes TensorBoard's files; needs neither TensorFlow nor PyTorch

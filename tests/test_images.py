@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageCms
 
+from train.data import deep
 from train.data.images import (
     EXTENSIONS,
     Header,
@@ -59,6 +61,39 @@ def test_16_bit_gray_is_scaled_not_clipped(tmp_path, extension):
         x = load_image(tmp_path / f"a.{extension}", channels)
         assert x.shape == (2, 3, channels)
         np.testing.assert_allclose(x[..., -1], values / 65535.0 * 2 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_16_bit_colour_is_read_whole_as_pillow_reads_it_in_8(tmp_path, extension, monkeypatch):
+    """Colour, and gray beside alpha, as every number of channels."""
+    for bands in (2, 3, 4):
+        values = RNG.integers(0, 65536, (7, 5, bands)).astype(np.uint16)
+        path = tmp_path / f"{bands}.{extension}"
+        path.write_bytes(deep.encode(values, path.suffix))
+        for channels in (1, 2, 3, 4):
+            whole = load_picture(path, channels)
+            with monkeypatch.context() as without:
+                without.setattr(deep, "available", lambda: False)
+                coarse = load_picture(path, channels)
+            assert whole.bits == coarse.bits == 16 and (whole.alpha is None) == (coarse.alpha is None)
+            assert whole.pixels.dtype == coarse.pixels.dtype == np.float32
+            assert 0 < abs(whole.pixels - coarse.pixels).max() < 6 / 255
+    np.testing.assert_array_equal(np.rint((whole.pixels + 1) / 2 * 65535), values)
+    half = tmp_path / f"half.{extension}"
+    half.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match=rf"half\.{extension}: cannot be (decoded|read)"):
+        load_picture(half)
+
+
+def test_16_bit_colour_is_turned_upright(tmp_path):
+    values = RNG.integers(0, 65536, (4, 6, 3)).astype(np.uint16)
+    image = pyvips.Image.new_from_array(values, interpretation="rgb16").copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    (tmp_path / "a.tif").write_bytes(image.write_to_buffer(".tif"))
+    header = inspect(tmp_path / "a.tif")
+    x = load_image(tmp_path / "a.tif")
+    assert x.shape == (6, 4, 3) and (header.width, header.height) == (4, 6)
+    np.testing.assert_array_equal(np.rint((x + 1) / 2 * 65535), np.rot90(values, -1))
 
 
 def test_32_bit_values_out_of_range_are_refused(tmp_path):
@@ -206,6 +241,11 @@ def test_what_belongs_to_a_picture_comes_back(tmp_path):
     for name in ("b.png", "b.tif", "b.webp"):
         np.testing.assert_array_equal(again(name, Picture(x, 8, alpha)).alpha, alpha)
     np.testing.assert_array_equal(again("c.png", Picture(gray, 8, alpha)).alpha, alpha)
+    for name in ("d.png", "d.tiff"):
+        back = again(name, Picture(x, 16, alpha, icc))
+        on_white = 1 - alpha[..., None] / 255 * (1 - x)
+        assert back.bits == 16 and back.icc == icc and abs(back.pixels - on_white).max() < 4 / 65535
+        np.testing.assert_array_equal(back.alpha, alpha.astype(np.uint16) * 257)
     assert again("a.jpg", Picture(gray, 16, alpha, icc)).bits == 8
     five = RNG.uniform(-1, 1, (6, 5, 5)).astype(np.float32)
     np.testing.assert_array_equal(again("d.npy", Picture(five, 32)).pixels, five)

@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from train import translate, translator
+from train.data import deep
 from train.data.images import load_image, save_image, to_uint8
 from train.exchange import weights
 from train.translate import main, translate_images
@@ -83,7 +84,21 @@ def test_16_bit_grayscale_stays_16_bit_grayscale():
         assert made.dtype == np.uint16 and abs(made - wanted).max() <= 1
 
 
-def test_16_bits_that_become_8_are_reported(capsys):
+def test_16_bits_of_colour_come_through():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    values = RNG.integers(0, 65536, (12, 16, 4)).astype(np.uint16)
+    Path("deep.tif").write_bytes(deep.encode(values, ".tif", profile))
+    assert command("--input deep.tif --output out") == 0
+    made, icc = deep.decode(Path("out/deep.tif").read_bytes())
+    alpha = values[..., 3:] / np.float32(65535)
+    seen = 1 - alpha * (1 - values[..., :3] / np.float32(65535))  # on white
+    wanted = (expected(NETWORKS["gen_ab"], seen * 2 - 1) + 1) / 2 * 65535
+    assert icc == profile and abs(made[..., :3] - wanted).max() <= 1 and np.any(made[..., :3] % 257)
+    np.testing.assert_array_equal(made[..., 3], values[..., 3])
+
+
+def test_16_bits_that_become_8_are_reported(capsys, monkeypatch):
+    monkeypatch.setattr(deep, "available", lambda: False)
     Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 999).save("deep.png")
     assert command("--input deep.png --output out") == 0
     assert "1 of them have 8 bits" in capsys.readouterr().out

@@ -5,7 +5,7 @@
     python -m train.translate --weights checkpoints/NAME --serve        a page to drop pictures on, on this machine only
 
 Every picture is translated at its own size (docs/practice.md says how), and keeps its name, sub-folder, format, alpha
-channel, colour profile and, if it is grayscale, its 16 bits. Inputs are never written to. A file that cannot be read is named
+channel, colour profile and its 16 bits. Inputs are never written to. A file that cannot be read is named
 at the end and does not stop the others.
 """
 
@@ -223,8 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(outcome.written)} translated into {given.output}{skipped}")
     if outcome.shallower:
         print(
-            f"{len(outcome.shallower)} of them have 8 bits, their inputs 16: images have 16 where the generator makes one "
-            "channel and the format is PNG or TIFF; --format npy keeps them always"
+            f"{len(outcome.shallower)} of them have 8 bits, their inputs 16: PNG and TIFF have 16 in gray, and in colour with "
+            'pip install -e ".[deep]"; --format npy keeps them always'
         )
     if outcome.failed:
         print(f"{len(outcome.failed)} could not be translated:", file=sys.stderr)

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from train.data.images import LUMA
 from train.data.scenes import PAINT, Array, painted
 
-LUMA = np.array((0.299, 0.587, 0.114))  # Rec. 601
+_luma = np.array(LUMA)
 CHROMA = 0.24  # radius of the circle of colours, of a full channel, for a middling gray
 
-_first = np.array((1.0, 0.0, 0.0)) - LUMA[0]  # the plane of equal luma: red against the rest, then green against blue
-_second = np.array((0.0, LUMA[2], -LUMA[1])) / LUMA[1]
-_second -= LUMA @ _second
+_first = np.array((1.0, 0.0, 0.0)) - _luma[0]  # the plane of equal luma: red against the rest, then green against blue
+_second = np.array((0.0, _luma[2], -_luma[1])) / _luma[1]
+_second -= _luma @ _second
 _second -= _first * (_second @ _first) / (_first @ _first)
 AXES = np.stack([_first / np.linalg.norm(_first), _second / np.linalg.norm(_second)])  # [2,3]
 
@@ -36,7 +37,7 @@ def hues_of(seed: int) -> tuple[float, float]:
 def coloured(seed: int, size: int, hues: tuple[float, float] | None) -> Array:
     """Scene `seed` with the animal and the ground in these hues, None for gray: each is a true partner of all the others."""
     gray = {
-        name: float(LUMA @ np.array(PAINT["A"][name]))
+        name: float(_luma @ np.array(PAINT["A"][name]))
         for name in ("sky_top", "sky_low", "hill", "hill_low", "far", "near")
     }
     paint: dict[str, Any] = {name: (luma,) * 3 for name, luma in gray.items()}
@@ -59,5 +60,5 @@ def masks(seed: int, size: int) -> dict[str, Array]:
 def chroma(picture: Array, mask: Array) -> complex:
     """The mean colour under a mask, as a complex number in the plane of equal luma: its angle is the hue."""
     colour = picture[mask].mean(0) / 2  # [3], on a scale of 0 to 1
-    plane = (colour - LUMA @ colour) @ AXES.T  # [2]
+    plane = (colour - _luma @ colour) @ AXES.T  # [2]
     return complex(plane[0], plane[1])

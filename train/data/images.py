@@ -10,8 +10,8 @@ Every common mode is read, so that nobody has to convert a folder first:
     .npy [H,W] or [H,W,C]            uint8, uint16, or floats that are in [-1, 1] already
 
 Images become 1 (gray), 3 (RGB), or 2 and 4 channels (with alpha as one more); arrays may have any number, which is then
-the one wanted, except that gray serves as RGB. The camera's EXIF orientation is honoured. Pillow reads 16-bit *colour* files
-to 8 bits per channel.
+the one wanted, except that gray serves as RGB. The camera's EXIF orientation is honoured. Colour files of 16 bits are read
+whole where libvips is installed (train/data/deep.py), and with 8 bits elsewhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
+from train.data import deep
 from train.errors import UserError
 from train.run.checkpoint import write_atomically
 
@@ -32,6 +34,7 @@ MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 LEVELS = {8: 255, 16: 65535}
 KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
 KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
+LUMA = (0.299, 0.587, 0.114)  # of red, green, blue (ITU-R BT.601)
 _MODE_NAMES = {"1": "black and white", "L": "grayscale", "LA": "grayscale with alpha", "P": "palette", "PA": "palette"}
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
@@ -42,7 +45,7 @@ class Picture:
 
     pixels: np.ndarray  # [H,W,C] float32 in [-1, 1]
     bits: int = 8  # of a value in the file: 8, 16, or 32 for floats
-    alpha: np.ndarray | None = None  # uint8 [H,W]
+    alpha: np.ndarray | None = None  # uint8 [H,W]; uint16 where the file's is
     icc: bytes | None = None  # the colour profile, where the values are still what it speaks of
 
 
@@ -103,7 +106,9 @@ def inspect(path: str | Path, data: bytes | None = None) -> Header:
     with _open(path, None if data is None else io.BytesIO(data)) as image:
         # Asking a PNG for EXIF decodes all of it; PNGs with an orientation are too rare to pay that at start-up.
         orientation = image.getexif().get(0x0112) if image.format != "PNG" else None
-        width, height = image.size[::-1] if orientation in _ROTATED else image.size
+        # Some versions of Pillow give a TIFF's size turned already; its own tags do not depend on the version.
+        size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
+        width, height = size[::-1] if orientation in _ROTATED else size
         return Header(width, height, image.mode)
 
 
@@ -126,7 +131,10 @@ def load_picture(path: str | Path, channels: int = 3, data: bytes | None = None)
             f"{path}: an image has 1 (gray) to 4 channels, {channels} were asked for; that many need .npy files"
         )
     with _open(path, None if data is None else io.BytesIO(data)) as image:
+        deeper = deep.is_deep(image)
         try:
+            if deeper and deep.available():
+                return _deep_picture(*deep.decode(path.read_bytes() if data is None else data), channels)
             upright = ImageOps.exif_transpose(image)
             upright.load()
         except Exception as e:
@@ -145,7 +153,24 @@ def load_picture(path: str | Path, channels: int = 3, data: bytes | None = None)
         alpha = np.asarray(rgba)[..., 3]
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     pixels = np.asarray(upright.convert(MODES[channels]), np.float32)  # [H,W] or [H,W,C]
-    return Picture((pixels / 255.0 * 2.0 - 1.0).reshape(*pixels.shape[:2], channels), 8, alpha, icc)
+    x = (pixels / 255.0 * 2.0 - 1.0).reshape(*pixels.shape[:2], channels)
+    return Picture(x, 16 if deeper else 8, alpha, icc)
+
+
+def _deep_picture(values: np.ndarray, icc: bytes | None, channels: int) -> Picture:
+    """What Pillow would make of uint16 [H,W,C], alpha last where C is even, with all 16 bits."""
+    x = values / np.float32(65535)
+    colour, opaque = (x[..., :-1], x[..., -1:]) if x.shape[2] % 2 == 0 else (x, np.ones_like(x[..., :1]))
+    alpha = None
+    if x.shape[2] % 2 == 0 and channels in (1, 3):
+        alpha, colour = values[..., -1], 1 - opaque * (1 - colour)  # on white
+    if channels < 3 <= colour.shape[2]:
+        colour = to_gray(colour)
+    elif channels >= 3 > colour.shape[2]:
+        colour = np.repeat(colour, 3, axis=2)
+    if channels in (2, 4):
+        colour = np.concatenate([colour, opaque], axis=2)
+    return Picture(colour * 2 - 1, 16, alpha, icc)
 
 
 def _array(path: Path, mmap_mode: Any = None) -> np.ndarray:
@@ -182,6 +207,11 @@ def _spread(path: Path, x: np.ndarray, channels: int) -> np.ndarray:
     return x
 
 
+def to_gray(x: np.ndarray) -> np.ndarray:
+    """The luma of colours: [...,3] → [...,1], as Pillow has it."""
+    return x @ np.array(LUMA, x.dtype)[:, None]
+
+
 def to_uint8(x: np.ndarray) -> np.ndarray:
     """From [-1, 1] to uint8: (x+1)/2·255, rounded; values beyond the range are clipped. Any shape."""
     return to_integers(x, 8)
@@ -201,9 +231,9 @@ def save_image(path: str | Path, x: np.ndarray) -> None:
 def save_picture(path: str | Path, picture: Picture) -> None:
     """Writes a picture atomically; the name's extension picks the format.
 
-    16 bits stay 16 where there is one channel and the format has them (PNG, TIFF); alpha stays where it has alpha (PNG,
-    TIFF, WebP); `.npy` keeps everything but alpha. JPEG and WebP are written at quality 95. Raises UserError naming the
-    file when the format cannot hold the picture.
+    16 bits stay 16 where the format has them (PNG, TIFF), in colour if libvips is installed; alpha stays where it has alpha
+    (PNG, TIFF, WebP); `.npy` keeps everything but alpha. JPEG and WebP are written at quality 95. Raises UserError naming
+    the file when the format cannot hold the picture.
     """
     path, x = Path(path), picture.pixels
     suffix, channels = path.suffix.lower(), x.shape[2]
@@ -213,30 +243,40 @@ def save_picture(path: str | Path, picture: Picture) -> None:
         return
     if channels not in MODES:
         raise UserError(f"{path}: no image format holds {channels} channels; write .npy files")
-    if picture.bits >= 16 and keeps_16_bits(path, channels):
-        image = Image.fromarray(to_integers(x[..., 0], 16))
-    else:
-        values = to_uint8(x)
-        if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
-            values = np.concatenate([values, picture.alpha[..., None]], axis=2)
-        image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    bits = 16 if picture.bits >= 16 and keeps_16_bits(path, channels) else 8
+    values = to_integers(x, bits)
+    if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
+        values = np.concatenate([values, _with_bits(picture.alpha, bits)[..., None]], axis=2)
+    if bits == 16 and values.shape[2] > 1:
+        data = deep.encode(values, suffix, picture.icc if channels != 2 else None)
+        write_atomically(path, lambda file: file.write(data), size=len(data))
+        return
+    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
     more: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc and channels != 2 else {}
     if suffix in (".jpg", ".jpeg", ".webp"):
         more |= {"quality": 95}
     try:
         kind = Image.registered_extensions()[suffix]
-        data = io.BytesIO()
-        image.save(data, kind, **more)
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **more)
     except KeyError as e:
         raise UserError(f"{path}: unknown format {suffix}; wanted {' '.join(sorted(EXTENSIONS))}") from e
     except (OSError, ValueError) as e:  # a mode or a size that the format lacks: WebP ends at 16383 pixels
         raise UserError(f"{path}: cannot be written in this format ({e}); choose another with --format") from e
-    write_atomically(path, lambda file: file.write(data.getbuffer()), size=data.tell())
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()), size=buffer.tell())
 
 
 def keeps_16_bits(path: Path, channels: int) -> bool:
     """Whether a file of that name can hold 16 bits per value."""
-    return path.suffix.lower() == ".npy" or (channels == 1 and path.suffix.lower() in KEEPS_16_BITS)
+    suffix = path.suffix.lower()
+    return suffix == ".npy" or (suffix in KEEPS_16_BITS and (channels == 1 or deep.available()))
+
+
+def _with_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """uint8 or uint16 as the one that is wanted."""
+    if values.dtype.itemsize * 8 == bits:
+        return values
+    return values.astype(np.uint16) * 257 if bits == 16 else np.rint(values / 257).astype(np.uint8)
 
 
 def resize(x: np.ndarray, width: int, height: int) -> np.ndarray:

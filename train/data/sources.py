@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data.colours import colours
-from train.data.images import EXTENSIONS, describe_mode, inspect, load_image
+from train.data.images import EXTENSIONS, describe_mode, inspect, load_image, to_gray
 from train.data.scenes import scene
 from train.data.streets import street
 from train.errors import UserError
@@ -114,7 +114,7 @@ class Drawn:
     def load(self, i: int) -> np.ndarray:
         """Picture i as float32 [size,size,channels] in [-1, 1]; gray is Rec. 601 luma, as Pillow's is for files."""
         x = self.draw(self.domain, self.first_seed + i, self.size)
-        return x if self.channels == 3 else x @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        return x if self.channels == 3 else to_gray(x)
 
     def conversions(self) -> list[str]:
         return []

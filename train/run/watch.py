@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from kernels.device import Array, to_host
+from train.data.images import to_gray
 from train.model import Model
 
 SIDE = 8  # of a thumbnail, pixels
 RECENT = 8  # thumbnails among which variety is measured
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 
 
 class Watch:
@@ -78,7 +78,7 @@ def on_host(array: Array) -> np.ndarray:
 
 def luma(pictures: np.ndarray) -> np.ndarray:
     """[...,C] → [...], light and dark as seen."""
-    return pictures @ LUMA if pictures.shape[-1] == 3 else pictures.mean(axis=-1)
+    return to_gray(pictures)[..., 0] if pictures.shape[-1] == 3 else pictures.mean(axis=-1)
 
 
 def thumbnail(picture: np.ndarray) -> np.ndarray:
