@@ -28,7 +28,7 @@ LANES = 16 if _features.get("avx512f") else 8 if _features.get("avx") else 4
 ROWS, VECTORS = 6, 2 if LANES == 8 else 4  # 6 x 4 sums fill 32 registers, 6 x 2 fill AVX's 16
 COLS = VECTORS * LANES
 """The columns of a panel."""
-DEPTH = 128
+DEPTH = 64
 """Rows of a panel multiplied at a time: they stay in the first-level cache while all rows of a pass by."""
 
 

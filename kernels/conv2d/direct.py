@@ -22,7 +22,7 @@ import numpy as np
 
 from kernels.device import Array
 from kernels.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
-from kernels.linear import copy
+from kernels.linear import copy, copy_run
 from kernels.threads import COUNT, MACS, Own, kernel, ready, scratch, share
 
 f4 = np.float32
@@ -52,29 +52,15 @@ def correlate(
     plain = b is None and K % LANES == 0
     b = np.zeros(K, f4) if b is None else b
     work = N * P * Q * R * S * C * K // MACS
-    if K < FEW <= C:
-        stamps = scratch("stamps", whole(R * S * K, ROWS), C)
-        stamps[: R * S * K] = w.transpose(0, 1, 3, 2).reshape(-1, C)
+    if K < FEW <= C and stride == 1:
         # Each block of rows multiplies R - 1 rows that the next one multiplies again.
-        lines = max(math.ceil(P / 8), min(P, 2 * R))
+        lines = max(math.ceil(P / (2 * COUNT)), min(P, 4 * R))
+        beside = packed(w[::-1].transpose(1, 2, 0, 3).reshape(1, 1, S * C, R * K))
+        picture, tall = Own("picture", (len(cols) + ROWS) * C), (lines + 2 * R - 2) * K + whole(R * K, LANES) - R * K
         share(
-            _stamp,
-            N * math.ceil(P / lines),
-            work,
-            lines,
-            x,
-            (R, S, K),
-            stamps,
-            b,
-            rows,
-            cols,
-            stride,
-            out,
-            P,
-            Q,
-            start,
-            step,
-        )
+            _stamp, N * math.ceil(P / lines), work, lines, x, beside, (R, S, K), b, rows, cols, picture,
+            Own("sums", whole(Q, ROWS), tall), out, P, Q, start, step,
+        )  # fmt: skip
         return
     wide, line = whole(K, LANES), len(cols) * C
     lines = max(1, min(BAND // (line * stride + whole(Q, ROWS) * wide), math.ceil(N * P / (2 * COUNT)), P))
@@ -162,22 +148,16 @@ def _copy_row(x, n, row, cols, picture, at):
     if row < 0:
         picture[at : at + width * C] = f4(0)
         return
-    left = 0  # the middle, where columns follow each other, is one piece
-    while left < width - 1 and not (cols[left] >= 0 and cols[left + 1] == cols[left] + 1):
-        left += 1
-    right = left + 1
-    while right < width and cols[left] >= 0 and cols[right] == cols[right - 1] + 1:
-        right += 1
-    source = x[n, row].reshape(-1)
-    for j in range(width):
-        if left < j < right:
-            continue
-        count = (right - left) * C if j == left else C
+    source, j = x.reshape(-1), 0
+    while j < width:  # columns that follow each other are one piece
+        end = j + 1
+        while end < width and cols[j] >= 0 and cols[end] == cols[end - 1] + 1:
+            end += 1
         if cols[j] < 0:
-            picture[at + j * C : at + j * C + count] = f4(0)
+            picture[at + j * C : at + end * C] = f4(0)
         else:
-            for c in range(count):
-                picture[at + j * C + c] = source[cols[j] * C + c]
+            copy_run(source, ((n * x.shape[1] + row) * x.shape[2] + cols[j]) * C, picture, at + j * C, (end - j) * C)
+        j = end
 
 
 @kernel
@@ -245,45 +225,26 @@ def _products(first, last, lines, x, dy, depth, rows, cols, stride, picture, par
 
 
 @kernel
-def _stamp(first, last, lines, x, shape, w, b, rows, cols, stride, out, P, Q, start, step):
-    """Few output channels: first every pixel times all taps, [R*S*K,C] x [C,pixels], then the taps added where they belong.
+def _stamp(first, last, lines, x, w, shape, b, rows, cols, picture, sums, out, P, Q, start, step):
+    """Few output channels: one product adds what a row of the picture gives to all R rows of the output that it meets.
 
-    w [R*S*K,C]. Each task makes `lines` rows of the output.
+    Their sums lie side by side, row i of the padded picture meets i..i+R-1 of them: sums [Q,(R-1 + lines + R-1)*K],
+    and w [S*C,R*K] in panels, its last row first. Each task makes `lines` rows of the output.
     """
-    (R, S, K), C = shape, w.shape[1]
-    columns = (Q - 1) * stride + S
-    wide = whole(columns, LANES)
-    line = np.zeros((C, wide), f4)
-    every = np.empty((w.shape[0], wide), f4)
-    products = every[: R * S * K].reshape(R, S, K, wide)
-    acc = np.empty((lines, K, Q), f4)
+    (R, S, K), C = shape, x.shape[3]
     blocks = (P + lines - 1) // lines
     for task in range(first, last):
         n, top = task // blocks, task % blocks * lines
-        bottom = min(P, top + lines)
-        acc[:] = f4(0)
-        for i in range(top * stride, (bottom - 1) * stride + R):
-            if rows[i] < 0:
-                continue
-            for j in range(columns):
-                for c in range(C):
-                    line[c, j] = x[n, rows[i], cols[j], c] if cols[j] >= 0 else f4(0)
-            multiply(
-                R * S * K, columns, 1, C, w.reshape(-1), 0, C, 0, 1, line.reshape(-1), 0, COLS, wide,
-                every.reshape(-1), 0, wide, False,
-            )  # fmt: skip
-            for r in range(R):
-                p = (i - r) // stride
-                if (i - r) % stride == 0 and top <= p < bottom:
-                    for s in range(S):
-                        for k in range(K):
-                            if stride == 1:
-                                for q in range(Q):
-                                    acc[p - top, k, q] += products[r, s, k, s + q]
-                            else:
-                                for q in range(Q):
-                                    acc[p - top, k, q] += products[r, s, k, s + q * stride]
-        for p in range(top, bottom):
+        count = min(lines, P - top)
+        sums[:] = f4(0)
+        for i in range(count + R - 1):
+            if rows[top + i] >= 0:
+                _copy_row(x, n, rows[top + i], cols, picture, 0)
+                multiply(
+                    Q, R * K, 1, S * C, picture, 0, C, 0, 1, w, 0, S * C * COLS, COLS,
+                    sums.reshape(-1), i * K, sums.shape[1], True,
+                )  # fmt: skip
+        for p in range(count):
             for q in range(Q):
                 for k in range(K):
-                    out[n, start[0] + p * step, start[1] + q * step, k] = acc[p - top, k, q] + b[k]
+                    out[n, start[0] + (top + p) * step, start[1] + q * step, k] = sums[q, (p + R - 1) * K + k] + b[k]
