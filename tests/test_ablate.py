@@ -16,7 +16,7 @@ from train.cyclegan import CycleGAN
 from train.data import dataset as data
 from train.data.streets import CLASSES, street
 from train.evaluate import score_photos
-from train.report.ablation import spread, verdict
+from train.report.ablation import spread, verdict, ways
 from train.run import trainer
 from train.scores import domain_distance
 from train.scores.metrics import Scores
@@ -33,11 +33,29 @@ def test_spread_is_the_mean_difference_of_all_pairs() -> None:
     assert spread(x) == pytest.approx(wanted) and spread(np.stack([x[0]] * 3)) == pytest.approx(0, abs=1e-12)
 
 
+def test_independent_ways_to_differ_are_counted() -> None:
+    waves = [np.cos(np.pi * (np.arange(16) + 0.5) * k / 16)[:, None, None] * np.ones((16, 3)) for k in range(1, 6)]
+    four = [s * wave / 2 for wave in waves[:4] for s in (1, -1)]  # one mean, four directions of equal weight
+    assert ways(four) == pytest.approx(4, rel=0.01) and ways(four[:2] * 9) == pytest.approx(1)
+    assert ways([waves[0]] * 5) == 0
+    large = [np.kron(x, np.ones((4, 4, 1))) for x in four]
+    grain = 0.15 * np.random.default_rng(0).choice([-1, 1], (8, 64, 64, 3))
+    assert ways(large + grain) == pytest.approx(4, rel=0.03)
+
+
+def test_one_street_from_many_places_is_a_collapse_though_its_pictures_differ() -> None:
+    streets = [street("A", seed, 32) for seed in range(16)]
+    one = [np.roll(streets[1], shift, axis=1) for shift in range(-4, 4)] * 2
+    assert spread(np.stack(one)) > 0.5 * spread(np.stack(streets)) and ways(one) < 0.5 * ways(streets)
+    soft = [(x + sum(np.roll(x, shift, axis) for shift in (1, -1) for axis in (0, 1))) / 5 for x in streets]
+    assert ways(soft) > 0.8 * ways(streets)
+
+
 def test_verdicts() -> None:
-    good = dict(distance=1.0, real=0.5, untouched=3.0, diversity=0.9, retrieval=0.9)
+    good = dict(distance=1.0, real=0.5, untouched=3.0, diversity=0.9, variety=0.8, retrieval=0.9)
     assert verdict(good) == "works"
-    assert verdict(good | dict(distance=1.8, diversity=0.1)) == "fails"
-    assert verdict(good | dict(diversity=0.4, retrieval=0.1)) == "collapses"
+    assert verdict(good | dict(distance=1.3, diversity=0.1)) == "fails"
+    assert verdict(good | dict(diversity=0.4, retrieval=0.1)) == "collapses" == verdict(good | dict(variety=0.4))
     assert verdict(good | dict(retrieval=0.4)) == "unfaithful"
 
 
