@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 
 from train.config import Config
 from train.data.dataset import test_samples
-from train.probe import high_frequencies, main, probe, stored
+from train.probe import high_frequencies, main, probe, rows, stored
+from train.report.page import write_report
+from train.report.probe import renew
+from train.report.samples import sample_grid, save_png
 
 CONFIG = Config(builtin="colours", load_size=32, crop_size=32, device="cpu")
 WEIGHTS = np.array((0.299, 0.587, 0.114), np.float32)
@@ -53,6 +57,26 @@ def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() ->
     assert max(error.values()) < error["noise 0"] + 5 and error["8 bit"] == pytest.approx(error["noise 0"], abs=0.5)
     assert hiding["variety"]["of real A"] == 0 and honest["variety"]["of real A"] > 5
     assert min(honest["hues"].values()) > 0.2  # of animal and ground, over codes and in the true Bs
+
+
+def test_the_report_has_the_probe_as_it_was_last_found(tmp_path: Path) -> None:
+    pairs = test_samples(CONFIG, 1)
+    history = [{"step": step, "cycle_A": 1.0} for step in (1, 2)]
+    report = write_report(tmp_path, history, CONFIG.as_dict())
+    assert "hide anything" not in report.read_text()
+    for step, model in ((2, Honest()), (9, Hiding())):
+        figures = {"step": step} | probe(model, CONFIG, pairs)
+        (tmp_path / "probe.json").write_text(json.dumps(figures))
+        save_png(tmp_path / "probe.png", sample_grid(rows(model, pairs)))
+        renew(tmp_path)
+    page = report.read_text()
+    assert page.count("hide anything") == 1 and "after step 9" in page and "noise, of 255" in page
+    assert f"<th>JPEG 75</th><td>{figures['|B - back|']['JPEG 75']:.3f}</td>" in page and "hues" in page
+    assert 'alt="the probe"' in page and page.index("hide anything") < page.index("<h2>Curves")
+    assert write_report(tmp_path, history, CONFIG.as_dict()).read_text().count("after step 9") == 1
+    (tmp_path / "probe.json").unlink()
+    renew(tmp_path)
+    assert "hide anything" not in report.read_text()
 
 
 def test_texture_is_in_the_high_frequencies() -> None:

@@ -4,7 +4,8 @@
 
 B → A → B can only return exactly if what A lacks is carried somewhere: in a code, or hidden in the fake A as faint texture
 (Chu, Zhmoginov and Sandler 2017, CycleGAN, a Master of Steganography). A hidden message does not survive noise, rounding to
-8 bits or JPEG; what the picture shows does. Prints and writes probe.json, and two pictures in the run's folder:
+8 bits or JPEG; what the picture shows does. Prints figures and writes them, probe.json and probe.png in the run's folder and
+a section of its report.html:
 
     noise       mean |B - back(fake A + noise)| on a scale of 0 to 255, for noise of standard deviation 0 to 5 of 255
     8 bit, JPEG the same after the fake A was stored as a file would be
@@ -33,6 +34,7 @@ from train.data.images import to_uint8
 from train.errors import UserError
 from train.model import Rows
 from train.options import Parser
+from train.report.probe import BACK, renew
 from train.report.samples import sample_grid, save_png
 from train.run.checkpoint import write_atomically
 from train.scores.subject import from_run
@@ -64,14 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if set(subject.model.directions) != {"AtoB", "BtoA"}:
             raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
         pairs = test_samples(subject.config, options.num_test)
-        found = probe(subject.model, subject.config, pairs)
+        found = {"step": subject.about["step"]} | probe(subject.model, subject.config, pairs)
         folder = options.checkpoints_dir / options.name
         text = json.dumps(found, indent=2).encode()
         write_atomically(folder / "probe.json", lambda file: file.write(text))
         save_png(folder / "probe.png", sample_grid(rows(subject.model, pairs[:SHOWN]), f"{options.name}, probe"))
-        save_curve(folder / "probe_noise.png", found)
+        renew(folder)
         print(table(found))
-        print(f"\nwritten: {folder / 'probe.json'}, probe.png, probe_noise.png")
+        print(f"\nwritten: {folder / 'probe.json'}, probe.png, and a section of report.html")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -98,7 +100,7 @@ def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]
         for name, start in (("of real A", pair.a[None]), ("of fake A", fake)):
             variety[name].append(spread(painted(model, start)))
     found: dict[str, Any] = {
-        "|B - back|": mean(damage), "texture": mean(texture), "variety": mean(variety), "images": len(pairs),
+        BACK: mean(damage), "texture": mean(texture), "variety": mean(variety), "images": len(pairs),
     }  # fmt: skip
     if not config.dataroot and config.builtin == "colours" and config.direction == "AtoB":
         found["hues"] = hue_spread(model, pairs)
@@ -194,21 +196,6 @@ def table(found: dict[str, Any]) -> str:
             lines.append(title)
             lines += [f"  {name:18} {value:8.3f}" for name, value in figures.items()]
     return "\n".join(lines)
-
-
-def save_curve(path: Path, found: dict[str, Any]) -> None:
-    """The noise-sensitivity curve as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.plot(NOISE, [found["|B - back|"][f"noise {sigma:g}"] for sigma in NOISE], marker="o")
-    axes.set_xlabel("noise added to the fake A, of 255")
-    axes.set_ylabel("|B - back|, of 255")
-    axes.set_ylim(bottom=0)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ in which every class has the colour of another.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -34,7 +32,7 @@ from train.config import Config
 from train.data.images import resize
 from train.data.streets import CLASSES
 from train.report.charts import column, draw
-from train.report.samples import sample_grid, save_png
+from train.report.samples import embedded, sample_grid, save_png
 from train.run.checkpoint import write_atomically
 from train.run.trainer import Run
 from train.scores.evaluation import Evaluation
@@ -147,7 +145,6 @@ def summary(study: Study) -> dict[str, Any]:
 def write_page(folder: Path, study: Study) -> Path:
     """Write ablation.png and the self-contained ablation.html; returns the page's path."""
     tested = study.evaluation.pictures
-    picture = io.BytesIO()
     rows = []
     first = {name: next(r for (n, _), r in study.results.items() if n == name) for name in study.about}
     for direction in ("BtoA", "AtoB"):
@@ -155,9 +152,8 @@ def write_page(folder: Path, study: Study) -> Path:
             row = {f"input {direction[0]}": tested[direction[0]][i]}
             row |= {name: result.fakes[direction][i] for name, result in first.items()}
             rows.append(row | {f"true {direction[-1]}": tested[direction[-1]][i]})
-    grid = sample_grid(rows)
-    save_png(folder / "ablation.png", grid)
-    grid.save(picture, "PNG")
+    picture = folder / "ablation.png"
+    save_png(picture, sample_grid(rows))
     style = files("train.report").joinpath("template.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -166,7 +162,7 @@ def write_page(folder: Path, study: Study) -> Path:
 <p>{escape(_budget(study))}</p></header>
 <h2>The paper's findings, here</h2>{_findings(study)}
 <h2>What each variant makes of the test images</h2>
-<figure><img src="data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}" alt="inputs, what each variant makes of them, and the truth"></figure>
+<figure>{embedded(picture, "inputs, what each variant makes of them, and the truth")}</figure>
 <h2>Scores</h2><p class="soft">Mean over seeds. Distance: real held-out images and the untouched input for comparison in the
 last rows; lower is better. Diversity and variety: how much, and in how many independent ways, the fakes differ; 1 is what
 the true pictures have. The rest as in every run's report.</p>

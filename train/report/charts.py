@@ -214,10 +214,16 @@ def smooth(x: Series, y: Series) -> tuple[Series, Series]:
 
 
 def draw(
-    label: str, steps: Series, series: Mapping[str, Series], even: float | None = None, exact: bool = False
+    label: str,
+    steps: Series,
+    series: Mapping[str, Series],
+    even: float | None = None,
+    exact: bool = False,
+    below: str = "step",
 ) -> str:
     """One or two curves over `steps` `[n]`, n >= 1, as an `<svg>` element named `label` for screen readers.
 
+    `below` stands under the axis of `steps`.
     A dashed line marks the value `even`. `exact` draws the data alone, without a trend. The picture is as high as 99 %
     of the data: higher spikes leave it.
     """
@@ -263,7 +269,7 @@ def draw(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.set_xlabel("step")
+        axes.set_xlabel(below)
         axes.xaxis.label.set_color(INK)
         axes.grid(axis="y", color=RULE, linewidth=0.8)
         axes.set_axisbelow(True)

@@ -5,9 +5,7 @@ The page, its style and its few lines of script are in `template.html`; here its
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,17 +16,18 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kernels.memory import size_text
 from train.config import Config
 from train.doctor import RULES, WINDOW, Finding, examine
+from train.report import probe
 from train.report.charts import Quantity, cards, column, quantities
+from train.report.samples import embedded
 from train.run.checkpoint import write_atomically
 from train.scores.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 
 Records = Sequence[Mapping[str, Any]]
-PICTURES, WIDEST = 12, 1100  # sample grids in the report, pixels across one of them
+PICTURES = 12  # sample grids in the report
 
 
 def write_report(
@@ -70,6 +69,7 @@ def write_report(
         refresh='<noscript><meta http-equiv="refresh" content="30"></noscript>' if state == "running" else "",
         samples=_samples(samples, LEGEND if legend is None else legend),
         scores=_scores(scores or {}),
+        probe=probe.section(Path(run_dir)),
         charts="".join(cards(history, quantities(config) if charts is None else charts)),
         settings=_settings(config, Config.options() if options is None else options),
     )
@@ -150,18 +150,9 @@ def _samples(samples: Sequence[tuple[int, Path]], legend: Mapping[str, str]) -> 
 
 
 def _frame(step: int, path: Path) -> str:
-    with Image.open(path) as file:
-        image = file.convert("RGB")
-    if image.width > WIDEST:
-        image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)
-    jpeg, png = io.BytesIO(), io.BytesIO()
-    image.save(jpeg, "JPEG", quality=88, subsampling=0)
-    image.save(png, "PNG")
-    kind, data = min(("jpeg", jpeg.getvalue()), ("png", png.getvalue()), key=lambda pair: len(pair[1]))
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return (
         f'<figure data-step="step {step:,}"><figcaption>after step <b>{step:,}</b></figcaption>'
-        f'<img src="{source}" width="{image.width}" height="{image.height}" alt="samples after step {step:,}"></figure>'
+        f"{embedded(path, f'samples after step {step:,}')}</figure>"
     )
 
 

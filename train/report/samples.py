@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from train.run.checkpoint import write_atomically
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)
 CELL, GUTTER, MARGIN = 128, 4, 14  # pixels; a smaller image is enlarged to fill at least a cell
+WIDEST = 1100  # pixels across a grid in a report
 
 
 def sample_grid(rows: Sequence[Mapping[str, NDArray[np.floating]]], title: str = "") -> Image.Image:
@@ -63,6 +67,20 @@ def sample_grid(rows: Sequence[Mapping[str, NDArray[np.floating]]], title: str =
 def save_png(path: str | Path, image: Image.Image) -> None:
     """Write a PNG atomically. Raises `UserError` if the disk refuses."""
     write_atomically(path, lambda file: image.save(file, "PNG"))
+
+
+def embedded(path: Path, about: str) -> str:
+    """A PNG as an `<img>` that holds it, at most WIDEST pixels across; `about` for those who cannot see it."""
+    with Image.open(path) as file:
+        image = file.convert("RGB")
+    if image.width > WIDEST:
+        image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    image.save(jpeg, "JPEG", quality=88, subsampling=0)
+    image.save(png, "PNG")
+    kind, data = min(("jpeg", jpeg.getvalue()), ("png", png.getvalue()), key=lambda pair: len(pair[1]))
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img src="{source}" width="{image.width}" height="{image.height}" alt="{escape(about)}">'
 
 
 def _picture(image: NDArray[np.floating]) -> Image.Image:

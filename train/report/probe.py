@@ -1,0 +1,68 @@
+"""The probe's section of a run's report: what its way back reads in the fake A, and what its code does.
+
+`python -m train.probe` leaves probe.json and probe.png in the run's folder. The report takes them in whenever it is written;
+`renew` does it for a report that is there already, of a run that is over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from train.report.charts import draw
+from train.report.samples import embedded
+from train.run.checkpoint import write_atomically
+
+START, END = "<!-- probe -->", "<!-- end of probe -->"
+BACK = "|B - back|"
+ABOUT = {
+    BACK: "B → A → B: mean difference to the B where it began, of 255, if the fake A is disturbed on the way. What the "
+    "picture shows survives noise of one grey level, 8 bits and JPEG; a hidden message does not.",
+    "texture": "Share of a picture's energy in the upper half of the frequencies. Far more in fake As than in real ones: "
+    "something may be written there.",
+    "variety": "Mean difference, of 255, between translations of one A with different codes. 0: one answer, whatever the code.",
+    "hues": "0: all codes paint one hue; 1: all hues alike. Beside it what the true Bs have.",
+}
+"""What the groups of figures say."""
+
+
+def section(folder: Path) -> str:
+    """The section as HTML between its marks; nothing between them if the run was not probed."""
+    file, picture = folder / "probe.json", folder / "probe.png"
+    if not file.exists():
+        return START + END
+    found = json.loads(file.read_bytes())
+    tables = "".join(_table(title, found[title]) for title in ABOUT if title in found)
+    damage = found[BACK]
+    noise = {float(name.split()[1]): value for name, value in damage.items() if name.startswith("noise ")}
+    curve = draw(BACK, np.array(list(noise)), {BACK: np.array(list(noise.values()))}, exact=True, below="noise, of 255")
+    shown = f"<figure>{embedded(picture, 'the probe')}</figure>" if picture.exists() else ""
+    return (
+        f"{START}<h2>Does it hide anything?</h2><p class='soft'>Probed on {found['images']} test pictures after step "
+        f"{found['step']:,}.</p><div class='grid'>{tables}<section class='card chart'><h3>Noise on the fake A</h3>{curve}"
+        "<p class='soft'>|B - back| as noise grows. A jump at the left end is a message that a grey level destroys.</p>"
+        f"</section></div><p class='soft'>Below: each A with several codes, if the model takes any; then each B there and "
+        f"back, again and again, with a fresh code each time.</p>{shown}{END}"
+    )
+
+
+def renew(folder: Path) -> None:
+    """Put the section as it is now into the report that lies in the run's folder, if one does."""
+    report = folder / "report.html"
+    if report.exists():
+        mark, new = f"{re.escape(START)}.*?{re.escape(END)}", section(folder)
+        page = re.sub(mark, lambda _: new, report.read_text("utf-8"), count=1, flags=re.DOTALL).encode()
+        write_atomically(report, lambda file: file.write(page), size=len(page))
+
+
+def _table(title: str, figures: Mapping[str, float]) -> str:
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{value:.3f}</td></tr>" for name, value in figures.items())
+    return (
+        f"<section class='card'><h3>{escape(title)}</h3><table><tbody>{rows}</tbody></table>"
+        f"<p class='soft'>{escape(ABOUT[title])}</p></section>"
+    )
