@@ -2,7 +2,8 @@
 
     start (fresh processes, timed) -> gate (equal weights and inputs, results against a truth) -> timing in pairs
 
-Two thread pools in one process disturb each other, so every contestant lives in a `Worker`. A contestant whose result
+Large work takes minutes, so nothing is run that is not used: the truth and the whole gate once, a further start one run
+only, whose result is checked too; and what is known is printed at once. Two thread pools in one process disturb each other, so every contestant lives in a `Worker`. A contestant whose result
 is wrong or that cannot run gets a row with an `error` and no speed; if that is "ours", nothing is timed at all.
 """
 
@@ -45,12 +46,13 @@ def contest(
         judge("load")
         expected = [judge("result", key)[0] for key in range(keys)]
         judge.close()
-        for _ in range(starts):
+        for index in range(starts):
             for name, spec in contestants.items():
                 with _failing_into(rows[name]):
                     if name in workers:
                         workers.pop(name).close()
-                    _start(name, spec, work, expected, differ, rows[name], workers)
+                    _start(name, spec, work, expected[: 1 if index else keys], differ, rows[name], workers)
+            _tell("first result", index, starts, {name: row.get("starts", [])[index:] for name, row in rows.items()})
         if "error" not in rows[ours]:
             _time(rows, workers, keys, pairs, at_least)
     finally:
@@ -71,7 +73,7 @@ def _start(
         return
     worker = Worker(spec, work)
     worker("load")
-    row["difference"] = 0.0
+    row.setdefault("difference", 0.0)
     for key, truth in enumerate(expected):
         result, seconds = worker("result", key)
         if key == 0:
@@ -94,10 +96,17 @@ def _time(rows: dict[str, Row], workers: dict[str, Worker], key: Any, pairs: int
             with _failing_into(rows[name]):
                 times = workers[name]("time", key, at_least)
                 rows[name].setdefault("samples", []).append(statistics.median(times))
+        _tell("timing", index, pairs, {name: rows[name].get("samples", [])[index:] for name in rows})
     for name, worker in workers.items():
         if "error" not in rows[name]:
             with _failing_into(rows[name]):
                 rows[name] |= {"seconds": spread(rows[name]["samples"]), **worker("memory")}
+
+
+def _tell(what: str, index: int, count: int, seconds: Mapping[str, Sequence[float]]) -> None:
+    """One round's seconds, as soon as they are known."""
+    known = ", ".join(f"{name} {values[0]:.3g} s" for name, values in seconds.items() if values)
+    print(f"  {what} {index + 1} of {count}: {known}", flush=True)
 
 
 def _compare(rows: dict[str, Row], ours: str) -> None:

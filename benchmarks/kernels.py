@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,18 +54,19 @@ def run(args: argparse.Namespace) -> int:
     work = OpWork(args.device, args.precision, full=not args.quick)
     pairs, at_least = (1, 0.0) if args.quick else (args.pairs, 0.15)
 
-    def measure() -> list[Row]:
+    def measure() -> Iterator[list[Row]]:
+        common = {"bench": "kernels", "precision": args.precision}
         peaks = machine.control(0.05 if args.quick else 2.0, args.device)
-        workers, rows = {name: Worker(spec, work) for name, spec in contestants.items()}, []
+        workers = {name: Worker(spec, work) for name, spec in contestants.items()}
         judge = Worker("benchmarks.torch_ops:TruthOps", work)
         try:
             for name in names:
                 print(f"{name} ...", flush=True)
-                rows += case_rows(name, workers, judge, work, pairs, at_least)
+                rows = case_rows(name, workers, judge, work, pairs, at_least)
+                yield [{**common, "peaks": peaks, **row} for row in rows]
         finally:
             for worker in (*workers.values(), judge):
                 worker.close()
-        return [{"bench": "kernels", "precision": args.precision, "peaks": peaks, **row} for row in rows]
 
     return options.report(args, "kernels", measure, show)
 

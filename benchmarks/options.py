@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,28 +75,39 @@ def effort(args: argparse.Namespace) -> dict[str, Any]:
     return dict(pairs=args.pairs, starts=args.starts)
 
 
-def report(
-    args: argparse.Namespace, command: str, measure: Callable[[], list[Row]], show: Callable[[list[Row]], str]
-) -> int:
-    """Run `measure` between two controls, print its table, write what was asked for; 1 if a result was wrong."""
+Measure = Callable[[], Iterable[list[Row]]]
+"""Measures, and yields rows as they are done."""
+
+
+def report(args: argparse.Namespace, command: str, measure: Measure, show: Callable[[list[Row]], str]) -> int:
+    """Run `measure` between two controls, print its table, write what was asked for; 1 if a result was wrong.
+
+    Rows are written to --json whenever some are done, so that an interruption loses only what was being measured.
+    """
     threads = dict.fromkeys(machine.THREAD_VARIABLES, str(args.threads)) if args.threads else {}
     with environment(threads):
         return _report(args, command, measure, show)
 
 
-def _report(
-    args: argparse.Namespace, command: str, measure: Callable[[], list[Row]], show: Callable[[list[Row]], str]
-) -> int:
+def _report(args: argparse.Namespace, command: str, measure: Measure, show: Callable[[list[Row]], str]) -> int:
     on = getattr(args, "device", "cpu")
     seconds = 0.05 if args.quick else 0.5
     about = machine.describe(on)
     print(title(about), flush=True)
-    before = machine.control(seconds, on)
-    rows = measure()
-    after = machine.control(seconds, on)
-    text = "\n".join((show(rows), "", machine.drift(before, after)))
+    rows, common = [], {"control": {"before": machine.control(seconds, on)}, "machine": about}
+    try:
+        for found in measure():
+            rows += [{**row, **common} for row in found]
+            if args.json:
+                save(Path(args.json), json.dumps(rows, indent=1), say=False)
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        print("\ninterrupted; this is what was done:")
+    control = common["control"]
+    control["after"] = machine.control(seconds, on)
+    text = "\n".join((show(rows), "", machine.drift(control["before"], control["after"])))
     print("\n" + text)
-    rows = [{**row, "control": {"before": before, "after": after}, "machine": about} for row in rows]
     write(args, command, rows, "\n".join((title(about), "", text)))
     wrong = {f"{row['work']}, {row['provider']}: {row['error']}" for row in rows if row.get("wrong")}
     for line in sorted(wrong):
@@ -124,8 +135,9 @@ def write(args: argparse.Namespace, command: str, rows: list[Row], text: str) ->
         save(folder / f"{name}.json", json.dumps(rows, indent=1))
 
 
-def save(path: Path, text: str) -> None:
-    """Write a file and say so."""
+def save(path: Path, text: str, say: bool = True) -> None:
+    """Write a file and, unless told otherwise, say so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(f"wrote {path}")
+    if say:
+        print(f"wrote {path}")

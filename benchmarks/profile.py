@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     name = "quick" if args.quick else args.size
     work = options.with_device(SIZES[name], args)
 
-    def measure() -> list[Row]:
+    def measure() -> Iterator[list[Row]]:
         contestant = Ours(work)
         for key in range(2):
             contestant.run(contestant.inputs(key))
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
             options.save(Path(args.trace), json.dumps(trace))
         common = {"bench": "profile", "work": name, "provider": "ours", "total": total}
         threads = len({event.thread for event in events})
-        return [{**common, "threads": threads, **row} for row in totals(events)]
+        yield [{**common, "threads": threads, **row} for row in totals(events)]
 
     return options.report(args, "profile", measure, show)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
+from collections.abc import Iterator
 from math import log
 from typing import Any
 
@@ -40,9 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.quick:
         wanted = {"size": [QUICK.size], "ngf": [], "batch": []}
 
-    def measure() -> list[Row]:
+    def measure() -> Iterator[list[Row]]:
         done: dict[Work, list[Row]] = {}
-        rows: list[Row] = []
         for axis, values in wanted.items():
             for value in values:
                 changes: dict[str, Any] = {axis: value}
@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 fixed = ", ".join(f"{other} {getattr(base, other)}" for other in AXES if other != axis)
                 place = {"axis": LABELS[axis], "value": value, "fixed": f"{fixed}, {base.n_blocks} blocks"}
                 common = {"bench": "scaling", "work": f"{axis} {value}", "flops": step_flops(work), **place}
-                rows += [{**common, **row} for row in done[work]]
-        return rows
+                yield [{**common, **row} for row in done[work]]
 
     return options.report(args, "scaling", measure, show)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -31,12 +32,12 @@ def run(args: argparse.Namespace) -> int:
     work = options.with_device(SIZES[name], args)
     contestants = options.contestants(args.against, TRANSLATORS)
 
-    def measure() -> list[Row]:
+    def measure() -> Iterator[list[Row]]:
         found = contest(
             contestants, work, truth=f"{TORCH}:TorchTruth", differ=differ if work.precision == "fp32" else differ_tf32,
             keys=2, **options.effort(args),
         )  # fmt: skip
-        return [{"bench": "translate", "work": name, "flops": generator_flops(work)[0], **row} for row in found]
+        yield [{"bench": "translate", "work": name, "flops": generator_flops(work)[0], **row} for row in found]
 
     return options.report(args, "translate", measure, table.contests)
 

@@ -101,7 +101,7 @@ def differ(result: Result, truth: Result) -> float:
 
 def rows_of(**contestants: str) -> dict[str, dict[str, Any]]:
     specs = {name: f"{HERE}:{kind}" for name, kind in contestants.items()}
-    rows = contest(specs, None, truth=f"{HERE}:Right", differ=differ, keys=2, pairs=3, starts=1, at_least=0.0)
+    rows = contest(specs, None, truth=f"{HERE}:Right", differ=differ, keys=2, pairs=3, starts=2, at_least=0.0)
     return {row["provider"]: row for row in rows}
 
 
@@ -109,6 +109,7 @@ def test_a_contest_times_what_is_right_and_says_why_the_rest_is_not() -> None:
     rows = rows_of(ours="Right", same="Right", wrong="Wrong", nan="NotANumber", absent="Absent", dies="Dies")
     for name in ("ours", "same"):
         assert len(rows[name]["samples"]) == 3 and rows[name]["seconds"]["median"] > 0 and rows[name]["peak_mb"] > 1
+    assert len(rows["ours"]["starts"]) == 2
     assert rows["same"]["ratio"]["low"] <= rows["same"]["ratio"]["median"] <= rows["same"]["ratio"]["high"]
     assert rows["absent"]["error"] == "RuntimeError: some-library is not installed: pip install some-library"
     assert rows["dies"]["error"] == "the process ended with status 3"
@@ -155,6 +156,23 @@ def test_step_refuses_wrong_updates(tmp_path: Path, capsys: pytest.CaptureFixtur
     for row in (still, skipless):
         assert row["wrong"] and "seconds" not in row
     assert "WRONG: quick, tests.test_benchmarks:NeverUpdates" in capsys.readouterr().out
+
+
+def test_an_interruption_keeps_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.json"
+
+    def two_sizes(*args: Any, **settings: Any) -> list[dict[str, Any]]:
+        if file.exists():  # the first size's rows are safe before the second one starts
+            raise KeyboardInterrupt
+        return [{"provider": "ours", "error": "not asked"}]
+
+    monkeypatch.setattr(step, "contest", two_sizes)
+    monkeypatch.setattr(machine, "control", lambda *_: {"gemm_gflops": 1.0, "copy_gbs": 1.0})
+    assert main(["step", "--sizes", "tiny,64", "--json", str(file)]) == 0
+    assert [row["work"] for row in json.loads(file.read_text())] == ["tiny"]
+    assert "interrupted" in capsys.readouterr().out
 
 
 def test_torchs_layouts_agree_with_each_other_and_with_ours() -> None:
