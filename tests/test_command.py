@@ -126,7 +126,7 @@ def broken_test_image(root: Path) -> None:
         (bomb, "", ["trainA/bomb.png"]),
         (small_image, "--preprocess crop", ["trainB/small.png: 40x23 pixels, smaller than --crop_size 24"]),
         (broken_test_image, "", ["testA/t.png"]),
-        (break_nothing, "--input_nc 4 --output_nc 4", ["--input_nc 4", "1 or 3"]),
+        (break_nothing, "--input_nc 5 --output_nc 5", ["an image has 1 (gray) to 4 channels, 5 were asked for"]),
         (break_nothing, "--crop_size 22 --load_size 22", ["--crop_size 22: 22x22", "multiples of 4"]),
         (break_nothing, "--crop_size 20", ["--crop_size 20", "sides of at least 24"]),
         (break_nothing, "--netG unet_128", ["24x24", "--netG unet_128 wants", "multiples of 128"]),

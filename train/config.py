@@ -144,8 +144,12 @@ class Config:
         least=0,
         resume="free",
     )
-    input_nc: int = setting(3, "channels of domain A: 1 gray, 3 RGB", group="data", least=1)
-    output_nc: int = setting(3, "channels of domain B: 1 gray, 3 RGB", group="data", least=1)
+    input_nc: int = setting(
+        3, "channels of domain A: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
+    )
+    output_nc: int = setting(
+        3, "channels of domain B: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
+    )
 
     # networks
     netG: str = setting(

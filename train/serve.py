@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from PIL import Image
 
-from train.data.images import MODES, inspect, load_picture, to_uint8
+from train.data.images import for_eyes, inspect, load_picture, to_uint8
 from train.errors import UserError
 from train.translate import translated
 from train.translator import Translator
@@ -164,9 +164,9 @@ def opinion(scores: np.ndarray) -> np.ndarray:
 
 
 def data_url(x: np.ndarray) -> str:
-    """[H,W,C] as a PNG in a URL; of more than 4 channels the first is shown."""
-    pixels, file = to_uint8(x if x.shape[2] in MODES else x[..., :1]), io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    """[H,W,C] as a PNG in a URL."""
+    file = io.BytesIO()
+    Image.fromarray(to_uint8(for_eyes(x))).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

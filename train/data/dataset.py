@@ -224,8 +224,6 @@ def _open(config: Config, phase: str) -> tuple[Source, ...]:
 
 def _check(config: Config, sources: tuple[Source, ...]) -> None:
     """Raises one UserError with the first five of all problems."""
-    if any(channels not in (1, 3) for channels in (config.input_nc, config.output_nc)):
-        raise UserError(f"--input_nc {config.input_nc} --output_nc {config.output_nc}: images have 1 or 3 channels")
     config.check_sizes()
     problems = [problem for source in sources for problem in source.problems]
     if config.preprocess == "crop":

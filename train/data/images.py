@@ -56,6 +56,7 @@ class Header:
     width: int
     height: int
     mode: str
+    channels: int = 0  # of an array; 0 for an image, which can have 1 to 4
 
 
 def describe_mode(mode: str) -> str:
@@ -94,15 +95,17 @@ def _too_large(path: Path, detail: str) -> UserError:
     return UserError(f"{path}: too large to be opened safely ({detail}); make it smaller first")
 
 
-def inspect(path: str | Path, data: bytes | None = None) -> Header:
+def inspect(path: str | Path, data: bytes | None = None, channels: int = 3) -> Header:
     """Reads a file's header only. Raises the same errors as `load_image`, but cannot see that a file is cut short.
 
     From `data` if given; then `path` is only its name.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy" and data is None:
-        array = _array(path, mmap_mode="r")
-        return Header(array.shape[1], array.shape[0], f"array of {array.shape[2]} channels")
+        height, width, own = _array(path, mmap_mode="r").shape
+        _can_have(path, own, channels)
+        return Header(width, height, f"array of {own} channels", own)
+    _can_have(path, 0, channels)
     with _open(path, None if data is None else io.BytesIO(data)) as image:
         # Asking a PNG for EXIF decodes all of it; PNGs with an orientation are too rare to pay that at start-up.
         orientation = image.getexif().get(0x0112) if image.format != "PNG" else None
@@ -126,10 +129,7 @@ def load_picture(path: str | Path, channels: int = 3, data: bytes | None = None)
     path = Path(path)
     if path.suffix.lower() == ".npy" and data is None:
         return _load_array(path, channels)
-    if channels not in MODES:
-        raise UserError(
-            f"{path}: an image has 1 (gray) to 4 channels, {channels} were asked for; that many need .npy files"
-        )
+    _can_have(path, 0, channels)
     with _open(path, None if data is None else io.BytesIO(data)) as image:
         deeper = deep.is_deep(image)
         try:
@@ -200,16 +200,28 @@ def _load_array(path: Path, channels: int) -> Picture:
 
 def _spread(path: Path, x: np.ndarray, channels: int) -> np.ndarray:
     """[H,W,C] with the channels that are wanted: gray serves as RGB; anything else must fit."""
-    if x.shape[2] == 1 and channels == 3:
-        return np.repeat(x, 3, axis=2)
-    if x.shape[2] != channels:
-        raise UserError(f"{path}: has {x.shape[2]} channels, {channels} were asked for")
-    return x
+    _can_have(path, x.shape[2], channels)
+    return x if x.shape[2] == channels else np.repeat(x, channels, axis=2)
+
+
+def _can_have(path: Path, own: int, channels: int) -> None:
+    """UserError unless a file gives as many channels as are wanted; `own` is an array's count, 0 for an image."""
+    if not own and channels not in MODES:
+        raise UserError(
+            f"{path}: an image has 1 (gray) to 4 channels, {channels} were asked for; that many need .npy files"
+        )
+    if own and own != channels and (own, channels) != (1, 3):
+        raise UserError(f"{path}: has {own} channels, {channels} were asked for")
 
 
 def to_gray(x: np.ndarray) -> np.ndarray:
     """The luma of colours: [...,3] → [...,1], as Pillow has it."""
     return x @ np.array(LUMA, x.dtype)[:, None]
+
+
+def for_eyes(x: np.ndarray) -> np.ndarray:
+    """[...,C] as RGB: gray three times (with alpha dropped), of more than three channels the first three."""
+    return np.repeat(x[..., :1], 3, axis=-1) if x.shape[-1] < 3 else x[..., :3]
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data.colours import colours
-from train.data.images import EXTENSIONS, describe_mode, inspect, load_image, to_gray
+from train.data.images import EXTENSIONS, MODES, describe_mode, inspect, load_image, to_gray
 from train.data.scenes import scene
 from train.data.streets import street
 from train.errors import UserError
@@ -20,7 +20,8 @@ class ImageFolder:
     """The images under a folder, sorted by path; file types are known by extension, hidden files are left out.
 
     Headers are read at once. What is wrong is told in `problems`, not raised, so that one error can speak of every
-    folder. `sizes` holds path -> (width, height) of each usable file, `modes` counts the files of each Pillow mode.
+    folder. `sizes` holds path -> (width, height) of each usable file, `modes` counts the files of each Pillow mode, and of
+    each kind of array that is not used as it is.
     """
 
     def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0) -> None:
@@ -36,12 +37,13 @@ class ImageFolder:
         for file in self.files:
             path = self.folder / file
             try:
-                header = inspect(path)
+                header = inspect(path, channels=channels)
             except UserError as e:
                 self.problems.append(str(e))
             else:
                 self.sizes[str(path)] = header.width, header.height
-                self.modes[header.mode] += 1
+                if header.channels != channels:
+                    self.modes[header.mode] += 1
 
     def __len__(self) -> int:
         return len(self.files)
@@ -57,13 +59,15 @@ class ImageFolder:
     def conversions(self) -> list[str]:
         """A line for each kind of image that had to be converted, such as
         "12 of 40 images in trainA are grayscale; read as RGB"."""
-        native, wanted = ("RGB", "RGB") if self.channels == 3 else ("L", "grayscale")
+        native = MODES.get(self.channels, "")
         lines = []
         for mode, count in sorted(self.modes.items()):
             if mode != native:
-                white = ", transparency laid on white" if mode in ("RGBA", "LA", "PA") else ""
+                white = (
+                    ", transparency laid on white" if mode in ("RGBA", "LA", "PA") and native in ("L", "RGB") else ""
+                )
                 share = f"{count} of {len(self)} images in {self.folder.name} are {describe_mode(mode)}"
-                lines.append(f"{share}; read as {wanted}{white}")
+                lines.append(f"{share}; read as {describe_mode(native)}{white}")
         return lines
 
 
@@ -101,7 +105,8 @@ class Drawn:
     ) -> None:
         self.domain, self.count, self.first_seed, self.size, self.channels = domain, count, first_seed, size, channels
         self.draw = BUILTIN[builtin][0]
-        self.problems: list[str] = []
+        fits = "" if channels in (1, 3) else f"built-in pictures have 1 channel (gray) or 3, {channels} were asked for"
+        self.problems = [fits] if fits else []
         self.sizes = {"built-in pictures (their side is --load_size)": (size, size)}
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from train.data.images import to_uint8
+from train.data.images import for_eyes, to_uint8
 from train.run.checkpoint import write_atomically
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)
@@ -23,7 +23,8 @@ WIDEST = 1100  # pixels across a grid in a report
 def sample_grid(rows: Sequence[Mapping[str, NDArray[np.floating]]], title: str = "") -> Image.Image:
     """A labelled grid of images.
 
-    Each row maps its columns' labels to images `[H,W,C]` in [-1, 1] (values beyond are clipped), C 1 or 3: for example
+    Each row maps its columns' labels to images `[H,W,C]` in [-1, 1] (values beyond are clipped), of more than three channels
+    the first three are shown: for example
     {"real A": …, "fake B": …, "reconstructed A": …, "identity A": …}. Following rows with the same labels stand under
     one heading; rows with others begin a new block. Images under 128 px are enlarged by a whole factor, so that each
     pixel stays a crisp square; sizes may differ.
@@ -84,9 +85,7 @@ def embedded(path: Path, about: str) -> str:
 
 
 def _picture(image: NDArray[np.floating]) -> Image.Image:
-    pixels = to_uint8(np.nan_to_num(image, nan=-1.0))  # [H,W,C]; a NaN shows as black
-    if pixels.shape[-1] == 1:
-        pixels = pixels.repeat(3, axis=-1)
+    pixels = to_uint8(np.nan_to_num(for_eyes(image), nan=-1.0))  # [H,W,3]; a NaN shows as black
     height, width = pixels.shape[:2]
     factor = max(1, -(-CELL // max(height, width)))  # rounded up
     return Image.fromarray(pixels).resize((width * factor, height * factor), Image.Resampling.NEAREST)

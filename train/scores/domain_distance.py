@@ -32,7 +32,7 @@ from nn.layers import Conv2d, LeakyReLU
 from nn.module import Module, Sequential
 from nn.network import Network
 from nn.optim import Adam
-from train.data.images import resize
+from train.data.images import for_eyes, resize
 from train.errors import UserError
 from train.run import checkpoint
 
@@ -136,8 +136,8 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def small(pictures: Pictures) -> np.ndarray:
-    """Pictures as the classifier sees them, [N,64,64,3]; gray ones with three equal channels."""
-    return np.stack([np.broadcast_to(resize(x, SIDE, SIDE), (SIDE, SIDE, 3)) for x in pictures]).astype(np.float32)
+    """Pictures as the classifier sees them, [N,64,64,3], whatever their channels."""
+    return np.stack([resize(for_eyes(x), SIDE, SIDE) for x in pictures]).astype(np.float32)
 
 
 def _drawn(pictures: np.ndarray, rng: np.random.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
-from train.data.images import save_image
+from train.data.images import for_eyes, save_image
 from train.errors import UserError
 
 LIBRARIES = {"torch-fidelity": "torch_fidelity", "clean-fid": "cleanfid.fid"}
@@ -42,7 +42,7 @@ def fid_kid(pictures: Sequence[np.ndarray], real: Sequence[np.ndarray], cuda: bo
         for folder, images in zip(folders, (pictures, real), strict=True):
             folder.mkdir()
             for i, x in enumerate(images):
-                save_image(folder / f"{i:06}.png", np.broadcast_to(x, (*x.shape[:2], 3)))
+                save_image(folder / f"{i:06}.png", for_eyes(x))
         one, two = map(str, folders)
         try:
             if name == "torch-fidelity":
