@@ -29,6 +29,7 @@ setup(
         "test": [
             "torch==2.13.0",  # the truth every number is checked against; never imported at run time
             "pytest>=8",  # runs the tests
+            "pytest-xdist>=3.5",  # ... on several cores: pytest -n 2
             "scipy>=1.11",  # square roots of matrices, to check the distance between domains against
             "hypothesis>=6.100",  # searches broadcasting rules for shapes that break
             "ruff>=0.6",  # formats and lints
