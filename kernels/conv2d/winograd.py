@@ -25,8 +25,8 @@ from kernels.threads import COUNT, Own, aligned, empty, kernel, scratch, share
 
 f4 = np.float32
 
-BAND = 1 << 20
-"""Elements of V that a thread works on at a time: 4 MB."""
+BAND = 36 << 15
+"""Elements of V that a thread works on at a time: each of its 36 blocks takes 128 kB."""
 TOGETHER = 8
 """Rows of a panel of weights transformed together, so that what is written lies in runs of some size."""
 CHUNK = 1 << 23
@@ -117,8 +117,9 @@ def _tiling(N: int, rows: Array, cols: Array, m: int) -> tuple[Array, Array, int
 
 
 def _band(lines: int, across: int, channels: int, parts: int) -> int:
-    """Lines of tiles that one thread takes at a time: a BAND's worth, or less where that leaves threads idle."""
-    return max(1, min(BAND // (36 * across * channels), math.ceil(lines / parts)))
+    """Lines of tiles that one thread takes at a time: about a BAND's worth, and as many bands for each of `parts`."""
+    most = max(1, BAND // (36 * across * channels))
+    return math.ceil(lines / (parts * math.ceil(lines / (parts * most))))
 
 
 # -- the three matrices and their transposes, for kernels of 3 and 4 taps

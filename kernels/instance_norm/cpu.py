@@ -27,31 +27,46 @@ def forward(
 ) -> tuple[Array, Array, Array]:
     if x.dtype != f4:
         return reference.forward(x, skip, activation=activation, slope=slope, eps=eps)
-    shape, (N, slabs, _) = x.shape, slabs_of(x)
-    x = flat(x)
-    mean, rstd = moments(x, slabs, eps)
-    y = np.empty(shape, f4)
-    share(
-        _normalise, N * slabs, 2 * x.size, slabs, x, x if skip is None else flat(skip), skip is not None, mean, rstd,
-        f4(SLOPES.get(activation, slope)), flat(y),
-    )  # fmt: skip
-    return y, mean, rstd
+    return normalised(x, (None, None), skip, SLOPES.get(activation, slope), eps)
 
 
 def backward(dy: Array, x: Array, mean: Array, rstd: Array, **norm: Any) -> Array:
     if dy.dtype != f4:
         return reference.backward(dy, x, mean, rstd, **norm)
-    shape, (N, slabs, C) = x.shape, slabs_of(x)
-    dy, x = flat(dy), flat(x)
-    slope = f4(SLOPES.get(norm.get("activation", "none"), norm.get("slope", 0.2)))
-    sums, alongs = scratch("norm", 2, N, slabs, C)
-    share(_sums, N * slabs, 2 * x.size, dy, x, mean, rstd, slope, sums, alongs)
-    dx = np.empty(shape, f4)
+    negative = SLOPES.get(norm.get("activation", "none"), norm.get("slope", 0.2))
+    return gradients(dy, x, mean, rstd, (None, None), negative)[0]
+
+
+Affine = tuple[Array | None, Array | None]
+"""A scale and a shift [N,C] of the normalised values; or neither, which compiles to loops without them."""
+
+
+def normalised(x: Array, affine: Affine, skip: Array | None, negative: float, eps: float) -> tuple[Array, Array, Array]:
+    """act(scale x_hat + shift) + skip, mean and rstd; the activation has slope `negative` below 0."""
+    shape, (N, slabs, _) = x.shape, slabs_of(x)
+    x, y = flat(x), np.empty(shape, f4)
+    mean, rstd = moments(x, slabs, eps)
     share(
-        _gradient, N * slabs, 3 * x.size, slabs, dy, x, mean, rstd, slope,
-        sums.sum(axis=1) / x.shape[1], alongs.sum(axis=1) / x.shape[1], flat(dx),
+        _normalise, N * slabs, 2 * x.size, slabs, x, None if skip is None else flat(skip), mean, rstd, *affine,
+        f4(negative), flat(y),
     )  # fmt: skip
-    return dx
+    return y, mean, rstd
+
+
+def gradients(
+    dy: Array, x: Array, mean: Array, rstd: Array, affine: Affine, negative: float
+) -> tuple[Array, Array, Array]:
+    """dx, and the sums of g x_hat and of g = act' dy over the pixels [N,C], which are dscale and dshift."""
+    shape, (N, slabs, C) = x.shape, slabs_of(x)
+    dy, x, dx, slope = flat(dy), flat(x), np.empty(shape, f4), f4(negative)
+    sums, alongs = scratch("norm", 2, N, slabs, C)
+    share(_sums, N * slabs, 2 * x.size, dy, x, mean, rstd, *affine, slope, sums, alongs)
+    total, along = sums.sum(axis=1), alongs.sum(axis=1)
+    pixels = f4(x.shape[1])
+    share(
+        _gradient, N * slabs, 3 * x.size, slabs, dy, x, mean, rstd, *affine, slope, total / pixels, along / pixels, flat(dx)
+    )  # fmt: skip
+    return dx, along, total
 
 
 def moments(x: Array, slabs: int, eps: float) -> Array:
@@ -75,12 +90,18 @@ def slabs_of(x: Array) -> tuple[int, int, int]:
 
 
 @kernel
+def _slab(i, slabs, pixels):
+    """Image, first pixel and end of the i-th slab"""
+    slab = i % slabs
+    return i // slabs, pixels * slab // slabs, pixels * (slab + 1) // slabs
+
+
+@kernel
 def _moments(first, last, x, means, squares):
     """Mean and M2 [N,slabs,C] of each slab of x [N,pixels,C]"""
     slabs, C = means.shape[1:]
     for i in range(first, last):
-        n, slab = i // slabs, i % slabs
-        start, end = x.shape[1] * slab // slabs, x.shape[1] * (slab + 1) // slabs
+        n, start, end = _slab(i, slabs, x.shape[1])
         # Sums of differences from the first pixel: small numbers, even where the mean is large.
         mean, square = np.zeros(C, f4), np.zeros(C, f4)
         for p in range(start, end):
@@ -92,7 +113,7 @@ def _moments(first, last, x, means, squares):
             for c in range(C):
                 square[c] += (x[n, p, c] - mean[c]) * (x[n, p, c] - mean[c])
         for c in range(C):
-            means[n, slab, c], squares[n, slab, c] = mean[c], square[c]
+            means[n, i % slabs, c], squares[n, i % slabs, c] = mean[c], square[c]
 
 
 @kernel
@@ -111,45 +132,47 @@ def _merge(means, squares, pixels, eps, mean, rstd):
 
 
 @kernel
-def _normalise(first, last, slabs, x, skip, has_skip, mean, rstd, slope, y):
-    pixels, C = x.shape[1:]
+def _normalise(first, last, slabs, x, skip, mean, rstd, scale, shift, slope, y):
     for i in range(first, last):
-        n, slab = i // slabs, i % slabs
-        for p in range(pixels * slab // slabs, pixels * (slab + 1) // slabs):
-            for c in range(C):
+        n, start, end = _slab(i, slabs, x.shape[1])
+        for p in range(start, end):
+            for c in range(x.shape[2]):
                 v = (x[n, p, c] - mean[n, c]) * rstd[n, c]
+                if scale is not None:
+                    v = v * scale[n, c] + shift[n, c]
                 y[n, p, c] = v if v > 0 else v * slope
-            if has_skip:
-                for c in range(C):
+            if skip is not None:
+                for c in range(x.shape[2]):
                     y[n, p, c] += skip[n, p, c]
 
 
 @kernel
-def _sums(first, last, dy, x, mean, rstd, slope, sums, alongs):
-    """Per slab, the sum of g = act'(x_hat) dy and of g x_hat"""
+def _sums(first, last, dy, x, mean, rstd, scale, shift, slope, sums, alongs):
+    """Per slab, the sum of g = act' dy and of g x_hat"""
     slabs, C = sums.shape[1:]
-    pixels = x.shape[1]
     for i in range(first, last):
-        n, slab = i // slabs, i % slabs
+        n, start, end = _slab(i, slabs, x.shape[1])
         total, along = np.zeros(C, f4), np.zeros(C, f4)
-        for p in range(pixels * slab // slabs, pixels * (slab + 1) // slabs):
+        for p in range(start, end):
             for c in range(C):
                 v = (x[n, p, c] - mean[n, c]) * rstd[n, c]
-                g = dy[n, p, c] if v > 0 else dy[n, p, c] * slope
+                kept = v > 0 if scale is None else v * scale[n, c] + shift[n, c] > 0
+                g = dy[n, p, c] if kept else dy[n, p, c] * slope
                 total[c] += g
                 along[c] += g * v
         for c in range(C):
-            sums[n, slab, c], alongs[n, slab, c] = total[c], along[c]
+            sums[n, i % slabs, c], alongs[n, i % slabs, c] = total[c], along[c]
 
 
 @kernel
-def _gradient(first, last, slabs, dy, x, mean, rstd, slope, total, along, dx):
-    """dx = rstd (g - mean(g) - x_hat mean(g x_hat))"""
-    pixels, C = x.shape[1:]
+def _gradient(first, last, slabs, dy, x, mean, rstd, scale, shift, slope, total, along, dx):
+    """dx = rstd scale (g - mean(g) - x_hat mean(g x_hat))"""
     for i in range(first, last):
-        n, slab = i // slabs, i % slabs
-        for p in range(pixels * slab // slabs, pixels * (slab + 1) // slabs):
-            for c in range(C):
+        n, start, end = _slab(i, slabs, x.shape[1])
+        for p in range(start, end):
+            for c in range(x.shape[2]):
                 v = (x[n, p, c] - mean[n, c]) * rstd[n, c]
-                g = dy[n, p, c] if v > 0 else dy[n, p, c] * slope
-                dx[n, p, c] = rstd[n, c] * (g - total[n, c] - v * along[n, c])
+                kept = v > 0 if scale is None else v * scale[n, c] + shift[n, c] > 0
+                g = dy[n, p, c] if kept else dy[n, p, c] * slope
+                factor = rstd[n, c] if scale is None else rstd[n, c] * scale[n, c]
+                dx[n, p, c] = factor * (g - total[n, c] - v * along[n, c])
