@@ -47,12 +47,16 @@ def torch_clock() -> Clock:
     return clock
 
 
-def control(seconds: float) -> dict[str, float]:
-    """The best of repeated fixed products (`gemm_gflops`, float32) and copies (`copy_gbs`, bytes read plus written)."""
+def control(seconds: float, precision: str = "fp32") -> dict[str, float]:
+    """The best of repeated fixed products (`gemm_gflops`) and copies (`copy_gbs`, bytes read plus written).
+
+    Tensor cores multiply float16 as fast as bfloat16, and TF32 at half that rate, on every GPU of benchmarks/roofline.py: so
+    one product, of float16, tells both peaks.
+    """
     cupy = importlib.import_module("cupy")
     clock = cupy_clock()
     side, size = 4096, 1 << 30
-    a = cupy.ones((side, side), cupy.float32)
+    a = cupy.ones((side, side), cupy.float32 if precision == "fp32" else cupy.float16)
     out = cupy.empty_like(a)
     source, target = cupy.zeros(size, cupy.uint8), cupy.empty(size, cupy.uint8)
 
@@ -62,6 +66,6 @@ def control(seconds: float) -> dict[str, float]:
             times.append(clock(work, None))
         return min(times[1:])
 
-    gemm = 2 * side**3 / best(lambda _: cupy.matmul(a, a, out=out))
+    gemm = 2 * side**3 / best(lambda _: cupy.matmul(a, a, out=out)) / (2 if precision == "tf32" else 1)
     copy = 2 * size / best(lambda _: cupy.copyto(target, source))
     return {"gemm_gflops": gemm / 1e9, "copy_gbs": copy / 1e9}

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     def measure() -> Iterator[list[Row]]:
         common = {"bench": "kernels", "precision": args.precision}
-        peaks = machine.control(0.05 if args.quick else 2.0, args.device)
+        peaks = machine.control(0.05 if args.quick else 2.0, args.device, args.precision)
         workers = {name: Worker(spec, work) for name, spec in contestants.items()}
         judge = Worker("benchmarks.torch_ops:TruthOps", work)
         try:
@@ -113,10 +113,11 @@ def costs(name: str, work: OpWork, truth: Result, direction: str) -> dict[str, i
     shapes = [None if a is None else a.shape for a in work.arrays(name).values()]
     inputs, output = sum(int(np.prod(s)) for s in shapes if s is not None), truth["y"].size
     op, shape = case(name).op, truth["y"].shape
+    size = work.dtype.itemsize
     if direction == "forward":
-        return {"flops": forward_flops(op, shapes, shape), "bytes": 4 * (inputs + output)}
+        return {"flops": forward_flops(op, shapes, shape), "bytes": size * (inputs + output)}
     need = [s is not None for s in shapes]
-    return {"flops": backward_flops(op, shapes, shape, need), "bytes": 4 * (2 * inputs + output)}
+    return {"flops": backward_flops(op, shapes, shape, need), "bytes": size * (2 * inputs + output)}
 
 
 def differ(name: str, result: Result, truth: Result, work: OpWork) -> float:

@@ -91,12 +91,15 @@ def _ask(*command: str) -> str:
         return ""
 
 
-def control(seconds: float = 0.5, device: str = "cpu") -> dict[str, float]:
-    """The best of repeated fixed products (`gemm_gflops`, float32) and copies (`copy_gbs`, bytes read plus written)."""
+def control(seconds: float = 0.5, device: str = "cpu", precision: str = "fp32") -> dict[str, float]:
+    """The best of repeated fixed products (`gemm_gflops`) and copies (`copy_gbs`, bytes read plus written).
+
+    The CPU multiplies float32, whatever the precision.
+    """
     if device == "cuda":
         from benchmarks.gpu import control as on_gpu
 
-        return on_gpu(seconds)
+        return on_gpu(seconds, precision)
     a = np.random.default_rng(0).standard_normal((GEMM, GEMM), np.float32)
     out = np.empty_like(a)
     gemm = 2 * GEMM**3 / best(lambda: np.matmul(a, a, out=out), seconds / 2)

@@ -6,6 +6,7 @@ A key is (case, direction): "forward" and "backward" are timed, "both" gives out
 from __future__ import annotations
 
 import functools
+import importlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,14 +30,20 @@ class OpWork:
     precision: str = "fp32"
     full: bool = True
 
-    def arrays(self, name: str, dtype: str = "float32") -> dict[str, np.ndarray | None]:
-        """The inputs of a case, in the op's order."""
-        return arrays(case(name), dtype, full=self.full)
+    @property
+    def dtype(self) -> np.dtype:
+        """What inputs, outputs and gradients are stored in."""
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if self.precision == "bf16" else np.float32)
 
-    def upstream(self, name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
+    def arrays(self, name: str) -> dict[str, np.ndarray | None]:
+        """The inputs of a case, in the op's order. Weights and biases are float32, as networks hold them, but of few bits."""
+        stored = arrays(case(name), self.dtype, full=self.full)
+        return {n: a if a is None or n not in "wb" else a.astype(np.float32) for n, a in stored.items()}
+
+    def upstream(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """The gradient that the backward starts from."""
         rng = np.random.default_rng(zlib.crc32(name.encode()))
-        return np.asarray(rng.standard_normal(shape) + 0.2, np.float32).astype(dtype)
+        return np.asarray(rng.standard_normal(shape) + 0.2, np.float32).astype(self.dtype)
 
 
 @functools.cache
@@ -55,7 +62,7 @@ class OursOps:
 
         self.work, self.ops, self.tensor = work, ops, Tensor
         self.device = get_device(work.device)
-        set_matmul_precision(work.precision)
+        set_matmul_precision("fp32" if work.precision == "fp32" else "tf32")
         if work.device == "cuda":
             from benchmarks.gpu import cupy_clock
 
@@ -73,13 +80,19 @@ class OursOps:
             for n, a in made.items()
         }
 
+    def low(self, weight: Any) -> Any:
+        """A weight in the precision of activations, converted beforehand, as a step converts all at once."""
+        ready = self.device.xp.asarray(weight.data, dtype=self.work.dtype)
+        return self.ops.cast(weight, self.work.dtype, ready)
+
     def inputs(self, key: Key) -> Callable[[], Any]:
         name, direction = key
         leaves = self.leaves(name)
         for leaf in leaves.values():
             if leaf is not None:
                 leaf.grad = None
-        forward = functools.partial(getattr(self.ops, case(name).op), *leaves.values(), **case(name).settings)
+        given = [self.low(leaf) if n == "w" else leaf for n, leaf in leaves.items()]
+        forward = functools.partial(getattr(self.ops, case(name).op), *given, **case(name).settings)
         if direction == "forward":
             return forward
         y = forward()
@@ -96,7 +109,7 @@ class OursOps:
     def result(self, output: dict[str, Any]) -> Result:
         from kernels.device import to_host
 
-        return {name: np.array(to_host(array)) for name, array in output.items()}
+        return {name: np.array(to_host(array), np.float32) for name, array in output.items()}
 
 
 class ReferenceOps(OursOps):

@@ -15,6 +15,12 @@ from benchmarks.providers import Work
 from benchmarks.worker import environment
 from train.errors import UserError
 
+PRECISIONS = {
+    "fp32": "float32, products in full",
+    "tf32": "float32, products on tensor cores (TF32)",
+    "bf16": "bfloat16 activations over float32 weights (torch: autocast, and single ops in bfloat16)",
+}
+
 
 def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], default: str) -> None:
     """--against"""
@@ -24,10 +30,15 @@ def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], defaul
 
 def device(parser: argparse.ArgumentParser) -> None:
     """--device and --precision"""
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     parser.add_argument(
-        "--precision", choices=("fp32", "tf32"), default="fp32",
-        help="float32 products on a GPU, ours and torch's alike: in full, or on tensor cores (default: fp32)",
+        "--device", choices=("cpu", "cuda", "interpret"), default="cpu",
+        help="where to compute; interpret runs the GPU's kernels in Triton's interpreter, to check them: its times mean "
+        "nothing (default: cpu)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=tuple(PRECISIONS), default="fp32",
+        help="on a GPU, ours and torch's alike: float32 products in full, on tensor cores (tf32), or bfloat16 activations "
+        "over float32 weights, which torch calls autocast (default: fp32)",
     )  # fmt: skip
 
 
@@ -83,17 +94,26 @@ def report(args: argparse.Namespace, command: str, measure: Measure, show: Calla
     """Run `measure` between two controls, print its table, write what was asked for; 1 if a result was wrong.
 
     Rows are written to --json whenever some are done, so that an interruption loses only what was being measured.
+    UserError for a precision that the device does not have.
     """
+    on, precision = getattr(args, "device", "cpu"), getattr(args, "precision", "fp32")
+    if on == "cpu" and precision != "fp32":
+        raise UserError(
+            f"--precision {precision} with --device cpu: the CPU computes in full float32; leave --precision out, or choose "
+            "--device cuda, or interpret to check the GPU's kernels without one"
+        )
     threads = dict.fromkeys(machine.THREAD_VARIABLES, str(args.threads)) if args.threads else {}
     with environment(threads):
         return _report(args, command, measure, show)
 
 
 def _report(args: argparse.Namespace, command: str, measure: Measure, show: Callable[[list[Row]], str]) -> int:
-    on = getattr(args, "device", "cpu")
+    on, precision = getattr(args, "device", "cpu"), getattr(args, "precision", "fp32")
     seconds = 0.05 if args.quick else 0.5
     about = machine.describe(on)
-    print(title(about), flush=True)
+    said = f"device {on}, {PRECISIONS[precision]}" + ("; TIMES MEAN NOTHING HERE" if on == "interpret" else "")
+    heading = f"{title(about)}\n{said}"
+    print(heading, flush=True)
     rows, common = [], {"control": {"before": machine.control(seconds, on)}, "machine": about}
     try:
         for found in measure():
@@ -108,7 +128,7 @@ def _report(args: argparse.Namespace, command: str, measure: Measure, show: Call
     control["after"] = machine.control(seconds, on)
     text = "\n".join((show(rows), "", machine.drift(control["before"], control["after"])))
     print("\n" + text)
-    write(args, command, rows, "\n".join((title(about), "", text)))
+    write(args, command, rows, f"{heading}\n\n{text}")
     wrong = {f"{row['work']}, {row['provider']}: {row['error']}" for row in rows if row.get("wrong")}
     for line in sorted(wrong):
         print(f"\nWRONG: {line}")

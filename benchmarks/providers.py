@@ -43,7 +43,7 @@ class Work:
     n_blocks: int
     batch: int = 1
     device: str = "cpu"
-    precision: str = "fp32"  # of products on a GPU: fp32, or tf32 on its tensor cores
+    precision: str = "fp32"  # on a GPU: fp32, tf32 or bf16 (see options.PRECISIONS)
     seed: int = 0
 
     def pictures(self, key: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,13 +75,11 @@ class Ours:
     """Our training step."""
 
     def __init__(self, work: Work) -> None:
-        from kernels.launch import set_matmul_precision
         from train.cyclegan import Config, CycleGAN
 
         self.work = work
-        set_matmul_precision(work.precision)
         sizes = Config(ngf=work.ngf, ndf=work.ngf, n_blocks=work.n_blocks, batch_size=work.batch, crop_size=work.size)
-        self.model = CycleGAN(sizes.replace(device=work.device, seed=work.seed))
+        self.model = CycleGAN(sizes.replace(device=work.device, precision=work.precision, seed=work.seed))
 
     def load(self) -> None:
         for name, network in self.model.networks().items():
@@ -109,11 +107,12 @@ class OursTranslates:
 
     def __init__(self, work: Work) -> None:
         from autograd import Tensor, no_grad
-        from kernels.launch import set_matmul_precision
+        from kernels.device import get_device
         from nn import ResnetGenerator
+        from train.model import storage
 
         self.work, self.tensor, self.no_grad = work, Tensor, no_grad
-        set_matmul_precision(work.precision)
+        self.dtype = storage(work.precision, get_device(work.device))
         self.generator = ResnetGenerator(ngf=work.ngf, n_blocks=work.n_blocks, device=work.device)
 
     def load(self) -> None:
@@ -121,7 +120,7 @@ class OursTranslates:
 
     def inputs(self, key: int) -> Any:
         device = self.generator.device
-        return self.tensor(device.asarray(self.work.pictures(key)[0]), device=device)
+        return self.tensor(device.asarray(self.work.pictures(key)[0], self.dtype), device=device)
 
     def run(self, inputs: Any) -> Any:
         with self.no_grad():
@@ -130,7 +129,7 @@ class OursTranslates:
         return y
 
     def result(self, output: Any) -> Result:
-        return {"y": output.numpy()}
+        return {"y": output.numpy().astype(np.float32, copy=False)}
 
     def device_mb(self) -> float:
         return ours_device_mb(self.work.device)

@@ -13,7 +13,7 @@ from benchmarks import options, table
 from benchmarks.costs import step_flops
 from benchmarks.harness import Row, contest
 from benchmarks.providers import TORCH, TRAINERS, Work
-from benchmarks.step import differ
+from benchmarks.step import judging
 from train.errors import UserError
 
 AXES = {"size": (64, 128, 256, 512), "ngf": (16, 32, 64, 96), "batch": (1, 2, 4, 8)}
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
                 if work not in done:  # the base lies on every axis
                     print(f"{axis} {value} ...", flush=True)
                     effort = options.effort(args)
-                    done[work] = contest(contestants, work, truth=f"{TORCH}:Torch", differ=differ, keys=2, **effort)
+                    judge = f"{TORCH}:TorchJudge"
+                    done[work] = contest(contestants, work, truth=judge, differ=judging(work), keys=2, **effort)
                 fixed = ", ".join(f"{other} {getattr(base, other)}" for other in AXES if other != axis)
                 place = {"axis": LABELS[axis], "value": value, "fixed": f"{fixed}, {base.n_blocks} blocks"}
                 common = {"bench": "scaling", "work": f"{axis} {value}", "flops": step_flops(work), **place}

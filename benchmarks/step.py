@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from benchmarks import options, table
 from benchmarks.costs import step_flops
-from benchmarks.harness import Row, contest
+from benchmarks.harness import Differ, Row, contest
 from benchmarks.providers import TORCH, TRAINERS, Work
 from benchmarks.worker import Result, Worker
 from train.config import PRESETS
@@ -29,7 +30,8 @@ SIZES = {
 # first update, but also hide a wrong gradient for a step or two; the updates show it at once. Adam's first update is
 # lr * sign(gradient), so rounding turns the few weights whose gradient is near 0: some percent of the
 # update, where a wrong gradient makes it 140 and no update 100.
-ALLOWED_LOSS, ALLOWED_UPDATE = 2e-2, 0.3
+ALLOWED_LOSS = {"fp32": 2e-2, "tf32": 2e-2, "bf16": 5e-2}
+ALLOWED_UPDATE = {"fp32": 0.3, "tf32": 0.3, "bf16": 0.6}
 GATE_STEPS = 2
 
 
@@ -58,7 +60,12 @@ def run(args: argparse.Namespace) -> int:
             work = options.with_device(SIZES[name], args)
             print(f"{name}: {work.size} px, ngf {work.ngf}, {work.n_blocks} blocks, batch {work.batch} ...", flush=True)
             found = contest(
-                contestants, work, truth=f"{TORCH}:Torch", differ=differ, keys=GATE_STEPS, **options.effort(args)
+                contestants,
+                work,
+                truth=f"{TORCH}:TorchJudge",
+                differ=judging(work),
+                keys=GATE_STEPS,
+                **options.effort(args),
             )
             rows = [{"bench": "step", "work": name, "flops": step_flops(work), **row} for row in found]
             if args.cold and name == sizes[-1]:
@@ -79,14 +86,19 @@ def cold_start(work: Work) -> float:
         return worker.build_seconds + seconds
 
 
-def differ(result: Result, truth: Result) -> float:
+def judging(work: Work) -> Differ:
+    """`differ` by what the precision of `work` allows."""
+    return partial(differ, precision=work.precision)
+
+
+def differ(result: Result, truth: Result, precision: str = "fp32") -> float:
     """How far losses and updates lie from the truth's, in units of what is allowed."""
     if result.keys() != truth.keys():
         return float("nan")
     parts = [
-        abs(result[name] - wanted) / max(1.0, abs(wanted)) / ALLOWED_LOSS
+        abs(result[name] - wanted) / max(1.0, abs(wanted)) / ALLOWED_LOSS[precision]
         if isinstance(wanted, float)
-        else np.linalg.norm(result[name] - wanted) / np.linalg.norm(wanted) / ALLOWED_UPDATE
+        else np.linalg.norm(result[name] - wanted) / np.linalg.norm(wanted) / ALLOWED_UPDATE[precision]
         for name, wanted in truth.items()
     ]
     return float(np.max(parts))  # NaN stays NaN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.op_providers import Key, OpWork, case
-from benchmarks.torch_providers import use_precision
+from benchmarks.torch_providers import torch_device, use_precision
 from benchmarks.worker import Result
 from tests.torch_ops import TORCH, first, last
 
@@ -42,11 +43,12 @@ class TorchOps:
     """Eager torch; memory is NCHW and [K,C,R,S], seen through transposed views, so that no copy is timed."""
 
     memory_format = torch.contiguous_format
-    dtype = "float32"
+    dtype: torch.dtype | None = None  # of everything; None: what is to be measured
     functions: dict[str, Callable[..., Tensor]] = FAST
 
     def __init__(self, work: OpWork) -> None:
         self.work = work
+        self.dtype = self.dtype or (torch.bfloat16 if work.precision == "bf16" else torch.float32)
         self.made: tuple[str, dict[str, Any]] = ("", {})
         use_precision(work.precision)
         if work.device == "cuda":
@@ -61,7 +63,7 @@ class TorchOps:
         """One input, laid out in memory as torch would hold it."""
         if array is None:
             return None
-        t = torch.from_numpy(array).to(self.work.device)
+        t = torch.from_numpy(array.astype(np.float32)).to(torch_device(self.work), self.dtype)
         if t.ndim == 4:
             axes = (0, 3, 1, 2) if name != "w" else (2, 3, 0, 1) if op == "conv_transpose2d" else (3, 2, 0, 1)
             back = [axes.index(i) for i in range(4)]
@@ -70,7 +72,7 @@ class TorchOps:
 
     def leaves(self, name: str) -> dict[str, Any]:
         if self.made[0] != name:
-            named = self.work.arrays(name, self.dtype).items()
+            named = self.work.arrays(name).items()
             self.made = (name, {n: self.leaf(n, case(name).op, array) for n, array in named})
         return self.made[1]
 
@@ -85,7 +87,7 @@ class TorchOps:
         if direction == "forward":
             return forward
         y = forward()
-        dy = self.leaf("y", "", self.work.upstream(name, tuple(y.shape), self.dtype))
+        dy = self.leaf("y", "", self.work.upstream(name, tuple(y.shape)))
         if direction == "backward":
             return lambda: torch.autograd.grad(y, [*wanted.values()], dy)
         grads = torch.autograd.grad(y, [*wanted.values()], dy)
@@ -95,7 +97,8 @@ class TorchOps:
         return inputs()
 
     def result(self, output: dict[str, Tensor]) -> Result:
-        return {name: np.array(t.detach().cpu().numpy(), order="C") for name, t in output.items()}
+        shown = {name: t.float() if t.dtype == torch.bfloat16 else t for name, t in output.items()}
+        return {name: np.array(t.detach().cpu().numpy(), order="C") for name, t in shown.items()}
 
 
 class TorchChannelsLastOps(TorchOps):
@@ -105,10 +108,10 @@ class TorchChannelsLastOps(TorchOps):
 
 
 class TruthOps(TorchOps):
-    """The tests' formulas in double precision, on the CPU: what every op is judged by."""
+    """The tests' formulas in double precision, on the CPU, of inputs as they are stored: what every op is judged by."""
 
-    dtype = "float64"
+    dtype = torch.float64
     functions = TORCH
 
     def __init__(self, work: OpWork) -> None:
-        super().__init__(OpWork(full=work.full))
+        super().__init__(dataclasses.replace(work, device="cpu"))

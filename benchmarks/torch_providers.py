@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ class Torch:
         }
         for network in self.networks.values():
             place(network, self)
+            if work.precision == "bf16":
+                in_bfloat16(network)
             if self.compiled:
                 network.compile()
         c = Config()
@@ -62,6 +65,13 @@ class Torch:
         return torch_device_mb(self)
 
 
+class TorchJudge(Torch):
+    """Torch's step in full float32, whatever the others compute in: what steps are judged by."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(dataclasses.replace(work, precision="fp32"))
+
+
 class TorchChannelsLast(Torch):
     """Eager torch with channels innermost in memory."""
 
@@ -69,7 +79,7 @@ class TorchChannelsLast(Torch):
 
     def __init__(self, work: Work) -> None:
         super().__init__(work)
-        if work.device == "cpu":
+        if torch_device(work) == "cpu":
             for network in self.networks.values():
                 for module in network.modules():
                     if isinstance(module, torch.nn.InstanceNorm2d):
@@ -101,6 +111,8 @@ class TorchTranslates:
         self.generator = reference.TorchResnetGenerator(ngf=work.ngf, n_blocks=work.n_blocks).eval()
         self.generator.to(getattr(torch, self.dtype))
         place(self.generator, self)
+        if work.precision == "bf16" and self.dtype == "float32":
+            in_bfloat16(self.generator)
         if self.compiled:
             self.generator.compile()
 
@@ -149,7 +161,23 @@ def memory_format(contestant: Any) -> Any:
 
 def place(network: Any, contestant: Any) -> None:
     """Put a network where and how its contestant computes."""
-    network.to(contestant.work.device, memory_format=memory_format(contestant))
+    network.to(torch_device(contestant.work), memory_format=memory_format(contestant))
+
+
+def torch_device(work: Any) -> str:
+    """Where torch computes: beside our interpreted kernels, on the CPU."""
+    return "cuda" if work.device == "cuda" else "cpu"
+
+
+def in_bfloat16(network: Any) -> None:
+    """Run a network's forward, and so its backward, under autocast; what it puts out is float32, for the losses."""
+    forward = network.forward
+
+    def autocast_forward(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return forward(x).float()
+
+    network.forward = autocast_forward
 
 
 def load_torch(work: Work, name: str, network: Any) -> None:
@@ -161,7 +189,7 @@ def load_torch(work: Work, name: str, network: Any) -> None:
 def to_torch(contestant: Any, x: np.ndarray) -> Any:
     """[N,H,W,C] as torch's [N,C,H,W], in the contestant's memory layout and on its device."""
     t = torch.from_numpy(x).permute(0, 3, 1, 2)
-    return t.contiguous(memory_format=memory_format(contestant)).to(contestant.work.device)
+    return t.contiguous(memory_format=memory_format(contestant)).to(torch_device(contestant.work))
 
 
 def torch_device_mb(contestant: Any) -> float:
@@ -171,5 +199,5 @@ def torch_device_mb(contestant: Any) -> float:
 
 def use_precision(precision: str) -> None:
     """Say how torch multiplies float32 on a GPU; its own defaults differ between convolutions and products."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
     torch.backends.cudnn.benchmark = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from benchmarks.worker import Result
 
 SIZES = {"paper": Work(256, 64, 9), "quick": Work(32, 4, 1)}
 
-# Largest difference from torch in float64, relative to the picture's root mean square; ten times more on tensor cores.
-ALLOWED = 1e-3
+# Largest difference from torch in float64, relative to the picture's root mean square, by how many digits products keep.
+ALLOWED = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 1e-1}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,23 +34,16 @@ def run(args: argparse.Namespace) -> int:
     contestants = options.contestants(args.against, TRANSLATORS)
 
     def measure() -> Iterator[list[Row]]:
-        found = contest(
-            contestants, work, truth=f"{TORCH}:TorchTruth", differ=differ if work.precision == "fp32" else differ_tf32,
-            keys=2, **options.effort(args),
-        )  # fmt: skip
+        judge = partial(differ, precision=work.precision)
+        found = contest(contestants, work, truth=f"{TORCH}:TorchTruth", differ=judge, keys=2, **options.effort(args))
         yield [{"bench": "translate", "work": name, "flops": generator_flops(work)[0], **row} for row in found]
 
     return options.report(args, "translate", measure, table.contests)
 
 
-def differ(result: Result, truth: Result) -> float:
+def differ(result: Result, truth: Result, precision: str = "fp32") -> float:
     """How far a picture lies from the truth's, in units of what is allowed."""
     y, wanted = result["y"], truth["y"]
     if y.shape != wanted.shape:
         return float("nan")
-    return float(abs(y - wanted).max() / np.sqrt((wanted**2).mean())) / ALLOWED
-
-
-def differ_tf32(result: Result, truth: Result) -> float:
-    """The same where products keep 10 bits of mantissa."""
-    return differ(result, truth) / 10
+    return float(abs(y - wanted).max() / np.sqrt((wanted**2).mean())) / ALLOWED[precision]

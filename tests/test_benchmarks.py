@@ -262,6 +262,41 @@ def test_options_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None
     assert "--sizes huge" in errors and "--batch 0" in errors
 
 
+def test_bfloat16_is_measured_against_full_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ours through the interpreter, torch in bfloat16; a wrong gradient shows here too."""
+    how = ["--device", "interpret", "--precision", "bf16", "--ops", "conv2d,tanh"]
+    status, rows = run("kernels", tmp_path, *how, "--against", f"torch,{HERE}:HalfTheGradient")
+    assert status == 1 and {row["precision"] for row in rows} == {"bf16"}
+    for row in rows:
+        assert ("seconds" in row) == (row["provider"] != f"{HERE}:HalfTheGradient"), row
+    told = capsys.readouterr().out
+    assert "bfloat16 activations over float32 weights (torch: autocast" in told and "TIMES MEAN NOTHING" in told
+
+
+def test_precisions_reach_both_sides(tmp_path: Path) -> None:
+    from benchmarks.torch_providers import Torch, TorchJudge
+
+    work = Work(24, 4, 1, device="interpret", precision="bf16")
+    ours, low, judge = Ours(work), Torch(work), TorchJudge(work)
+    assert ours.model.dtype.name == "bfloat16"
+    results = []
+    for contestant in (judge, low, ours):
+        contestant.load()
+        results.append(contestant.result(contestant.run(contestant.inputs(0))))
+    truth, *others = results
+    for result in others:
+        assert step.differ(result, truth, "bf16") <= 1 < 100 * step.differ(result, truth)  # rounded, but not wrong
+    skewed = {**truth, "update of gen_ab": -truth["update of gen_ab"]}
+    assert step.differ(skewed, truth, "bf16") > 1
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+@pytest.mark.parametrize("command", ["kernels", "step"])
+def test_the_cpu_has_one_precision(command: str, precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--quick", "--precision", precision]) == 2
+    assert f"--precision {precision} with --device cpu: the CPU computes in full float32" in capsys.readouterr().err
+
+
 def test_drift_is_seen() -> None:
     before = {"gemm_gflops": 100.0, "copy_gbs": 20.0}
     assert "steady" in machine.drift(before, {"gemm_gflops": 95.0, "copy_gbs": 21.0})
