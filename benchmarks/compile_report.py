@@ -7,6 +7,7 @@ matrix product that misses the tensor cores.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import fnmatch
 import json
 from pathlib import Path
@@ -30,6 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--precision", default=",".join(PRECISIONS), help=f"some of {', '.join(PRECISIONS)} (default: all)"
     )
     parser.add_argument("--kernels", default="*", metavar="GLOB", help="only these, as in 'implicit_gemm.*'; no totals")
+    parser.add_argument(
+        "--candidates", action="store_true",
+        help="also every tile that --tune would measure: those unfit are listed and no failure, since measuring leaves them out",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=0, help="compilers side by side (default: one for each core)")
     parser.add_argument(
         "--overhead", type=float, default=OVERHEAD * 1e6, help="µs between launches (default: %(default)s)"
@@ -48,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if args.quick:
         precisions, targets = precisions[-1:], targets[-1:]
     whole = not args.quick and args.kernels == "*"
-    complete = whole and set(precisions) == set(PRECISIONS) and {80, 90, 100} <= set(targets)
+    complete = whole and not args.candidates and set(precisions) == set(PRECISIONS) and {80, 90, 100} <= set(targets)
     config = Config(**PRESETS["tiny"]) if args.quick else None
     texts, rows, problems = [heading()], [], []
     with compilers(1 if args.quick else args.jobs or machine.cores()) as begin:
@@ -56,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         for precision in precisions:
             step = record_step(precision, config)
             kernels = different([k for k in step.launches if fnmatch.fnmatch(k.name, args.kernels)], args.quick)
+            if args.candidates:
+                kernels += beside(kernels, record_step(precision, config, candidates=True).launches)
             print(
                 f"{precision}: compiling {len(kernels)} kernels for sm_{', sm_'.join(map(str, targets))} ...",
                 flush=True,
@@ -64,16 +71,22 @@ def run(args: argparse.Namespace) -> int:
         for precision, step, kernels, results in begun:
             for index, result in enumerate(read(results)):
                 kernels[index // len(targets)].compiled[targets[index % len(targets)]] = result
-            offences = [problem for kernel in kernels for problem in kernel.problems()]
+            chosen = [kernel for kernel in kernels if not kernel.candidate]
+            offences, left_out = (
+                [problem for kernel in kernels if kernel.candidate == candidate for problem in kernel.problems()]
+                for candidate in (False, True)
+            )
             parts = [f"## {precision}", kernel_table(kernels), code_table(kernels)]
-            parts += [totals(step, kernels, precision, args.overhead * 1e-6)] if whole else []
-            parts += ["### Unfit", "\n".join(f"- {problem}" for problem in offences) or "None."]
+            parts += [totals(step, chosen, precision, args.overhead * 1e-6)] if whole else []
+            if args.candidates:
+                parts += [f"### Left out when {len(kernels) - len(chosen)} more tiles are measured", listed(left_out)]
+            parts += ["### Unfit", listed(offences)]
             texts.append("\n\n".join(filter(None, parts)))
             print(texts[-1] + "\n", flush=True)
             problems += [f"{precision}: {problem}" for problem in offences]
             rows += [row(precision, number, kernel) for number, kernel in enumerate(kernels, 1)]
             if whole:
-                rows.append(total_row(step, kernels, precision, args.overhead * 1e-6))
+                rows.append(total_row(step, chosen, precision, args.overhead * 1e-6))
     for path, text in (
         (args.json or (RESULTS / "compile_report.json" if complete else None), lines(rows)),
         (args.markdown or (RESULTS / "compile_report.md" if complete else None), "\n\n".join(texts) + "\n"),
@@ -95,6 +108,18 @@ def different(launches: list[Launch], quick: bool = False) -> list[Kernel]:
         first = {kernel.shown.name: kernel for kernel in reversed(found)}
         found = [kernel for kernel in found if first[kernel.shown.name] is kernel][:4]
     return found
+
+
+def beside(kernels: list[Kernel], launches: list[Launch]) -> list[Kernel]:
+    """Those of `launches` that are the same functions as `kernels`, but none of them: with other tiles."""
+    known, names = {kernel.shown.key for kernel in kernels}, {kernel.shown.name for kernel in kernels}
+    others = different([launch for launch in launches if launch.name in names and launch.key not in known])
+    return [dataclasses.replace(kernel, candidate=True) for kernel in others]
+
+
+def listed(problems: list[str]) -> str:
+    """One to a line."""
+    return "\n".join(f"- {problem}" for problem in problems) or "None."
 
 
 def lines(rows: list[dict]) -> str:

@@ -25,6 +25,7 @@ class Kernel:
 
     launches: list[Launch]
     compiled: dict[int, Cubin | str]
+    candidate: bool = False  # not launched by the step: tiles that measuring would try (kernels/tuning.py)
 
     @property
     def shown(self) -> Launch:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     names = [str(c) for c in CASES if c.op in ops and (c.full or c.label == "real")]
     if args.quick:
         names = [name for name in names if name.endswith("-real")]
-    work = OpWork(args.device, args.precision, full=not args.quick)
+    work = OpWork(args.device, args.precision, full=not args.quick, tune=args.tune)
     pairs, at_least = (1, 0.0) if args.quick else (args.pairs, 0.15)
 
     def measure() -> Iterator[list[Row]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.providers import measure_tiles, references_only
 from benchmarks.worker import Result
 from tests.cases import CASES, Case, arrays
 
@@ -29,6 +30,7 @@ class OpWork:
     device: str = "cpu"
     precision: str = "fp32"
     full: bool = True
+    tune: str = ""
 
     @property
     def dtype(self) -> np.dtype:
@@ -63,6 +65,7 @@ class OursOps:
         self.work, self.ops, self.tensor = work, ops, Tensor
         self.device = get_device(work.device)
         set_matmul_precision("fp32" if work.precision == "fp32" else "tf32")
+        measure_tiles(work.tune)
         if work.device == "cuda":
             from benchmarks.gpu import cupy_clock
 
@@ -116,7 +119,5 @@ class ReferenceOps(OursOps):
     """The ops' plain formulas."""
 
     def __init__(self, work: OpWork) -> None:
-        from benchmarks.providers import references_only
-
         references_only()
         super().__init__(work)

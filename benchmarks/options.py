@@ -13,6 +13,7 @@ from benchmarks import machine, plot
 from benchmarks.harness import Row
 from benchmarks.providers import Work
 from benchmarks.worker import environment
+from kernels.tuning import IN_CACHE, file_called
 from train.errors import UserError
 
 PRECISIONS = {
@@ -29,7 +30,7 @@ def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], defaul
 
 
 def device(parser: argparse.ArgumentParser) -> None:
-    """--device and --precision"""
+    """--device, --precision and --tune"""
     parser.add_argument(
         "--device", choices=("cpu", "cuda", "interpret"), default="cpu",
         help="where to compute; interpret runs the GPU's kernels in Triton's interpreter, to check them: its times mean "
@@ -39,6 +40,11 @@ def device(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=tuple(PRECISIONS), default="fp32",
         help="on a GPU, ours and torch's alike: float32 products in full, on tensor cores (tf32), or bfloat16 activations "
         "over float32 weights, which torch calls autocast (default: fp32)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tune", metavar="FILE", default="",
+        help=f"on a GPU: measure our products' tiles first and keep the fastest in this file; auto is {IN_CACHE} "
+        "(default: tiles from a table)",
     )  # fmt: skip
 
 
@@ -76,7 +82,7 @@ def contestants(against: str, providers: Mapping[str, Any]) -> dict[str, str]:
 
 def with_device(work: Work, args: argparse.Namespace) -> Work:
     """`work` where and how the options say."""
-    return dataclasses.replace(work, device=args.device, precision=args.precision)
+    return dataclasses.replace(work, device=args.device, precision=args.precision, tune=args.tune)
 
 
 def effort(args: argparse.Namespace) -> dict[str, Any]:
@@ -94,7 +100,7 @@ def report(args: argparse.Namespace, command: str, measure: Measure, show: Calla
     """Run `measure` between two controls, print its table, write what was asked for; 1 if a result was wrong.
 
     Rows are written to --json whenever some are done, so that an interruption loses only what was being measured.
-    UserError for a precision that the device does not have.
+    UserError for a precision that the device does not have, and for measuring tiles without a GPU.
     """
     on, precision = getattr(args, "device", "cpu"), getattr(args, "precision", "fp32")
     if on == "cpu" and precision != "fp32":
@@ -102,6 +108,8 @@ def report(args: argparse.Namespace, command: str, measure: Measure, show: Calla
             f"--precision {precision} with --device cpu: the CPU computes in full float32; leave --precision out, or choose "
             "--device cuda, or interpret to check the GPU's kernels without one"
         )
+    if on != "cuda" and getattr(args, "tune", ""):
+        raise UserError(f"--tune {args.tune} with --device {on}: tiles are measured on a GPU; leave it out")
     threads = dict.fromkeys(machine.THREAD_VARIABLES, str(args.threads)) if args.threads else {}
     with environment(threads):
         return _report(args, command, measure, show)
@@ -112,6 +120,7 @@ def _report(args: argparse.Namespace, command: str, measure: Measure, show: Call
     seconds = 0.05 if args.quick else 0.5
     about = machine.describe(on)
     said = f"device {on}, {PRECISIONS[precision]}" + ("; TIMES MEAN NOTHING HERE" if on == "interpret" else "")
+    said += f"; our tiles measured, in {file_called(args.tune)}" if getattr(args, "tune", "") else ""
     heading = f"{title(about)}\n{said}"
     print(heading, flush=True)
     rows, common = [], {"control": {"before": machine.control(seconds, on)}, "machine": about}

@@ -45,6 +45,7 @@ class Work:
     device: str = "cpu"
     precision: str = "fp32"  # on a GPU: fp32, tf32 or bf16 (see options.PRECISIONS)
     seed: int = 0
+    tune: str = ""  # file of our measured tiles
 
     def pictures(self, key: int) -> tuple[np.ndarray, np.ndarray]:
         """Two batches [N,H,W,3] in [-1, 1], of one kind but never the same."""
@@ -78,6 +79,7 @@ class Ours:
         from train.cyclegan import Config, CycleGAN
 
         self.work = work
+        measure_tiles(work.tune)
         sizes = Config(ngf=work.ngf, ndf=work.ngf, n_blocks=work.n_blocks, batch_size=work.batch, crop_size=work.size)
         self.model = CycleGAN(sizes.replace(device=work.device, precision=work.precision, seed=work.seed))
 
@@ -112,6 +114,7 @@ class OursTranslates:
         from train.model import storage
 
         self.work, self.tensor, self.no_grad = work, Tensor, no_grad
+        measure_tiles(work.tune)
         self.dtype = storage(work.precision, get_device(work.device))
         self.generator = ResnetGenerator(ngf=work.ngf, n_blocks=work.n_blocks, device=work.device)
 
@@ -133,6 +136,14 @@ class OursTranslates:
 
     def device_mb(self) -> float:
         return ours_device_mb(self.work.device)
+
+
+def measure_tiles(name: str) -> None:
+    """Measure our products' tiles in this process where the file of that name knows none; not for ""."""
+    if name:
+        from kernels import tuning
+
+        tuning.start(tuning.file_called(name))
 
 
 def load_ours(work: Work, name: str, network: Any) -> None:

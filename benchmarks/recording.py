@@ -8,14 +8,15 @@ observation, full of zeros, and every operation on them is noted with its bytes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from kernels.launch import Launch, hooks, recorded, set_matmul_precision
+from kernels.launch import Launch, hooks, recorded
+from kernels.tuning import Tiles
 from train.config import Config, sides
 from train.cyclegan import CycleGAN
 
@@ -39,10 +40,23 @@ class Step:
     waits: int = 0  # times that the host waits for a number
 
 
-def record_step(precision: str, config: Config | None = None) -> Step:
-    """The launches of one update of both players (not the first), under the paper's settings unless others are given."""
+class EveryCandidate:
+    """In the place of a tuner (kernels/tuning.py): asks for every candidate once, and takes the table's tiles."""
+
+    def pick(self, kernel: Any, shape: Any, candidates: Sequence[Tiles], attempt: Callable[[Tiles], Any]) -> Tiles:
+        for tiles in candidates[1:]:
+            attempt(tiles)
+        return candidates[0]
+
+
+def record_step(precision: str, config: Config | None = None, candidates: bool = False) -> Step:
+    """The launches of one update of both players (not the first), under the paper's settings unless others are given.
+
+    With `candidates`, among them those that a tuner would measure beside the table's.
+    """
     step = Step()
-    before = hooks.matmul
+    before = hooks.matmul, hooks.tuner
+    hooks.tuner = EveryCandidate() if candidates else None
     try:
         model = CycleGAN(config := (config or Config()).replace(device="interpret", precision=precision))
         shape = (config.batch_size, *reversed(sides(config.crop_size)))
@@ -55,7 +69,7 @@ def record_step(precision: str, config: Config | None = None) -> Step:
                     parameter.data = parameter.data.view(Watched)
             model.step(*pictures)
     finally:
-        set_matmul_precision(before)
+        hooks.matmul, hooks.tuner = before
     return step
 
 

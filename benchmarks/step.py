@@ -29,9 +29,10 @@ SIZES = {
 # the way each network has moved, as |ours - torch| / |torch| over its weights. Losses differ by rounding alone before the
 # first update, but also hide a wrong gradient for a step or two; the updates show it at once. Adam's first update is
 # lr * sign(gradient), so rounding turns the few weights whose gradient is near 0: some percent of the
-# update, where a wrong gradient makes it 140 and no update 100.
-ALLOWED_LOSS = {"fp32": 2e-2, "tf32": 2e-2, "bf16": 5e-2}
-ALLOWED_UPDATE = {"fp32": 0.3, "tf32": 0.3, "bf16": 0.6}
+# update, where a wrong gradient makes it 140 and no update 100. bfloat16 turns many more: torch's own autocast lies up to 63
+# percent from torch in float32 at the smallest size, ours 53. There the gate sees only what is badly wrong.
+ALLOWED_LOSS = 2e-2
+ALLOWED_UPDATE = {"fp32": 0.3, "tf32": 0.3, "bf16": 0.8}
 GATE_STEPS = 2
 
 
@@ -96,7 +97,7 @@ def differ(result: Result, truth: Result, precision: str = "fp32") -> float:
     if result.keys() != truth.keys():
         return float("nan")
     parts = [
-        abs(result[name] - wanted) / max(1.0, abs(wanted)) / ALLOWED_LOSS[precision]
+        abs(result[name] - wanted) / max(1.0, abs(wanted)) / ALLOWED_LOSS
         if isinstance(wanted, float)
         else np.linalg.norm(result[name] - wanted) / np.linalg.norm(wanted) / ALLOWED_UPDATE[precision]
         for name, wanted in truth.items()

@@ -1,7 +1,7 @@
 """Tile sizes measured on the GPU at hand, in place of the table's.
 
     from kernels import tuning
-    tuning.start("tiles.json")        # once, ahead of the first step
+    tuning.start("tiles.json")        # once, ahead of the first step: what --tune FILE does
 
 The table (`choose_tiles`) comes from a compiler and arithmetic. What it cannot know is how a particular GPU's caches and
 clocks take it. From `start` on, the first time that a product of some shape and precision is made, each of its candidates
@@ -25,6 +25,9 @@ from typing import Any
 
 from kernels.launch import hooks
 
+IN_CACHE = "~/.cache/palindrome/tiles.json"
+"""Where a user's choices are kept if no file is named."""
+
 Tiles = dict[str, int]
 Timer = Callable[[Callable[[], Any]], float]
 ROUNDS = 5
@@ -45,6 +48,11 @@ def start(path: str | Path, gpu: str | None = None, timer: Timer | None = None) 
 
     hooks.tuner = tuner = Tuner(Path(path), f"{gpu or gpu_name()}, Triton {triton.__version__}", timer or event_timer())
     return tuner
+
+
+def file_called(name: str) -> Path:
+    """The file that `--tune` names: "auto" is one in the user's cache folder."""
+    return Path(IN_CACHE if name == "auto" else name).expanduser()
 
 
 def stop() -> None:

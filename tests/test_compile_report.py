@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 import triton
 import triton.language as tl
+from ml_dtypes import bfloat16
 from triton.backends.compiler import GPUTarget
 
 from benchmarks import compile_report, roofline, sass
 from benchmarks.__main__ import main
 from benchmarks.compile_tables import Kernel, kernel_table, row
 from benchmarks.cubin import Cubin, compile_launch, compilers, read
-from benchmarks.recording import Operation, Step, record_step
+from benchmarks.recording import EveryCandidate, Operation, Step, record_step
+from kernels import launch as launching
+from kernels.conv2d import gpu as conv2d
 from kernels.launch import Launch, empty, launch, recorded
 from train.config import PRESETS, Config
 
@@ -178,6 +181,36 @@ def test_an_unfit_kernel_fails_the_command(monkeypatch, capsys):
 def test_unknown_options_are_refused(option, capsys):
     assert main(["compile_report", *option]) == 2
     assert f"error: {' '.join(option)}: wanted some of" in capsys.readouterr().err
+
+
+def test_unfit_candidates_are_listed_and_the_tables_choice_must_be_fit(monkeypatch, capsys):
+    """A tile that measuring would try may be unfit, for there it is left out; the same tile as the table's may not."""
+    small, large = (product(block=block, num_warps=8, num_stages=4) for block in (64, 128))
+    options = ["compile_report", "--precision", "tf32", "--targets", "80", "--jobs", "1", "--kernels", "*_product"]
+
+    def record(precision, config, candidates=False):
+        return Step([small, large] if candidates else [table])
+
+    monkeypatch.setattr(compile_report, "record_step", record)
+    table = small
+    assert main([*options, "--candidates"]) == 0
+    said = capsys.readouterr().out
+    assert "### Left out when 1 more tiles are measured\n\n- tests.test_compile_report._product (128 w8)" in said
+    assert "KB of shared memory, of 163" in said and "UNFIT" not in said
+    table = large
+    assert main([*options, "--candidates"]) == 1
+
+
+def test_every_tile_that_measuring_tries_for_a_residual_layer_is_fit():
+    """On an H100 in bfloat16, where most of the time goes: nothing is tried in vain."""
+    x, w = np.zeros((4, 64, 64, 256), bfloat16), np.zeros((3, 3, 256, 256), bfloat16)
+    with recorded(run=False) as launches, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launching.hooks, "tuner", EveryCandidate())
+        y = conv2d.forward(x, w, padding=1, padding_mode="reflect")
+        conv2d.backward(y, x, w, padding=1, padding_mode="reflect")
+    tried = {launch.key: launch for launch in launches if launch.flops}
+    assert len(tried) >= 12 and {launch.constexprs["BM"] for launch in tried.values()} == {64, 128}
+    assert [problem for launch in tried.values() for problem in problems(launch, 90)] == []
 
 
 # -- the record and the prediction

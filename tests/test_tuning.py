@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.__main__ import main
+from benchmarks.op_providers import OpWork, OursOps
 from kernels import tuning
 from kernels.conv2d import gpu as conv2d
 from kernels.launch import hooks, recorded
 from kernels.tuning import start, stop
+from train import command
+from train.config import Config
+from train.errors import UserError
 
 TABLE, SMALL, LARGE = dict(BM=64, BN=16), dict(BM=16, BN=16), dict(BM=128, BN=16)
 KERNEL = SimpleNamespace(__name__="_product", cache_key="0123456789abcdef" * 2)
@@ -175,3 +180,38 @@ def test_the_gpus_name_and_clock_come_from_cupy(monkeypatch: pytest.MonkeyPatch)
     ran: list[int] = []
     assert tuning.gpu_name() == "NVIDIA H100"
     assert tuning.event_timer()(lambda: ran.append(1)) == 0.005 and ran == [1]
+
+
+# -- the option
+
+
+def test_a_run_on_a_gpu_measures_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(tuning, "gpu_name", lambda: "H100")
+    monkeypatch.setattr(tuning, "event_timer", lambda: lambda run: 1.0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    command.measure_tiles(Config(tune="auto", device="cuda"))
+    path = tmp_path / ".cache" / "palindrome" / "tiles.json"
+    assert hooks.tuner.path == path and path.exists() and f"kept in {path}" in capsys.readouterr().out
+    command.measure_tiles(Config(tune=str(tmp_path / "mine.json"), device="cuda"))
+    assert hooks.tuner.path == tmp_path / "mine.json"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--tune .*/file/tiles.json: .*; name a file that can be written, or auto"):
+        command.measure_tiles(Config(tune=str(tmp_path / "file" / "tiles.json"), device="cuda"))
+
+
+@pytest.mark.parametrize("device", ["cpu", "interpret"])
+def test_without_a_gpu_nothing_is_measured_and_that_is_said(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.measure_tiles(Config(device=device))
+    assert capsys.readouterr().out == ""
+    command.measure_tiles(Config(tune="auto", device=device))
+    assert hooks.tuner is None and f"this run computes on {device}" in capsys.readouterr().out
+    assert main(["kernels", "--quick", "--tune", "auto", "--device", device]) == 2
+    assert f"--tune auto with --device {device}: tiles are measured on a GPU" in capsys.readouterr().err
+
+
+def test_a_benchmarks_workers_measure_for_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "gpu_name", lambda: "H100")
+    monkeypatch.setattr(tuning, "event_timer", lambda: lambda run: 1.0)
+    made = OursOps(OpWork("interpret", "bf16", full=False, tune=str(tmp_path / "tiles.json")))
+    made.run(made.inputs(("conv2d-minimal", "forward")))
+    assert len(hooks.tuner.kept) == 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kernels import tuning
 from kernels.device import Device, get_device
 from kernels.memory import peak_bytes, size_text
 from train.config import Config
@@ -40,6 +41,7 @@ def run_command(
         dry = settings.pop("dry_run", False)
         run = (resume_run if continued else new_run)(make_model, settings, program, config)
         introduce(run)
+        measure_tiles(run.config)
         if dry:
             return rehearse(run)
         run.train()
@@ -162,6 +164,25 @@ def introduce(run: Run) -> None:
     batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
     print(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")
     print(f"folder   {run.folder}", flush=True)
+
+
+def measure_tiles(config: Config) -> None:
+    """--tune: from here on, kernels are measured where the file knows nothing yet. UserError where it cannot be written."""
+    if not config.tune:
+        return
+    if config.device != "cuda":
+        print(
+            f"tiles    --tune changes nothing here: it measures kernels on a GPU, and this run computes on {config.device}"
+        )
+        return
+    path = tuning.file_called(config.tune)
+    try:
+        tuning.start(path)
+    except OSError as error:
+        raise UserError(
+            f"--tune {path}: {error.strerror or error}; name a file that can be written, or auto"
+        ) from error
+    print(f"tiles    measured on this GPU in the first steps, kept in {path}", flush=True)
 
 
 def farewell(run: Run) -> int:

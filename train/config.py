@@ -82,6 +82,13 @@ class Config:
         choices=("fp32", "tf32", "bf16"),
         resume="free",
     )
+    tune: str = setting(
+        "",
+        "on a GPU: measure the sizes of the products' tiles and keep the fastest in this file; auto is "
+        "~/.cache/palindrome/tiles.json (default: sizes from a table)",
+        group="run",
+        resume="free",
+    )
     seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run", least=0)
     max_steps: int = setting(
         0, "stop after this many steps in all (0: when the epochs are done)", group="run", least=0, resume="free"
