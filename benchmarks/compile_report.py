@@ -13,13 +13,33 @@ import json
 from pathlib import Path
 
 from benchmarks import machine, options
-from benchmarks.compile_tables import Kernel, code_table, kernel_table, row, total_row, totals
+from benchmarks.compile_tables import Kernel, code_table, kernel_table, over_budget, row, total_row, totals
 from benchmarks.cubin import SHARED_LIMIT, compilers, read
-from benchmarks.recording import PRECISIONS, record_step
+from benchmarks.recording import PRECISIONS, record_ops, record_step
 from benchmarks.roofline import OVERHEAD
 from kernels.launch import Launch
 from train.config import PRESETS, Config
+from train.cyclegan import CycleGAN
+from train.model import Model
 
+
+def _cyclegan() -> tuple[type[Model], Config]:
+    return CycleGAN, Config()
+
+
+def _pix2pix() -> tuple[type[Model], Config]:
+    from train.pix2pix import Pix2Pix, Pix2PixConfig
+
+    return Pix2Pix, Pix2PixConfig()
+
+
+def _augmented() -> tuple[type[Model], Config]:
+    from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
+
+    return AugmentedCycleGAN, AugmentedConfig()
+
+
+SYSTEMS = {"cyclegan": _cyclegan, "pix2pix": _pix2pix, "augmented": _augmented}
 RESULTS = Path(__file__).parent / "results" / "compile"
 
 
@@ -30,6 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default=",".join(PRECISIONS), help=f"some of {', '.join(PRECISIONS)} (default: all)"
     )
+    parser.add_argument(
+        "--system", choices=tuple(SYSTEMS), default="cyclegan",
+        help="whose training step, under its defaults; totals only for cyclegan (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--kernels", default="*", metavar="GLOB", help="only these, as in 'implicit_gemm.*'; no totals")
     parser.add_argument(
         "--candidates", action="store_true",
@@ -52,17 +76,20 @@ def run(args: argparse.Namespace) -> int:
     targets = [int(t) for t in options.chosen(args.targets, dict.fromkeys(map(str, SHARED_LIMIT)), "--targets")]
     if args.quick:
         precisions, targets = precisions[-1:], targets[-1:]
-    whole = not args.quick and args.kernels == "*"
+    whole = not args.quick and args.kernels == "*" and args.system == "cyclegan"
     complete = whole and not args.candidates and set(precisions) == set(PRECISIONS) and {80, 90, 100} <= set(targets)
-    config = Config(**PRESETS["tiny"]) if args.quick else None
+    system, settings = SYSTEMS[args.system]()
+    config = settings.replace(**PRESETS["tiny"]) if args.quick else settings
     texts, rows, problems = [heading()], [], []
     with compilers(1 if args.quick else args.jobs or machine.cores()) as begin:
         begun = []  # a step is recorded while the kernels of the one before are compiled
         for precision in precisions:
-            step = record_step(precision, config)
+            step = record_step(precision, config, system)
             kernels = different([k for k in step.launches if fnmatch.fnmatch(k.name, args.kernels)], args.quick)
+            if whole:
+                kernels += of_other_ops(kernels, record_ops(precision))
             if args.candidates:
-                kernels += beside(kernels, record_step(precision, config, candidates=True).launches)
+                kernels += with_other_tiles(kernels, record_step(precision, config, system, candidates=True).launches)
             print(
                 f"{precision}: compiling {len(kernels)} kernels for sm_{', sm_'.join(map(str, targets))} ...",
                 flush=True,
@@ -71,22 +98,22 @@ def run(args: argparse.Namespace) -> int:
         for precision, step, kernels, results in begun:
             for index, result in enumerate(read(results)):
                 kernels[index // len(targets)].compiled[targets[index % len(targets)]] = result
-            chosen = [kernel for kernel in kernels if not kernel.candidate]
-            offences, left_out = (
-                [problem for kernel in kernels if kernel.candidate == candidate for problem in kernel.problems()]
-                for candidate in (False, True)
-            )
+            tried = [kernel for kernel in kernels if kernel.role == "candidate"]
+            offences = [problem for kernel in kernels if kernel not in tried for problem in kernel.problems()]
             parts = [f"## {precision}", kernel_table(kernels), code_table(kernels)]
-            parts += [totals(step, chosen, precision, args.overhead * 1e-6)] if whole else []
+            rows += [row(precision, number, kernel) for number, kernel in enumerate(kernels, 1)]
+            if whole:
+                launched = [kernel for kernel in kernels if kernel.role == "step"]
+                parts += [totals(step, launched, precision, args.overhead * 1e-6)]
+                rows.append(total_row(step, launched, precision, args.overhead * 1e-6))
+                offences += over_budget(rows[-1])
             if args.candidates:
-                parts += [f"### Left out when {len(kernels) - len(chosen)} more tiles are measured", listed(left_out)]
+                left_out = [problem for kernel in tried for problem in kernel.problems()]
+                parts += [f"### Left out when {len(tried)} more tiles are measured", listed(left_out)]
             parts += ["### Unfit", listed(offences)]
             texts.append("\n\n".join(filter(None, parts)))
             print(texts[-1] + "\n", flush=True)
             problems += [f"{precision}: {problem}" for problem in offences]
-            rows += [row(precision, number, kernel) for number, kernel in enumerate(kernels, 1)]
-            if whole:
-                rows.append(total_row(step, chosen, precision, args.overhead * 1e-6))
     for path, text in (
         (args.json or (RESULTS / "compile_report.json" if complete else None), lines(rows)),
         (args.markdown or (RESULTS / "compile_report.md" if complete else None), "\n\n".join(texts) + "\n"),
@@ -110,11 +137,18 @@ def different(launches: list[Launch], quick: bool = False) -> list[Kernel]:
     return found
 
 
-def beside(kernels: list[Kernel], launches: list[Launch]) -> list[Kernel]:
-    """Those of `launches` that are the same functions as `kernels`, but none of them: with other tiles."""
+def of_other_ops(kernels: list[Kernel], launches: list[Launch]) -> list[Kernel]:
+    """The functions among `launches` that none of `kernels` is, each as it is launched there."""
+    names = {kernel.shown.name for kernel in kernels}
+    others = different([launch for launch in launches if launch.name not in names])
+    return [dataclasses.replace(kernel, role="op") for kernel in others]
+
+
+def with_other_tiles(kernels: list[Kernel], launches: list[Launch]) -> list[Kernel]:
+    """Those of `launches` that are functions of `kernels`, but otherwise compiled."""
     known, names = {kernel.shown.key for kernel in kernels}, {kernel.shown.name for kernel in kernels}
     others = different([launch for launch in launches if launch.name in names and launch.key not in known])
-    return [dataclasses.replace(kernel, candidate=True) for kernel in others]
+    return [dataclasses.replace(kernel, role="candidate") for kernel in others]
 
 
 def listed(problems: list[str]) -> str:
@@ -133,7 +167,8 @@ def heading() -> str:
     return f"""# Compile report
 
 One CycleGAN training step at the paper's setting (256 px, 64 channels, 9 blocks, batch 1, identity loss, pool, Adam), recorded
-launch by launch without running it; every kernel compiled by Triton {triton} for the real layer shapes. No GPU took part.
+launch by launch without running it; every kernel compiled by Triton {triton} for the real layer shapes. So are those of ops that
+this step does not use ("op" in the place of launches), at the shapes of `python -m benchmarks kernels`. No GPU took part.
 
 Bytes count every array of a launch once; what is read again is taken to come from the L2 cache. Waves: programs over those
 that all multiprocessors hold at a time; those of a GPU for which nothing was compiled are those of older code of its

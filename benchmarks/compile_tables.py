@@ -16,6 +16,8 @@ from kernels.launch import Launch
 # The same step by PyTorch in eager mode, measured beforehand and not by this program. Layout copies are left out: with them
 # it takes 3818 kernels and 37.6 GB.
 TORCH_EAGER = {"launches": 2306, "bytes": 25.5e9}
+# What a bf16 step may take at most.
+BUDGET = {"launches": 600, "bytes": 8e9, "milliseconds": 10.0}  # the last on an H100, predicted
 TILE = ("BM", "BN", "BK", "BP", "BC", "BT", "BW", "BLOCK")
 
 
@@ -25,7 +27,7 @@ class Kernel:
 
     launches: list[Launch]
     compiled: dict[int, Cubin | str]
-    candidate: bool = False  # not launched by the step: tiles that measuring would try (kernels/tuning.py)
+    role: str = "step"  # or "op": of an op that the step does not use; "candidate": tiles that measuring would try
 
     @property
     def shown(self) -> Launch:
@@ -51,7 +53,10 @@ class Kernel:
 
 
 def kernel_table(kernels: list[Kernel]) -> str:
-    """What each kernel is asked to do. Programs, waves, bytes and times are those of its largest launch."""
+    """What each kernel is asked to do. Programs, waves, bytes and times are those of its largest launch.
+
+    In the place of launches: "op" for kernels of ops that the step does not use, "candidate" for tiles not chosen.
+    """
     gpus = kernels[0].gpus if kernels else {}
     head = [
         "kernel",
@@ -66,7 +71,8 @@ def kernel_table(kernels: list[Kernel]) -> str:
     lines = []
     for number, kernel in enumerate(kernels, 1):
         launch = kernel.shown
-        cells = [launch.name, str(number), tile(launch), str(len(kernel.launches)), f"{programs(launch)}"]
+        count = str(len(kernel.launches)) if kernel.role == "step" else kernel.role
+        cells = [launch.name, str(number), tile(launch), count, f"{programs(launch)}"]
         cells += [_waves(kernel, gpu) for gpu in _sizes(gpus)]
         cells += [
             f"{launch.bytes / 1e6:.1f}",
@@ -139,6 +145,14 @@ def total_row(step: Step, kernels: list[Kernel], precision: str, overhead: float
         "flops": sum(launch.flops for launch in step.launches), "milliseconds": milliseconds,
         "overhead_microseconds": overhead * 1e6, "torch_eager": TORCH_EAGER,
     }  # fmt: skip
+
+
+def over_budget(total: dict[str, Any]) -> list[str]:
+    """Where one training step in bfloat16, a JSON row of `total_row`, takes more than BUDGET."""
+    seen = {**total, "milliseconds": total["milliseconds"].get("H100", {}).get("launches", 0.0)}
+    if total["precision"] != "bf16":
+        return []
+    return [f"a step takes {seen[k]:g} {k}, at most {most:g} wanted" for k, most in BUDGET.items() if seen[k] > most]
 
 
 def row(precision: str, number: int, kernel: Kernel) -> dict[str, Any]:

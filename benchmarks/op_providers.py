@@ -20,6 +20,7 @@ from tests.cases import CASES, Case, arrays
 
 OURS = {"ours": "benchmarks.op_providers:OursOps", "reference": "benchmarks.op_providers:ReferenceOps"}
 TORCH = {"torch": "benchmarks.torch_ops:TorchOps", "torch-channels-last": "benchmarks.torch_ops:TorchChannelsLastOps"}
+PARAMETERS = ("w", "b", "scale", "shift")
 Key = tuple[str, str]
 
 
@@ -38,9 +39,9 @@ class OpWork:
         return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if self.precision == "bf16" else np.float32)
 
     def arrays(self, name: str) -> dict[str, np.ndarray | None]:
-        """The inputs of a case, in the op's order. Weights and biases are float32, as networks hold them, but of few bits."""
+        """The inputs of a case, in the op's order. Parameters are float32, as networks hold them, but of few bits."""
         stored = arrays(case(name), self.dtype, full=self.full)
-        return {n: a if a is None or n not in "wb" else a.astype(np.float32) for n, a in stored.items()}
+        return {n: a if a is None or n not in PARAMETERS else a.astype(np.float32) for n, a in stored.items()}
 
     def upstream(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """The gradient that the backward starts from."""

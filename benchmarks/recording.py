@@ -10,15 +10,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
+from benchmarks.op_providers import OpWork, OursOps
+from kernels.cast import gpu as cast
 from kernels.launch import Launch, hooks, recorded
 from kernels.tuning import Tiles
+from nn.twins import Twins
+from tests.cases import CASES
 from train.config import Config, sides
 from train.cyclegan import CycleGAN
+from train.model import Model
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -49,28 +55,49 @@ class EveryCandidate:
         return candidates[0]
 
 
-def record_step(precision: str, config: Config | None = None, candidates: bool = False) -> Step:
-    """The launches of one update of both players (not the first), under the paper's settings unless others are given.
+def record_step(
+    precision: str, config: Config | None = None, system: type[Model] = CycleGAN, candidates: bool = False
+) -> Step:
+    """The launches of one update of all players (not the first), under the paper's settings unless others are given.
 
     With `candidates`, among them those that a tuner would measure beside the table's.
     """
     step = Step()
-    before = hooks.matmul, hooks.tuner
-    hooks.tuner = EveryCandidate() if candidates else None
-    try:
-        model = CycleGAN(config := (config or Config()).replace(device="interpret", precision=precision))
+    with _restored():
+        hooks.tuner = EveryCandidate() if candidates else None
+        model = system(config := (config or Config()).replace(device="interpret", precision=precision))
         shape = (config.batch_size, *reversed(sides(config.crop_size)))
         pictures = [np.zeros((*shape, channels), np.float32) for channels in (config.input_nc, config.output_nc)]
         with recorded(run=False):
             model.step(*pictures)  # makes what a run makes once: the pools
         with _watched(step), recorded(run=False) as step.launches:
-            for network in (*model.networks().values(), model.gens.tied(), model.discs.tied()):
+            twins = [twins.tied() for twins in vars(model).values() if isinstance(twins, Twins)]
+            for network in (*model.networks().values(), *twins):
                 for _, parameter in network.named_parameters():
                     parameter.data = parameter.data.view(Watched)
             model.step(*pictures)
+    return step
+
+
+def record_ops(precision: str) -> list[Launch]:
+    """The launches of every op that has kernels, forward and backward, at the shapes of `python -m benchmarks kernels`."""
+    with _restored(), recorded(run=False) as launches:
+        ops = OursOps(OpWork("interpret", precision))
+        for case in CASES:
+            if case.label == "real" and find_spec(f"kernels.{case.op}.gpu"):
+                ops.inputs((str(case), "both"))
+        cast.forward(np.zeros((64, 64, 256), np.float32), dtype=OpWork(precision="bf16").dtype)  # no case: no gradient
+    return launches
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """What is set inside for all of the process is as before afterwards."""
+    before = hooks.matmul, hooks.tuner
+    try:
+        yield
     finally:
         hooks.matmul, hooks.tuner = before
-    return step
 
 
 class Watched(np.ndarray):

@@ -273,21 +273,19 @@ def test_bfloat16_is_measured_against_full_precision(tmp_path: Path, capsys: pyt
     assert "bfloat16 activations over float32 weights (torch: autocast" in told and "TIMES MEAN NOTHING" in told
 
 
-def test_precisions_reach_both_sides(tmp_path: Path) -> None:
+def test_precisions_reach_both_sides() -> None:
     from benchmarks.torch_providers import Torch, TorchJudge
 
-    work = Work(24, 4, 1, device="interpret", precision="bf16")
-    ours, low, judge = Ours(work), Torch(work), TorchJudge(work)
-    assert ours.model.dtype.name == "bfloat16"
-    results = []
-    for contestant in (judge, low, ours):
+    work = Work(32, 4, 1, device="interpret", precision="bf16")
+    assert Ours(work).model.dtype.name == "bfloat16"
+    truth, low = (kind(work) for kind in (TorchJudge, Torch))
+    for contestant in (truth, low):
         contestant.load()
-        results.append(contestant.result(contestant.run(contestant.inputs(0))))
-    truth, *others = results
-    for result in others:
-        assert step.differ(result, truth, "bf16") <= 1 < 100 * step.differ(result, truth)  # rounded, but not wrong
-    skewed = {**truth, "update of gen_ab": -truth["update of gen_ab"]}
-    assert step.differ(skewed, truth, "bf16") > 1
+    wanted, seen = (c.result(c.run(c.inputs(0))) for c in (truth, low))
+    assert step.differ(seen, wanted, "bf16") <= 1 < step.differ(seen, wanted)  # rounded, but not wrong
+    for wrong in (0.0, -1.0):  # no update, and one that goes the other way
+        skewed = {**wanted, "update of gen_ab": wrong * wanted["update of gen_ab"]}
+        assert step.differ(skewed, wanted, "bf16") > 1
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

@@ -19,15 +19,17 @@ from triton.backends.compiler import GPUTarget
 
 from benchmarks import compile_report, roofline, sass
 from benchmarks.__main__ import main
-from benchmarks.compile_tables import Kernel, kernel_table, row
+from benchmarks.compile_report import different, of_other_ops
+from benchmarks.compile_tables import Kernel, kernel_table, over_budget, row
 from benchmarks.cubin import Cubin, compile_launch, compilers, read
-from benchmarks.recording import EveryCandidate, Operation, Step, record_step
+from benchmarks.recording import EveryCandidate, Operation, Step, record_ops, record_step
 from kernels import launch as launching
 from kernels.conv2d import gpu as conv2d
 from kernels.launch import Launch, empty, launch, recorded
 from train.config import PRESETS, Config
 
 F4 = np.float32
+KERNELS = Path(__file__).parents[1] / "kernels"
 
 
 @triton.jit
@@ -90,10 +92,17 @@ def test_full_float32_needs_no_tensor_cores():
     assert code.problems(80) == [] and code.tensor == {} and code.products == "fp32"
 
 
-def test_a_product_beside_the_tensor_cores_is_caught():
-    """Tiles of 32 rows are too few for Hopper's instruction: Triton then falls back on that of its forerunner."""
-    (problem,) = problems(product(block=32), 90)
-    assert problem.startswith("tf32 product without HGMMA")
+@pytest.mark.parametrize(("target", "instruction"), [(90, "HGMMA"), (100, r"UTC*MMA")])
+def test_a_product_beside_the_tensor_cores_is_caught(target, instruction):
+    """Tiles of 32 rows are too few for these instructions: Triton then falls back on those of older GPUs."""
+    (problem,) = problems(product(block=32), target)
+    assert problem.startswith(f"tf32 product without {instruction} (found: HMMA")
+
+
+def test_a_product_without_any_tensor_core_is_caught():
+    """As if the compiler had taken a product that is not asked for in full float32 to the ordinary cores."""
+    code = compile_launch(product("ieee"), 80)
+    assert dataclasses.replace(code, products="tf32").problems(80) == ["tf32 product without HMMA (found: none)"]
 
 
 def test_spills_are_caught():
@@ -177,6 +186,39 @@ def test_an_unfit_kernel_fails_the_command(monkeypatch, capsys):
     assert "UNFIT fp32: tests.test_compile_report._sum_atomically (1024) on sm_80: 1 atomics" in capsys.readouterr().out
 
 
+def test_a_step_over_its_budget_is_caught():
+    within = {"precision": "bf16", "launches": 600, "bytes": 8e9, "milliseconds": {"H100": {"launches": 10.0}}}
+    assert over_budget(within) == []
+    beyond = {"precision": "bf16", "launches": 601, "bytes": 8.1e9, "milliseconds": {"H100": {"launches": 10.1}}}
+    assert [problem.split(", at")[0] for problem in over_budget(beyond)] == [
+        "a step takes 601 launches", "a step takes 8.1e+09 bytes", "a step takes 10.1 milliseconds",
+    ]  # fmt: skip
+    assert over_budget({**beyond, "precision": "fp32"}) == []
+
+
+def test_every_kernel_that_is_launched_anywhere_is_compiled():
+    """The step's and the ops' launches together are all that kernels/ has."""
+    step = different(record_step("bf16", Config(**PRESETS["tiny"])).launches)
+    others = of_other_ops(step, record_ops("bf16"))
+    assert others and {kernel.role for kernel in others} == {"op"}
+    launched = {kernel.shown.name for kernel in (*step, *others)}
+    written = {
+        f"{'.'.join(path.relative_to(KERNELS).with_suffix('').parts).removesuffix('.gpu')}.{name}"
+        for path in KERNELS.glob("**/*.py")
+        for name in re.findall(r"^ +launch\(\s*(_\w+),", path.read_text(), re.MULTILINE)
+    }
+    assert len(written) > 20 and launched == written - {"launch._double"}  # the last is an example in a docstring
+
+
+def test_a_key_of_one_compiles():
+    """Numbers that are 1 are compiled in, and are then no tensors."""
+    from kernels.dropout import gpu as dropout
+
+    with recorded(run=False) as launches:
+        dropout.forward(np.zeros(64, F4), p=0.5, key=1)
+    assert problems(launches[0], 90) == []
+
+
 @pytest.mark.parametrize("option", [["--targets", "70"], ["--precision", "fp8"]])
 def test_unknown_options_are_refused(option, capsys):
     assert main(["compile_report", *option]) == 2
@@ -188,7 +230,7 @@ def test_unfit_candidates_are_listed_and_the_tables_choice_must_be_fit(monkeypat
     small, large = (product(block=block, num_warps=8, num_stages=4) for block in (64, 128))
     options = ["compile_report", "--precision", "tf32", "--targets", "80", "--jobs", "1", "--kernels", "*_product"]
 
-    def record(precision, config, candidates=False):
+    def record(precision, config, system, candidates=False):
         return Step([small, large] if candidates else [table])
 
     monkeypatch.setattr(compile_report, "record_step", record)

@@ -91,6 +91,8 @@ def elementwise_cases():
         yield Case("tanh", "backward", label, (dy, y))
         yield Case("leaky_relu", "forward", label, (x,), dict(slope=0.2))
         yield Case("leaky_relu", "backward", label, (dy, x * (x > 0)), dict(slope=0.2))
+        yield Case("dropout", "forward", label, (x,), dict(p=0.5, key=0xFEDCBA98))
+    yield Case("dropout", "backward", "key-1-drops-none", (dy,), dict(p=0.0, key=1))
     extreme = np.array([-1000, -90, -0.0, 0.0, 1e-4, 90, 1000], np.float32)
     yield Case("tanh", "forward", "extreme", (extreme,))
     yield Case("bce_with_logits", "forward", "extreme", (extreme,), dict(target=1.0), 1e-5)

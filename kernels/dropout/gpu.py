@@ -23,8 +23,8 @@ def _mix(h):
 def _drop(x, y, scale, key, least, n, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
-    coin = _mix(_mix(at.to(tl.uint32)) ^ key.to(tl.uint32))
-    tl.store(y + at, tl.where(coin >= least.to(tl.uint32), value * scale, 0.0), mask=at < n)
+    coin = _mix(_mix(at.to(tl.uint32)) ^ tl.cast(key, tl.uint32))  # a key of 1 is compiled in: no tensor
+    tl.store(y + at, tl.where(coin >= tl.cast(least, tl.uint32), value * scale, 0.0), mask=at < n)
 
 
 def forward(x: Array, *, p: float, key: int) -> Array:
