@@ -118,14 +118,28 @@ def test_the_comparison_sees_what_is_wrong() -> None:
         assert train_both(model, truth, 3) > 1000 * LOSS64, change
 
 
-def test_the_interpreter_and_the_cpu_train_alike() -> None:
-    """Every Triton kernel that a step has, a conditional norm's among them."""
-    small = TINY | dict(ngf=1, ndf=1, nef=1, batch_size=2)
-    there, here = (AugmentedCycleGAN(AugmentedConfig(**small | dict(device=device, precision="fp32")))
-                   for device in ("interpret", "cpu"))  # fmt: skip
-    for a, b in batches(there.config, 2):
-        mine, wanted = (model.step(a.astype("float32"), b.astype("float32")) for model in (there, here))
-        assert mine == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+@pytest.mark.parametrize("system", ["augmented", "stochastic"])
+def test_the_interpreter_and_the_cpu_train_alike(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Triton kernel that a step has, a conditional norm's among them: the losses, and all gradients."""
+    from kernels.instance_norm import gpu
+
+    monkeypatch.setattr(gpu, "BP", 256)  # a picture in one piece: the interpreter's time is a program's, however large
+    small = TINY | dict(ngf=1, ndf=1, batch_size=2, precision="fp32")
+    settings = (
+        small | dict(nef=1) if system == "augmented" else {k: small[k] for k in small if k not in ("nef", "lambda_z")}
+    )
+    make: Any = (
+        (AugmentedCycleGAN, AugmentedConfig) if system == "augmented" else (StochasticCycleGAN, StochasticConfig)
+    )
+    there, here = (make[0](make[1](**settings | dict(device=device))) for device in ("interpret", "cpu"))
+    a, b = (x.astype("float32") for x in batches(there.config, 1)[0])
+    assert there.step(a, b) == pytest.approx(here.step(a, b), rel=1e-4, abs=1e-4)
+    for player, optimizer in there.optimizers.items():  # after one step the first moments are half the gradients
+        twins = here.optimizers[player].m
+        largest = max(np.abs(moment).max() for moment in twins)
+        assert largest > 1e-3 and len(twins) == len(optimizer.m)
+        for mine, wanted in zip(optimizer.m, twins, strict=True):
+            assert np.abs(mine - wanted).max() <= 1e-3 * largest, player
 
 
 @pytest.fixture

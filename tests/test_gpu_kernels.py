@@ -146,6 +146,9 @@ def instance_norm_cases():
         options = dict(activation=activation)
         yield Case("instance_norm", "forward", label, (x, skip) if with_skip else (x,), options, tolerance)
         yield Case("instance_norm", "backward", label, (dy, x, mean, rstd), options, tolerance)
+        style = draw(label, (shape[0], shape[3]), 3), draw(label, (shape[0], shape[3]), 4)
+        yield Case("conditional_instance_norm", "forward", label, (x, *style), options, tolerance)
+        yield Case("conditional_instance_norm", "backward", label, (dy, x, mean, rstd, *style), options, tolerance)
 
 
 @pytest.mark.parametrize("case", [*elementwise_cases(), *reshaping_cases(), *instance_norm_cases()], ids=str)

@@ -179,3 +179,21 @@ def test_a_stopped_run_ends_with_the_bits_of_one_that_never_stopped(
         for key, value in states[0]["networks"][player].items():
             assert np.array_equal(value, states[1]["networks"][player][key]), key
     assert "9 steps done" in capsys.readouterr().out
+
+
+def test_the_interpreter_and_the_cpu_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Triton kernel of a step, those of a U-Net and its dropout among them: the losses, and all gradients."""
+    from kernels.instance_norm import gpu
+
+    monkeypatch.setattr(gpu, "BP", 256)  # fewer programs: each takes the interpreter its time, however large
+
+    config = TINY.replace(ngf=1, ndf=1, netD="n_layers", n_layers_D=1, batch_size=1)
+    there, here = (Pix2Pix(config.replace(device=device, precision="fp32")) for device in ("interpret", "cpu"))
+    a, b = (x[:1].astype("float32") for x in images(1)[0])
+    assert there.step(a, b) == pytest.approx(here.step(a, b), rel=1e-4, abs=1e-4)
+    for player, optimizer in there.optimizers.items():  # after one step the first moments are half the gradients
+        twins = here.optimizers[player].m
+        largest = max(np.abs(moment).max() for moment in twins)
+        assert largest > 1e-5 and len(twins) == len(optimizer.m)
+        for mine, wanted in zip(optimizer.m, twins, strict=True):
+            assert np.abs(mine - wanted).max() <= 1e-3 * largest, player

@@ -56,6 +56,9 @@ def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() ->
     error = honest["|B - back|"]
     assert max(error.values()) < error["noise 0"] + 5 and error["8 bit"] == pytest.approx(error["noise 0"], abs=0.5)
     assert hiding["variety"]["of real A"] == 0 and honest["variety"]["of real A"] > 5
+    kept = hiding["hues kept"]
+    assert min(kept["animal"], kept["ground"]) > 0.999 and max(kept["animal, JPEG 75"], kept["ground, noise 5"]) < 0.9
+    assert max(np.abs([honest["hues kept"][part] for part in ("animal", "ground")])) < 0.9
     assert min(honest["hues"].values()) > 0.2  # of animal and ground, over codes and in the true Bs
 
 

@@ -12,6 +12,8 @@ a section of its report.html:
     texture     share of the fake A's energy (about its mean) in the upper half of the frequencies, beside that of real As
     variety     mean difference between translations of one A with different codes, 0 to 255; and the same for fake As
     hues        with --builtin colours: 0 all codes paint one hue, 1 all hues alike (circular variance), beside the truth
+    hues kept   and B -> A -> B, with a code that knows nothing of B: 1 each hue returns, about 0 none does. A gray A shows
+                no hue, so what returns was hidden in it
 """
 
 from __future__ import annotations
@@ -104,6 +106,7 @@ def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]
     }  # fmt: skip
     if not config.dataroot and config.builtin == "colours" and config.direction == "AtoB":
         found["hues"] = hue_spread(model, pairs)
+        found["hues kept"] = hues_kept(model, pairs)
     return found
 
 
@@ -160,6 +163,22 @@ def hue_spread(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
             spreads.setdefault(part, []).append(variance_of_angles([chroma(b, mask) for b in made]))
             true.setdefault(part, []).append(chroma(pair.b, mask))
     return mean(spreads) | {f"{part}, true Bs": variance_of_angles(values) for part, values in true.items()}
+
+
+def hues_kept(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
+    """Mean cosine of the angle between a B's hue and that of its way back, with a code that knows nothing of the B."""
+    rng = np.random.default_rng(1)
+    kept: dict[str, list[float]] = {}
+    for i, pair in enumerate(pairs):
+        fake = model.translate(pair.b[None], "BtoA")
+        code = model.codes(1, seed=100 + i) if hasattr(model, "codes") else None
+        trials = {"": fake, ", noise 5": fake + rng.normal(0, 5 / 127.5, fake.shape), ", JPEG 75": stored(fake, 75)}
+        for how, trial in trials.items():
+            back = paint(model, np.clip(trial, -1, 1).astype(np.float32), code)[0]
+            for part, mask in masks(int(pair.name_a.rpartition("_")[2]), pair.a.shape[0]).items():
+                turned = chroma(back, mask) * chroma(pair.b, mask).conjugate()
+                kept.setdefault(part + how, []).append(turned.real / max(abs(turned), 1e-12))
+    return mean(kept)
 
 
 def variance_of_angles(values: Sequence[complex]) -> float:

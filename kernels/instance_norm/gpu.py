@@ -7,6 +7,8 @@ transforms its own tile. Reading the partials again in each program costs some t
 
 Bytes: forward x twice, y, skip; backward x and dy twice, dx. Where a convolution leaves the partials (its epilogue has the
 tile in registers), the first launch and its reading are saved: forward by starting at `normalise`, backward by `sums`.
+
+conditional_instance_norm runs the same kernels with a scale and a shift [N,C] ahead of the activation.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def _merged_moments(partials, pixels, tile, tiles, C, c, BT: tl.constexpr, BC: t
 
 @triton.jit
 def _normalise(
-    x, skip, y, partials, mean_out, rstd_out, pixels, tile, tiles, rows, C, negative, eps,
+    x, skip, y, partials, mean_out, rstd_out, scale, shift, pixels, tile, tiles, rows, C, negative, eps,
     BP: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
 ):  # fmt: skip
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
@@ -83,6 +85,9 @@ def _normalise(
     if t == 0:
         tl.store(mean_out + n * C + c, mean, mask=c < C)
         tl.store(rstd_out + n * C + c, rstd, mask=c < C)
+    if scale is not None:
+        scale = tl.load(scale + n * C + c, mask=c < C, other=0.0).to(tl.float32)
+        shift = tl.load(shift + n * C + c, mask=c < C, other=0.0).to(tl.float32)
     end = tl.minimum((t + 1) * rows, pixels)
     for start in range(t * rows, end, BP):
         p = start + tl.arange(0, BP)
@@ -90,6 +95,8 @@ def _normalise(
         at = n * pixels * C + p[:, None] * C + c[None, :]
         value = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)  # [BP,BC]
         value = (value - mean[None, :]) * rstd[None, :]
+        if scale is not None:
+            value = value * scale[None, :] + shift[None, :]
         value = tl.where(value > 0, value, value * negative)
         if skip is not None:
             value += tl.load(skip + at, mask=inside, other=0.0).to(tl.float32)
@@ -97,32 +104,38 @@ def _normalise(
 
 
 @triton.jit
-def _gradient(dy, x, at, inside, mean, rstd, negative):
+def _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative):
     """The gradient ahead of the activation and x_hat, both [BP,BC], 0 outside."""
     x_hat = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
     x_hat = tl.where(inside, (x_hat - mean[None, :]) * rstd[None, :], 0.0)
-    return before_activation(tl.load(dy + at, mask=inside, other=0.0).to(tl.float32), x_hat, negative), x_hat
+    value = x_hat
+    if scale is not None:
+        value = x_hat * scale[None, :] + shift[None, :]
+    return before_activation(tl.load(dy + at, mask=inside, other=0.0).to(tl.float32), value, negative), x_hat
 
 
 @triton.jit
-def before_activation(gradient, x_hat, negative):
-    """The gradient of x_hat from that of its activation."""
-    return tl.where(x_hat > 0, gradient, gradient * negative)
+def before_activation(gradient, value, negative):
+    """The gradient of a value from that of its activation."""
+    return tl.where(value > 0, gradient, gradient * negative)
 
 
 @triton.jit
-def _sums(dy, x, mean, rstd, partials, pixels, tile, C, negative, BP: tl.constexpr, BC: tl.constexpr):
+def _sums(dy, x, mean, rstd, scale, shift, partials, pixels, tile, C, negative, BP: tl.constexpr, BC: tl.constexpr):
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     mean = tl.load(mean + n * C + c, mask=c < C, other=0.0)
     rstd = tl.load(rstd + n * C + c, mask=c < C, other=0.0)
+    if scale is not None:
+        scale = tl.load(scale + n * C + c, mask=c < C, other=0.0).to(tl.float32)
+        shift = tl.load(shift + n * C + c, mask=c < C, other=0.0).to(tl.float32)
     plain, along = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)
     end = tl.minimum((t + 1) * tile, pixels)
     for start in range(t * tile, end, BP):
         p = start + tl.arange(0, BP)
         inside = (p < end)[:, None] & (c < C)[None, :]
         at = n * pixels * C + p[:, None] * C + c[None, :]
-        gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, negative)
+        gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative)
         plain += tl.sum(gradient, 0)
         along += tl.sum(gradient * x_hat, 0)
     partials += (n * tl.num_programs(0) + t) * 2 * C + c
@@ -132,7 +145,7 @@ def _sums(dy, x, mean, rstd, partials, pixels, tile, C, negative, BP: tl.constex
 
 @triton.jit
 def _dx(
-    dy, x, mean, rstd, partials, dx, pixels, tiles, rows, C, negative, H, W, size,
+    dy, x, mean, rstd, scale, shift, partials, dx, dscale, dshift, pixels, tiles, rows, C, negative, H, W, size,
     PAD: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
 ):  # fmt: skip
     MORE: tl.constexpr = PAD * (PAD + 1)
@@ -140,6 +153,11 @@ def _dx(
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     mean = tl.load(mean + n * C + c, mask=c < C, other=0.0)
     rstd = tl.load(rstd + n * C + c, mask=c < C, other=0.0)
+    factor = rstd
+    if scale is not None:
+        scale = tl.load(scale + n * C + c, mask=c < C, other=0.0).to(tl.float32)
+        shift = tl.load(shift + n * C + c, mask=c < C, other=0.0).to(tl.float32)
+        factor = rstd * scale
     partials += n * tiles * 2 * C
     plain, along = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)
     for start in range(0, tiles, BT):
@@ -148,6 +166,9 @@ def _dx(
         at = s[:, None] * 2 * C + c[None, :]
         plain += tl.sum(tl.load(partials + at, mask=inside, other=0.0), 0)
         along += tl.sum(tl.load(partials + C + at, mask=inside, other=0.0), 0)
+    if scale is not None:
+        tl.store(dscale + n * C + c, along, mask=(c < C) & (t == 0))
+        tl.store(dshift + n * C + c, plain, mask=(c < C) & (t == 0))
     plain, along = plain / pixels, along / pixels
     dx += n * (pixels + size) * C
     end = tl.minimum((t + 1) * rows, pixels)
@@ -155,11 +176,11 @@ def _dx(
         p = start + tl.arange(0, BP)
         inside = (p < end)[:, None] & (c < C)[None, :]
         at = n * pixels * C + p[:, None] * C + c[None, :]
-        gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, negative)
+        gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative)
         to = p
         if PAD > 0:
             to += p // W * MORE
-        value = (gradient - plain[None, :] - x_hat * along[None, :]) * rstd[None, :]
+        value = (gradient - plain[None, :] - x_hat * along[None, :]) * factor[None, :]
         tl.store(dx + to[:, None] * C + c[None, :], value, mask=inside)
     # Programs beyond the picture's own make the sums that stand behind it, of up to four values.
     first = t * rows - tl.cdiv(pixels, rows) * rows
@@ -174,15 +195,21 @@ def _dx(
                     column, column_is = source(j, W, PAD, b)
                     inside = (row_is & column_is & (m < size))[:, None] & (c < C)[None, :]
                     at = n * pixels * C + (row * W + column)[:, None] * C + c[None, :]
-                    gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, negative)
-                    value = (gradient - plain[None, :] - x_hat * along[None, :]) * rstd[None, :]
+                    gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative)
+                    value = (gradient - plain[None, :] - x_hat * along[None, :]) * factor[None, :]
                     total += tl.where(inside, value, 0.0)
             to = (i * (W + MORE) + j)[:, None] * C + c[None, :]
             tl.store(dx + to, total, mask=(m < size)[:, None] & (c < C)[None, :])
 
 
 def forward(
-    x: Array, skip: Array | None = None, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
+    x: Array,
+    skip: Array | None = None,
+    *,
+    activation: str = "none",
+    slope: float = 0.2,
+    eps: float = 1e-5,
+    **style: Array,
 ) -> tuple[Array, Array, Array]:
     (x,) = contiguous(x)
     (N, H, W, C), BC = x.shape, _channels(x)
@@ -191,7 +218,7 @@ def forward(
     # Program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n, and partial (n, t).
     grid = (partials.shape[1], triton.cdiv(C, BC), N)
     launch(_moments, grid, x, partials, H * W, tile, C, bytes=x.nbytes, BP=BP, BC=BC)
-    return normalise(x, partials, tile, skip, activation=activation, slope=slope, eps=eps)
+    return normalise(x, partials, tile, skip, activation=activation, slope=slope, eps=eps, **style)
 
 
 def normalise(
@@ -203,19 +230,21 @@ def normalise(
     activation: str = "none",
     slope: float = 0.2,
     eps: float = 1e-5,
+    scale: Array | None = None,
+    shift: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """y, mean, rstd from x [N,H,W,C] and its partials [N,T,2,C]: mean and sum of squared deviations of each `tile` pixels.
 
     The pixels of an image are counted row by row, T = ceil(H W / tile), and the last tile may be shorter.
     """
-    x, skip = contiguous(x, skip)
+    x, skip, scale, shift = contiguous(x, skip, scale, shift)
     (N, H, W, C), BC = x.shape, _channels(x)
     y, mean, rstd = empty(x, x.shape), empty(x, (N, C), "float32"), empty(x, (N, C), "float32")
     rows, tiles = _tile(x), partials.shape[1]
     # Program (t, b, n) owns pixels [t rows, (t + 1) rows) and channels [b BC, (b + 1) BC) of y; t = 0 also mean and rstd.
     launch(
         _normalise, (triton.cdiv(H * W, rows), triton.cdiv(C, BC), N),
-        x, skip, y, partials, mean, rstd, H * W, tile, tiles, rows, C, negative_slope(activation, slope), float(eps),
+        x, skip, y, partials, mean, rstd, scale, shift, H * W, tile, tiles, rows, C, negative_slope(activation, slope), float(eps),
         bytes=x.nbytes + y.nbytes + (0 if skip is None else skip.nbytes), BP=BP, BC=BC, BT=BT,
     )  # fmt: skip
     return y, mean, rstd
@@ -238,10 +267,14 @@ def backward(
 
 def gradient(
     dy: Array, x: Array, mean: Array, rstd: Array, *,
-    activation: str, slope: float, sums: Sums | None = None, padding: int = 0,
+    activation: str, slope: float, sums: Sums | None = None, padding: int = 0, scale: Array | None = None,
+    shift: Array | None = None, dscale: Array | None = None, dshift: Array | None = None,
 ) -> Array:  # fmt: skip
-    """dx; extended where the convolution ahead mirrored `padding` pixels (see kernels/margin.py)."""
-    dy, x, mean, rstd = contiguous(dy, x, mean, rstd)
+    """dx; extended where the convolution ahead mirrored `padding` pixels (see kernels/margin.py).
+
+    With scale and shift [N,C] also their gradients, written to float32 dscale and dshift [N,C].
+    """
+    dy, x, mean, rstd, scale, shift = contiguous(dy, x, mean, rstd, scale, shift)
     (N, H, W, C), BC = x.shape, _channels(x)
     tile, negative = _tile(x), negative_slope(activation, slope)
     grid = (triton.cdiv(H * W, tile), triton.cdiv(C, BC), N)
@@ -251,12 +284,15 @@ def gradient(
     if partials is None:
         partials = empty(x, (N, grid[0], 2, C), "float32")
         both = dy.nbytes + x.nbytes
-        launch(_sums, grid, dy, x, mean, rstd, partials, H * W, tile, C, negative, bytes=both, BP=BP, BC=BC)
+        launch(
+            _sums, grid, dy, x, mean, rstd, scale, shift, partials, H * W, tile, C, negative,
+            bytes=both, BP=BP, BC=BC,
+        )  # fmt: skip
     dx = empty(x, extended_shape(x.shape, padding))
     size = dx.shape[1] * dx.shape[2] - H * W
     launch(
         _dx, (grid[0] + triton.cdiv(size, tile), *grid[1:]),
-        dy, x, mean, rstd, partials, dx, H * W, partials.shape[1], tile, C, negative, H, W, size,
+        dy, x, mean, rstd, scale, shift, partials, dx, dscale, dshift, H * W, partials.shape[1], tile, C, negative, H, W, size,
         bytes=dy.nbytes + x.nbytes + dx.nbytes, PAD=padding, BP=BP, BC=BC, BT=BT,
     )  # fmt: skip
     return dx

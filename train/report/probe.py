@@ -27,6 +27,8 @@ ABOUT = {
     "something may be written there.",
     "variety": "Mean difference, of 255, between translations of one A with different codes. 0: one answer, whatever the code.",
     "hues": "0: all codes paint one hue; 1: all hues alike. Beside it what the true Bs have.",
+    "hues kept": "B → A → B with a code that knows nothing of the B. 1: each hue returns; about 0: none does. A gray A "
+    "shows no hue, so what returns was hidden in it.",
 }
 """What the groups of figures say."""
 

@@ -1,0 +1,27 @@
+"""Conditional instance normalisation on the GPU: the kernels of instance_norm, which take a scale and a shift.
+
+Two launches forward, two backward. The gradients of scale and shift are the two sums that dx needs anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernels.device import Array
+from kernels.instance_norm import gpu as instance_norm
+from kernels.launch import empty
+
+
+def forward(x: Array, scale: Array, shift: Array, **settings: Any) -> tuple[Array, Array, Array]:
+    return instance_norm.forward(x, scale=scale, shift=shift, **settings)
+
+
+def backward(
+    dy: Array, x: Array, mean: Array, rstd: Array, scale: Array, shift: Array, *,
+    activation: str = "none", slope: float = 0.2, eps: float = 1e-5,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    dscale, dshift = empty(x, scale.shape, "float32"), empty(x, shift.shape, "float32")
+    dx = instance_norm.gradient(
+        dy, x, mean, rstd, activation=activation, slope=slope, scale=scale, shift=shift, dscale=dscale, dshift=dshift
+    )
+    return dx, dscale, dshift
