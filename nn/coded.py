@@ -61,6 +61,8 @@ class CodedGenerator(Network):
         self.finish(device, seed, init_type, init_gain)
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        if self.nlatent and z is None:
+            raise ValueError(f"this generator wants a code z, [{len(x)},1,1,{self.nlatent}], beside its pictures")
         for _, layer in self.model.children():
             coded = self.nlatent and isinstance(layer, ConditionalInstanceNorm | CodedBlock)
             x = layer(x, z) if coded else layer(x)

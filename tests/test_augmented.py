@@ -13,6 +13,8 @@ from tests.torch_augmented import TorchAugmented
 from tests.torch_reference import load_numpy_state, to_torch
 from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
 from train.augmented_cyclegan import main as augmented
+from train.errors import UserError
+from train.exchange import weights
 from train.run import checkpoint
 from train.run.schedule import Schedule
 from train.stochastic_cyclegan import StochasticConfig, StochasticCycleGAN
@@ -167,6 +169,9 @@ def test_a_run_stopped_and_continued_is_one_that_never_stopped(main: Any, here: 
     assert whole["optimizers"]["d"]["lr"] == pytest.approx(whole["optimizers"]["g"]["lr"] / 5)
     page = Path("checkpoints/whole/report.html").read_text()
     assert "z 1, z 2" in page and ("Cycle of codes" in page) == (main is augmented)
+    with pytest.raises(UserError, match=r"whose generators take codes.* train.evaluate --name whole"):
+        weights.load("checkpoints/whole")
+    assert main(f"{line} --name rehearsed --dry_run".split()) == 0 and not Path("checkpoints/rehearsed").exists()
 
 
 def test_another_code_another_picture() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from train.run.checkpoint import write_atomically
 FIELD_NAMES = {"gen_ab": "G_A", "gen_ba": "G_B", "disc_b": "D_A", "disc_a": "D_B"}
 LONE_NAMES = {"gen": "G", "generator": "G", "disc": "D", "discriminator": "D"}  # pix2pix's, or a file's only one
 OUR_NAMES = {theirs: ours for ours, theirs in FIELD_NAMES.items()}
+CODED = ("train.augmented_cyclegan", "train.stochastic_cyclegan")  # programs whose networks stay in their runs
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
 FORMATS = (*TORCH, ".safetensors", ".npz")
 ABOUT = "palindrome"  # the key under which a safetensors file of ours says what it holds
@@ -132,6 +134,12 @@ def _folder(path: Path) -> dict[str, Weights]:
 
 def _ours(path: Path) -> dict[str, Weights]:
     state = checkpoint.load(path)
+    if (program := state.get("program")) in CODED:
+        name = shlex.quote(str(state.get("config", {}).get("name", "NAME")))
+        raise UserError(
+            f"{path}: a run of {program}, whose generators take codes; no other file format and no other program has such "
+            f"networks. See what it does by python -m train.evaluate --name {name} or python -m train.probe --name {name}"
+        )
     try:
         modes = {name: about.get("upsample", "") for name, about in state.get("about", {}).items()}
         run_mode = state.get("config", {}).get("upsample", "")
