@@ -21,6 +21,7 @@ TRAINERS = {
     # Which memory layout suits torch depends on the machine: both run, and the better one counts.
     "torch": (("torch", f"{TORCH}:Torch"), ("torch-channels-last", f"{TORCH}:TorchChannelsLast")),
     "torch-compile": (("torch-compile", f"{TORCH}:TorchCompile"),),
+    "checkpointing": (("checkpointing", f"{HERE}:OursCheckpointing"),),
 }
 TRANSLATORS = {
     "ours": (("ours", f"{HERE}:OursTranslates"),),
@@ -75,13 +76,16 @@ class Work:
 class Ours:
     """Our training step."""
 
+    settings: Mapping[str, Any] = {}
+
     def __init__(self, work: Work) -> None:
         from train.cyclegan import Config, CycleGAN
 
         self.work = work
         measure_tiles(work.tune)
         sizes = Config(ngf=work.ngf, ndf=work.ngf, n_blocks=work.n_blocks, batch_size=work.batch, crop_size=work.size)
-        self.model = CycleGAN(sizes.replace(device=work.device, precision=work.precision, seed=work.seed))
+        sizes = sizes.replace(device=work.device, precision=work.precision, seed=work.seed)
+        self.model = CycleGAN(sizes.replace(**self.settings))
 
     def load(self) -> None:
         for name, network in self.model.networks().items():
@@ -102,6 +106,12 @@ class Ours:
 
     def device_mb(self) -> float:
         return ours_device_mb(self.work.device)
+
+
+class OursCheckpointing(Ours):
+    """Our training step with less memory; see the option of that name."""
+
+    settings: Mapping[str, Any] = {"checkpointing": True}
 
 
 class OursTranslates:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from autograd import Tensor
+from autograd.engine import grad_enabled
+from autograd.recompute import recomputed
 from kernels.device import Device
 from nn.layers import Conv2d, ConvNormRelu, ConvTransposeNormRelu, ResizeConvNormRelu, Tanh
 from nn.module import Module, Sequential
@@ -10,9 +12,13 @@ from nn.network import Network
 
 
 class ResnetBlock(Module):
-    """x + norm(conv(relu(norm(conv(x))))): two reflected 3x3 convolutions, no activation after the addition."""
+    """x + norm(conv(relu(norm(conv(x))))): two reflected 3x3 convolutions, no activation after the addition.
 
-    def __init__(self, channels: int) -> None:
+    With `checkpointing` nothing inside is kept for the backward, which computes it again.
+    """
+
+    def __init__(self, channels: int, checkpointing: bool = False) -> None:
+        self.checkpointing = checkpointing
         self.conv_block = Sequential(
             {
                 1: ConvNormRelu(channels, channels, 3, padding=1, padding_mode="reflect"),
@@ -21,6 +27,12 @@ class ResnetBlock(Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.checkpointing and grad_enabled():
+            return recomputed(self.transform, x, self.parameters())
+        return self.transform(x)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The block itself."""
         *inner, last = (layer for _, layer in self.conv_block.children())
         h = x
         for layer in inner:
@@ -36,6 +48,7 @@ class ResnetGenerator(Network):
     ngf       channels of the first layer; two strided layers double it twice
     n_blocks  residual blocks: 9 for 256 pixels and up, 6 for 128
     upsample  "deconv" (transposed convolution), or "nearest" / "bilinear" resizing followed by a convolution
+    checkpointing  whether the blocks' inner activations are computed again in the backward instead of being kept
 
     Layers carry the indices of PyTorch's `Sequential` in the field's code, where pads, norms and activations count too.
     """
@@ -51,6 +64,7 @@ class ResnetGenerator(Network):
         seed: int = 0,
         init_type: str = "normal",
         init_gain: float = 0.02,
+        checkpointing: bool = False,
     ) -> None:
         self.in_channels = in_channels
         up = 10 + n_blocks  # index of the first layer that grows the picture
@@ -59,7 +73,7 @@ class ResnetGenerator(Network):
                 1: ConvNormRelu(in_channels, ngf, 7, padding=3, padding_mode="reflect"),
                 4: ConvNormRelu(ngf, 2 * ngf, 3, stride=2, padding=1),
                 7: ConvNormRelu(2 * ngf, 4 * ngf, 3, stride=2, padding=1),
-                **{10 + i: ResnetBlock(4 * ngf) for i in range(n_blocks)},
+                **{10 + i: ResnetBlock(4 * ngf, checkpointing) for i in range(n_blocks)},
                 up: growing(4 * ngf, 2 * ngf, upsample),
                 up + 3: growing(2 * ngf, ngf, upsample),
                 up + 7: Conv2d(ngf, out_channels, 7, padding=3, padding_mode="reflect"),

@@ -149,7 +149,7 @@ def out_of_memory(error: MemoryError) -> UserError:
         + (f"; at most {size_text(peak)} were held" if peak else "")
         + ". A smaller --crop_size needs much less (half the side, a quarter of the memory); so do --batch_size 1 (--accumulate makes up for it), "
         + ("--precision bf16, " if on_gpu else "")
-        + "a smaller --ngf or --ndf, and, somewhat, fewer --n_blocks"
+        + "--checkpointing, a smaller --ngf or --ndf, and, somewhat, fewer --n_blocks"
     )
 
 

@@ -90,6 +90,13 @@ class Config:
         resume="free",
     )
     seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run", least=0)
+    checkpointing: bool = setting(
+        False,
+        "compute the insides of the resnet generator's blocks again in the backward instead of keeping them: the same "
+        "numbers in less memory and more time, for large crops",
+        group="run",
+        resume="free",
+    )
     max_steps: int = setting(
         0, "stop after this many steps in all (0: when the epochs are done)", group="run", least=0, resume="free"
     )
@@ -307,6 +314,8 @@ class Config:
             raise UserError(f"--beta1 is {self.beta1}; wanted a number from 0 up to, not including, 1")
         if self.ema >= 1:
             raise UserError(f"--ema is {self.ema}; wanted a number from 0 up to, not including, 1, such as 0.999")
+        if self.checkpointing and self.netG != "resnet":
+            raise UserError(f"--checkpointing is for the blocks of --netG resnet; --netG {self.netG} has none")
         if self.epochs < 1:
             raise UserError(
                 f"--epoch_count {self.epoch_count} lies beyond the last epoch, {self.n_epochs + self.n_epochs_decay}; "

@@ -307,7 +307,9 @@ def generator(config: Config, in_channels: int, out_channels: int, seed: int, dr
         seed=network_seed(config, seed), init_type=config.init_type, init_gain=config.init_gain,
     )  # fmt: skip
     if config.netG == "resnet":
-        return ResnetGenerator(n_blocks=config.n_blocks, upsample=config.upsample, **common)
+        return ResnetGenerator(
+            n_blocks=config.n_blocks, upsample=config.upsample, checkpointing=config.checkpointing, **common
+        )
     downs = {"unet_64": 6, "unet_128": 7, "unet_256": 8}[config.netG]
     return UnetGenerator(num_downs=downs, dropout=dropout, **common)
 

@@ -72,6 +72,7 @@ class StochasticConfig(Config):
     gan_mode: str = "lsgan"
     dataset_mode: str = "unaligned"
     accumulate: int = 1
+    checkpointing: bool = False
     ema: float = 0.0
     lambda_gp: float = 0.0
     lambda_GAN: float = 1.0
