@@ -21,22 +21,16 @@ BLOCK = 1024
 
 
 @triton.jit
+def _instead(piece, k, number, other):
+    """`other` for programs of piece `number`, if there is one, else `piece`."""
+    return piece if other is None else tl.where(k == number, other, piece)
+
+
+@triton.jit
 def _copy(whole, p0, p1, p2, p3, p4, p5, p6, p7, n, columns, stride, start, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
-    k, piece = tl.program_id(1), p0
-    if p1 is not None:
-        piece = tl.where(k == 1, p1, piece)
-    if p2 is not None:
-        piece = tl.where(k == 2, p2, piece)
-    if p3 is not None:
-        piece = tl.where(k == 3, p3, piece)
-    if p4 is not None:
-        piece = tl.where(k == 4, p4, piece)
-    if p5 is not None:
-        piece = tl.where(k == 5, p5, piece)
-    if p6 is not None:
-        piece = tl.where(k == 6, p6, piece)
-    if p7 is not None:
-        piece = tl.where(k == 7, p7, piece)
+    k = tl.program_id(1)
+    piece = _instead(_instead(_instead(p0, k, 1, p1), k, 2, p2), k, 3, p3)
+    piece = _instead(_instead(_instead(_instead(piece, k, 4, p4), k, 5, p5), k, 6, p6), k, 7, p7)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     there = at // columns * stride + start + k * columns + at % columns
     if SPLIT:
