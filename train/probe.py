@@ -194,9 +194,13 @@ def rows(model: Any, pairs: Sequence[Sample]) -> Rows:
     """Each A with several codes, then each B there and back again and again, with a fresh code each time."""
     grid: Rows = []
     for pair in pairs:
-        grid.append(
-            {"real A": pair.a} | {f"code {i + 1}": b for i, b in enumerate(painted(model, pair.a[None])[:CYCLES])}
+        made = painted(model, pair.a[None])
+        named = (
+            {f"code {i + 1}": b for i, b in enumerate(made[:CYCLES])}
+            if hasattr(model, "codes")
+            else {"fake B": made[0]}
         )
+        grid.append({"real A": pair.a} | named)
     for pair in pairs:
         row, b = {"real B": pair.b}, pair.b[None]
         for i in range(CYCLES):
