@@ -18,12 +18,12 @@ def colour(name: str, names: list[str]) -> str:
     return OURS if name == "ours" else OTHERS[others.index(name) % len(OTHERS)]
 
 
-def figure(columns: int, rows: int = 1, height: float = 3.2) -> tuple[Any, Any]:
+def figure(columns: int, rows: int = 1, height: float = 3.2, sharey: Any = False) -> tuple[Any, Any]:
     """A matplotlib figure without a window, and its axes [rows][columns]."""
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(max(3.4 * columns, 6), height * rows), layout="constrained")
-    axes = drawn.subplots(rows, columns, squeeze=False)
+    axes = drawn.subplots(rows, columns, squeeze=False, sharey=sharey)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", alpha=0.3)
@@ -101,10 +101,12 @@ def roofline(rows: list[Row]) -> Any:
 
 def scaling(rows: list[Row]) -> Any:
     """Step time (above) and peak memory (below) along each axis, with the slope that proportional cost would have."""
+    from matplotlib.ticker import LogLocator
+
     timed = [row for row in rows if "seconds" in row]
     along = list(dict.fromkeys(row["axis"] for row in timed))
     names = list(dict.fromkeys(row["provider"] for row in timed))
-    drawn, axes = figure(max(len(along), 1), 2)
+    drawn, axes = figure(max(len(along), 1), 2, sharey="row")
     for column, axis in enumerate(along):
         for name in names:
             mine = sorted((r for r in timed if r["axis"] == axis and r["provider"] == name), key=lambda r: r["value"])
@@ -121,6 +123,8 @@ def scaling(rows: list[Row]) -> Any:
             ticks = sorted({row["value"] for row in timed if row["axis"] == axis})
             ax.set_xticks(ticks, [str(t) for t in ticks], fontsize=8)
             ax.minorticks_off()
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:g}")
         axes[1][column].set_xlabel(rows_label(timed, axis))
     axes[0][0].set_ylabel("seconds per step")
     axes[1][0].set_ylabel("peak memory, MB")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +181,35 @@ def test_an_error_in_one_part_is_raised(monkeypatch):
 def test_numba_is_not_loaded_before_it_is_needed():
     code = "import sys, kernels.dispatch, autograd, nn, train.cyclegan; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):
+    (tmp_path / "kernels").mkdir()
+    for name in ("__init__", "device", "gemm", "linear", "threads"):
+        shutil.copy(Path(threads.__file__).with_name(f"{name}.py"), tmp_path / "kernels")
+    (tmp_path / "caller.py").write_text("""
+import numpy as np
+from kernels.linear import copy_run
+from kernels.threads import kernel
+
+@kernel
+def run(x, y):
+    copy_run(x, 0, y, 0, 3)
+
+y = np.zeros(3, np.float32)
+run(np.ones(3, np.float32), y)
+print(int(y.sum()))
+""")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def answer() -> str:
+        done = subprocess.run(
+            [sys.executable, "caller.py"], check=False, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert not done.returncode, done.stderr
+        return done.stdout.strip()
+
+    assert answer() == "3"
+    linear = tmp_path / "kernels" / "linear.py"
+    linear.write_text(linear.read_text().replace("= x[x_at + i]", "= 2 * x[x_at + i]"))
+    assert answer() == "6"
