@@ -13,8 +13,8 @@ from typing import TypeVar
 from autograd.engine import collected, settle
 
 SMALL = 1 << 20
-"""Numbers in a lane's largest layer: 128 pixels square at 64 channels. There two cores took 0.76 of the time side by side,
-and 1.3 times the memory; at 256 pixels memory is dearer."""
+"""Numbers in a lane's largest layer: 128 pixels square at 64 channels. There two cores took less time side by side
+and more memory; at 256 pixels memory is dearer."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
