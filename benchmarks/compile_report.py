@@ -138,10 +138,15 @@ def different(launches: list[Launch], quick: bool = False) -> list[Kernel]:
 
 
 def of_other_ops(kernels: list[Kernel], launches: list[Launch]) -> list[Kernel]:
-    """The functions among `launches` that none of `kernels` is, each as it is launched there."""
-    names = {kernel.shown.name for kernel in kernels}
-    others = different([launch for launch in launches if launch.name not in names])
+    """Those of `launches` that no kernel is like: another function, or one given arrays that it lacks in a step."""
+    known = {_form(kernel.shown) for kernel in kernels}
+    others = different([launch for launch in launches if _form(launch) not in known])
     return [dataclasses.replace(kernel, role="op") for kernel in others]
+
+
+def _form(launch: Launch) -> tuple:
+    """A function, and which of its arrays are there: a norm with a scale and a shift is another kernel than one without."""
+    return launch.name, *(name for name, kind in launch.signature.items() if kind.startswith("*"))
 
 
 def with_other_tiles(kernels: list[Kernel], launches: list[Launch]) -> list[Kernel]:

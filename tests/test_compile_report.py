@@ -207,6 +207,12 @@ def test_every_kernel_that_is_launched_anywhere_is_compiled():
         for path in KERNELS.glob("**/*.py")
         for name in re.findall(r"^ +launch\(\s*(_\w+),", path.read_text(), re.MULTILINE)
     }
+    scaled = {kernel.shown.name for kernel in others if kernel.shown.signature.get("scale", "").startswith("*")}
+    assert scaled == {
+        "instance_norm._normalise",
+        "instance_norm._sums",
+        "instance_norm._dx",
+    }  # conditional_instance_norm's
     assert len(written) > 20 and launched == written - {"launch._double"}  # the last is an example in a docstring
 
 
