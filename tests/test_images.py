@@ -199,7 +199,7 @@ def test_arrays_of_any_channels_are_read(tmp_path):
     whole = RNG.integers(0, 65536, (3, 4), dtype=np.uint16)
     np.save(tmp_path / "f.npy", floats)
     np.save(tmp_path / "u.npy", whole)
-    assert inspect(tmp_path / "f.npy") == Header(4, 3, "array of 5 channels")
+    assert inspect(tmp_path / "f.npy") == Header(4, 3, "array of 5 channels", 5)
     assert load_picture(tmp_path / "f.npy", 5).bits == 32
     np.testing.assert_array_equal(load_image(tmp_path / "f.npy", 5), floats)
     np.testing.assert_allclose(load_image(tmp_path / "u.npy", 3)[..., 1], whole / 65535 * 2 - 1, atol=1e-6)

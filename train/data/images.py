@@ -95,17 +95,17 @@ def _too_large(path: Path, detail: str) -> UserError:
     return UserError(f"{path}: too large to be opened safely ({detail}); make it smaller first")
 
 
-def inspect(path: str | Path, data: bytes | None = None, channels: int = 3) -> Header:
+def inspect(path: str | Path, data: bytes | None = None, channels: int = 0) -> Header:
     """Reads a file's header only. Raises the same errors as `load_image`, but cannot see that a file is cut short.
 
-    From `data` if given; then `path` is only its name.
+    From `data` if given; then `path` is only its name. channels: how many are wanted (0: whatever there are).
     """
     path = Path(path)
     if path.suffix.lower() == ".npy" and data is None:
         height, width, own = _array(path, mmap_mode="r").shape
-        _can_have(path, own, channels)
+        _can_have(path, own, channels or own)
         return Header(width, height, f"array of {own} channels", own)
-    _can_have(path, 0, channels)
+    _can_have(path, 0, channels or 3)
     with _open(path, None if data is None else io.BytesIO(data)) as image:
         # Asking a PNG for EXIF decodes all of it; PNGs with an orientation are too rare to pay that at start-up.
         orientation = image.getexif().get(0x0112) if image.format != "PNG" else None
