@@ -221,8 +221,10 @@ class CycleGAN(Model):
     # -- pictures
 
     def shown(self, name: str) -> Network:
-        """A generator as others are to see it: averaged over the steps, where --ema asks for it."""
-        return self.averages.shown(name) if self.averages is not None else self.networks()[name]
+        """A network as others are to see it, and as it is saved: with --ema generators are averaged over the steps."""
+        if self.averages is not None and name in self.averages.networks:
+            return self.averages.shown(name)
+        return super().shown(name)
 
     @no_grad()
     def pictures(self, real_a: Array, real_b: Array) -> dict[str, np.ndarray]:
@@ -281,7 +283,6 @@ class CycleGAN(Model):
         state = super().state_dict()
         if self.averages is not None:
             state["averages"] = self.averages.state_dict()
-            state["networks"] |= {name: self.shown(name).state_dict() for name in self.players["g"]}
         state["pools"] = {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()}
         state["mixing"] = self.mixing.bit_generator.state
         return state

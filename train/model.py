@@ -81,6 +81,10 @@ class Model(ABC):
         """All networks by name."""
         return {name: network for networks in self.players.values() for name, network in networks.items()}
 
+    def shown(self, name: str) -> Network:
+        """A network as others are to see it, and as it is saved."""
+        return self.networks()[name]
+
     def make_optimizers(self) -> None:
         """One Adam for each player."""
         c = self.config
@@ -110,7 +114,7 @@ class Model(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as host arrays and plain values."""
         return {
-            "networks": {name: network.state_dict() for name, network in self.networks().items()},
+            "networks": {name: self.shown(name).state_dict() for name in self.networks()},
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
         }
 
