@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.steps import step_alike
 from tests.torch_augmented import TorchAugmented
 from tests.torch_reference import load_numpy_state, to_torch
 from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
@@ -135,13 +136,7 @@ def test_the_interpreter_and_the_cpu_train_alike(system: str, monkeypatch: pytes
     )
     there, here = (make[0](make[1](**settings | dict(device=device))) for device in ("interpret", "cpu"))
     a, b = (x.astype("float32") for x in batches(there.config, 1)[0])
-    assert there.step(a, b) == pytest.approx(here.step(a, b), rel=1e-4, abs=1e-4)
-    for player, optimizer in there.optimizers.items():  # after one step the first moments are half the gradients
-        twins = here.optimizers[player].m
-        largest = max(np.abs(moment).max() for moment in twins)
-        assert largest > 1e-3 and len(twins) == len(optimizer.m)
-        for mine, wanted in zip(optimizer.m, twins, strict=True):
-            assert np.abs(mine - wanted).max() <= 1e-3 * largest, player
+    step_alike(there, here, a, b, least=1e-3)
 
 
 @pytest.fixture
