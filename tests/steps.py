@@ -8,12 +8,12 @@ import pytest
 from train.model import Model
 
 
-def step_alike(there: Model, here: Model, a: np.ndarray, b: np.ndarray, least: float) -> None:
-    """Asserts that one step on pictures a and b gives both models the same losses and the same gradients.
+def step_alike(there: Model, here: Model, *pictures: np.ndarray, least: float) -> None:
+    """Asserts that one step on these pictures gives both models the same losses and the same gradients.
 
     `least`: what the largest first moment of each player must exceed, so that zeros are not taken for agreement.
     """
-    assert there.step(a, b) == pytest.approx(here.step(a, b), rel=1e-4, abs=1e-4)
+    assert there.step(*pictures) == pytest.approx(here.step(*pictures), rel=1e-4, abs=1e-4)
     for player, optimizer in there.optimizers.items():  # after one step the first moments are half the gradients
         twins = here.optimizers[player].m
         largest = max(np.abs(moment).max() for moment in twins)

@@ -14,6 +14,7 @@ from tests.torch_augmented import TorchAugmented
 from tests.torch_reference import load_numpy_state, to_torch
 from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
 from train.augmented_cyclegan import main as augmented
+from train.data.dataset import sup_frac
 from train.errors import UserError
 from train.exchange import weights
 from train.run import checkpoint
@@ -38,6 +39,8 @@ CASES: dict[str, dict[str, Any]] = {
     "a stochastic encoder": dict(stoch_enc=True),
     "two-sided, stochastic": dict(stoch_enc=True, two_sided=True, slower_D=2.0),
     "clipped": dict(max_gnorm=0.05, beta1=0.8),
+    "some pairs": dict(sup_frac=0.1),
+    "some pairs, two-sided, stochastic": dict(sup_frac=0.1, stoch_enc=True, two_sided=True, lambda_sup_B=0.7),
     "larger pictures": dict(crop_size=24, load_size=24),  # more than one score of disc_a, more than one place to read
 }
 
@@ -64,22 +67,21 @@ def load_state(net: torch.nn.Module, state: dict[str, np.ndarray]) -> None:
     load_numpy_state(net, state | counts)
 
 
-def batches(config: Any, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(config: Any, count: int) -> list[tuple[np.ndarray, ...]]:
+    """Pictures of A and of B, and of pairs where there are such."""
     rng = np.random.default_rng(0)
     shape = (config.batch_size, config.crop_size, config.crop_size)
-    return [
-        tuple(np.tanh(rng.normal(0.3, 1.0, (*shape, c))) for c in (config.input_nc, config.output_nc))  # type: ignore[misc]
-        for _ in range(count)
-    ]
+    channels = (config.input_nc, config.output_nc) * (2 if sup_frac(config) else 1)
+    return [tuple(np.tanh(rng.normal(0.3, 1.0, (*shape, c))) for c in channels) for _ in range(count)]
 
 
 def train_both(model: StochasticCycleGAN, truth: TorchAugmented, steps: int) -> float:
     """The largest difference of a loss while both train, an epoch to each step so that the learning rate falls."""
     worst, schedule = 0.0, Schedule(model.config)
-    for a, b in batches(model.config, steps):
+    for pictures in batches(model.config, steps):
         model.set_lr(schedule.lr)
         truth.set_lr(schedule.lr)
-        losses, wanted = model.step(a, b), truth.step(to_torch(a), to_torch(b))
+        losses, wanted = model.step(*pictures), truth.step(*map(to_torch, pictures))
         assert losses.keys() == wanted.keys()
         worst = max(worst, *(abs(losses[name] - wanted[name]) / max(1.0, abs(wanted[name])) for name in wanted))
         schedule.end_epoch(0.0)
@@ -115,8 +117,15 @@ def test_the_stochastic_baseline_beside_torch_in_float64() -> None:
 
 
 def test_the_comparison_sees_what_is_wrong() -> None:
-    for change in ({"lambda_z": 0.4001}, {"slower_D": 5.001}, {"max_gnorm": 0.01}, {"lambda_B": 1.001}):
-        model, _ = made({})
+    changes = (
+        {"lambda_z": 0.4001},
+        {"slower_D": 5.001},
+        {"max_gnorm": 0.01},
+        {"lambda_B": 1.001},
+        {"lambda_sup_A": 0.1001},
+    )
+    for change in changes:
+        model, _ = made({"sup_frac": 0.1})
         truth = torchs(model, AugmentedConfig(**TINY | change), augmented=True)
         assert train_both(model, truth, 3) > 1000 * LOSS64, change
 
@@ -129,14 +138,15 @@ def test_the_interpreter_and_the_cpu_train_alike(system: str, monkeypatch: pytes
     monkeypatch.setattr(gpu, "BP", 256)  # a picture in one piece: the interpreter's time is a program's, however large
     small = TINY | dict(ngf=1, ndf=1, batch_size=2, precision="fp32")
     settings = (
-        small | dict(nef=1) if system == "augmented" else {k: small[k] for k in small if k not in ("nef", "lambda_z")}
+        small | dict(nef=1, sup_frac=0.1)
+        if system == "augmented"
+        else {k: small[k] for k in small if k not in ("nef", "lambda_z")}
     )
     make: Any = (
         (AugmentedCycleGAN, AugmentedConfig) if system == "augmented" else (StochasticCycleGAN, StochasticConfig)
     )
     there, here = (make[0](make[1](**settings | dict(device=device))) for device in ("interpret", "cpu"))
-    a, b = (x.astype("float32") for x in batches(there.config, 1)[0])
-    step_alike(there, here, a, b, least=1e-3)
+    step_alike(there, here, *(x.astype("float32") for x in batches(there.config, 1)[0]), least=1e-3)
 
 
 @pytest.fixture
@@ -150,10 +160,17 @@ LINE = (
 )  # 2 epochs of 3 steps, the last of each on a single picture
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("main", [augmented, stochastic])
-def test_a_run_stopped_and_continued_is_one_that_never_stopped(main: Any, here: None) -> None:
-    line = LINE + (" --nef 2" if main is augmented else "")
+def test_a_run_stopped_and_continued_is_one_that_never_stopped(
+    main: Any, pairs: bool, here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if pairs and main is stochastic:
+        assert main(f"{LINE} --sup_frac 0.5".split()) == 2 and "no option --sup_frac" in capsys.readouterr().err
+        return
+    line = LINE + (" --nef 2" if main is augmented else "") + (" --sup_frac 0.6" if pairs else "")
     assert main(f"{line} --name whole".split()) == 0
+    assert ("5 of B, 3 pairs" in capsys.readouterr().out) == pairs
     assert main(f"{line} --name parts --max_steps 2".split()) == 0
     assert main(["--continue_train", "--name", "parts", "--max_steps", "0"]) == 0
     whole, parts = (checkpoint.load(f"checkpoints/{name}/latest.npz")["model"] for name in ("whole", "parts"))
@@ -164,6 +181,7 @@ def test_a_run_stopped_and_continued_is_one_that_never_stopped(main: Any, here: 
     assert whole["optimizers"]["d"]["lr"] == pytest.approx(whole["optimizers"]["g"]["lr"] / 5)
     page = Path("checkpoints/whole/report.html").read_text()
     assert "z 1, z 2" in page and ("Cycle of codes" in page) == (main is augmented)
+    assert ("Known pairs" in page) == pairs
     with pytest.raises(UserError, match=r"whose generators take codes.* train.evaluate --name whole"):
         weights.load("checkpoints/whole")
     assert main(f"{line} --name rehearsed --dry_run".split()) == 0 and not Path("checkpoints/rehearsed").exists()
@@ -182,4 +200,6 @@ def test_pictures_that_do_not_fit_are_told(here: None, capsys: pytest.CaptureFix
     assert "--n_down 3 wants sides of at least 32" in capsys.readouterr().err
     assert augmented(f"{LINE} --crop_size 17 --load_size 17".split()) == 2
     assert "even sides" in capsys.readouterr().err
+    assert augmented(f"{LINE} --sup_frac 10".split()) == 2
+    assert "--sup_frac is 10.0; wanted a share from 0 to 1" in capsys.readouterr().err
     assert stochastic(f"{LINE} --nef 2".split()) == 2 and "no option --nef" in capsys.readouterr().err

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from train.augmented_cyclegan import AugmentedConfig
 from train.config import Config
-from train.data.dataset import UnpairedDataset, paired_test, test_samples
+from train.data.dataset import PartlyPairedDataset, UnpairedDataset, paired_test, test_samples
 from train.data.images import load_image, resize
 from train.data.preprocess import final_size, preprocess
 from train.data.sources import ImageFolder
@@ -32,6 +33,10 @@ def root(tmp_path):
 
 def config(root="", **changes):
     return Config(dataroot=str(root), **{"load_size": 16, "crop_size": 12, **changes})
+
+
+def some_pairs(root, **changes):
+    return AugmentedConfig(dataroot=str(root), **{"load_size": 16, "crop_size": 12, **changes})
 
 
 def gradient(height, width):
@@ -282,6 +287,40 @@ def test_test_folders_are_paired_by_stem(root):
     (root / "testB" / "t1.png").unlink()
     (root / "testB" / "t1.bmp").rename(root / "testB" / "odd.bmp")
     assert paired_test(config(root)) is None
+
+
+def test_a_share_of_the_pairs_is_known_and_goes_round(root):
+    for i in range(4):
+        write(root / "trainA" / f"p{i}.png", seed=20 + i)
+        write(root / "trainB" / f"p{i}.bmp", seed=20 + i)
+    data = PartlyPairedDataset(some_pairs(root, sup_frac=0.75))
+    assert (
+        len(data) == 9 and len(data.known) == 3 and all(data.a.name(i)[:2] == data.b.name(j)[:2] for i, j in data.known)
+    )
+    run = [data.sample(epoch, i) for epoch in (1, 2) for i in range(9)]
+    plain = UnpairedDataset(config(root))
+    for i, sample in enumerate(run):
+        assert np.array_equal(sample.b, plain.sample(1 + i // 9, i % 9).b)  # the unrelated ones are as without pairs
+        assert np.array_equal(sample.pair.a, sample.pair.b)  # one picture here, cropped and mirrored alike
+    seen = [s.pair.name_a for s in run]
+    assert all(
+        set(seen[i : i + 3]) == {data.a.name(i) for i, _ in data.known} for i in range(0, 18, 3)
+    )  # each in its turn
+    again = PartlyPairedDataset(some_pairs(root, sup_frac=0.75)).sample(2, 3).pair
+    assert np.array_equal(again.a, run[12].pair.a) and np.array_equal(again.b, run[12].pair.b)
+    known = {tuple(PartlyPairedDataset(some_pairs(root, sup_frac=0.75, seed=seed)).known) for seed in range(8)}
+    assert len(known) > 2  # which are known, the seed says
+    drawn = PartlyPairedDataset(AugmentedConfig(load_size=16, crop_size=16, sup_frac=0.1))
+    assert len(drawn.known) == 10 and drawn.a.name(7) == drawn.b.name(7)
+
+
+def test_pairs_that_cannot_be_used_are_told(root):
+    with pytest.raises(UserError, match=r"--sup_frac 0.1: no image of A \(a0, …\) has a partner .* in B \(b0, …\)"):
+        PartlyPairedDataset(some_pairs(root, sup_frac=0.1))
+    write(root / "trainA" / "p.png")
+    write(root / "trainB" / "p.png", width=20)
+    with pytest.raises(UserError, match=r"must have one size: .*p.png 16x16 and .*p.png 20x16"):
+        PartlyPairedDataset(some_pairs(root, sup_frac=0.1, preprocess="crop"))
 
 
 def test_direction_swaps_test_images_too(root):

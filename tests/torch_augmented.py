@@ -192,7 +192,11 @@ class TorchAugmented:
             return mu
         return (mu + torch.exp(0.5 * logvar) * self.draw(len(mu))).clamp(-4, 4)
 
-    def step(self, a: Tensor, b: Tensor) -> dict[str, float]:
+    def divergence(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        read, prior = torch.distributions.Normal(mu, torch.exp(0.5 * logvar)), torch.distributions.Normal(0.0, 1.0)
+        return torch.distributions.kl_divergence(read, prior).sum(1).mean()
+
+    def step(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, float]:
         c = self.config
         codes = {"b": self.draw(len(a))}
         if self.two_sided:
@@ -204,10 +208,13 @@ class TorchAugmented:
             read[side] = self.code(side, fake_a, b) if side == "b" else self.code(side, a, fake_b)
         for side in self.sides:
             post[side] = self.post(*read[side])
+        mapped = {side: self.code(side, *pair) for side in self.sides if pair}
+        known = {side: self.post(*mapped[side]) for side in mapped}
 
         loss = {}
         pairs = {"D_A": ("disc_b", b, fake_b), "D_B": ("disc_a", a, fake_a)}
         pairs |= {f"D_z_{s.upper()}": (f"disc_z{s}", codes[s], post[s]) for s in self.sides if not self.stoch}
+        pairs |= {f"D_sup_z_{s.upper()}": (f"disc_z{s}", codes[s], known[s]) for s in known if not self.stoch}
         for name, (net, real, fake) in pairs.items():
             on_fake, on_real = self.d[net](fake.detach()), self.d[net](real)
             loss[name] = 0.5 * (
@@ -234,13 +241,18 @@ class TorchAugmented:
             if self.stoch:
                 density = torch.distributions.Normal(mu, torch.exp(0.5 * logvar)).log_prob(codes[side])
                 loss[f"cycle_z_{name}"] = -c.lambda_z * density.mean()
-                m, v = read[side]
-                kl = torch.distributions.kl_divergence(
-                    torch.distributions.Normal(m, torch.exp(0.5 * v)), torch.distributions.Normal(0.0, 1.0)
-                )
-                loss[f"kl_z_{name}"] = c.lambda_z * kl.sum(1).mean()
+                loss[f"kl_z_{name}"] = c.lambda_z * self.divergence(*read[side])
             else:
                 loss[f"cycle_z_{name}"] = c.lambda_z * F.l1_loss(mu, codes[side])
+        if pair:
+            of_a, of_b = pair
+            loss["sup_A"] = c.lambda_sup_A * (self.g["gen_ba"](of_b, known.get("a")) - of_a).abs().mean()
+            loss["sup_B"] = c.lambda_sup_B * (self.g["gen_ab"](of_a, known["b"]) - of_b).abs().mean()
+        for side, z in known.items():
+            if self.stoch:
+                loss[f"kl_sup_z_{side.upper()}"] = c.lambda_z * self.divergence(*mapped[side])
+            else:
+                loss[f"G_sup_z_{side.upper()}"] = fooled(f"disc_z{side}", z)
         self.update("g", torch.stack([value for name, value in loss.items() if name not in judged]).sum())
         assert all(math.isfinite(value.item()) for value in loss.values())
         return {name: value.item() for name, value in loss.items()}

@@ -9,7 +9,10 @@
 
 Since z must be found again in fake_b, it cannot be ignored; since post carries what fake_a lacks, nothing need be hidden.
 `--two_sided` adds the mirror: gen_ba takes a code z_a, which enc_a reads back. `--stoch_enc` draws post from N(mu, sigma^2)
-and holds it to the prior by the KL divergence instead of disc_zb. Almahairi et al. 2018, https://arxiv.org/abs/1802.10151
+and holds it to the prior by the KL divergence instead of disc_zb. `--sup_frac 0.1` learns from a tenth of the pairs too, where
+images of A and B have one name: for a pair (a, b), gen_ba(b) should be a, and gen_ab(a, enc_b(a, b)) should be b. (The authors'
+code makes a second update of them; here their losses are added to the others, as in the paper.) Almahairi et al. 2018,
+https://arxiv.org/abs/1802.10151
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from nn.coded import LatentDiscriminator, LatentEncoder
 from nn.losses import generator_loss
 from nn.network import Network
 from train.config import setting
+from train.errors import UserError
 from train.report.charts import Quantity
 from train.stochastic_cyclegan import SMALL, StochasticConfig, StochasticCycleGAN
 
@@ -41,6 +45,27 @@ class AugmentedConfig(StochasticConfig):
     two_sided: bool = setting(False, "codes for A too: gen_ba takes one, a second encoder reads it", group="networks")
     stoch_enc: bool = setting(False, "read a distribution of codes, held to the prior by its KL", group="losses")
     lambda_z: float = setting(0.025, "weight of a code's cycle loss, and of the KL", group="losses", least=0)
+    sup_frac: float = setting(
+        0.0,
+        "share of the pairs of one name in A and B that are known to be pairs, up to 1 (0: none)",
+        group="data",
+        least=0,
+    )
+    lambda_sup_A: float = setting(
+        0.1, "weight of a known pair's distance B -> A from the true A", group="losses", least=0
+    )
+    lambda_sup_B: float = setting(
+        0.1,
+        "weight of a known pair's distance A -> B from the true B, with the code that is read from it",
+        group="losses",
+        least=0,
+    )
+
+    def check(self) -> None:
+        """UserError for values that no run can use."""
+        super().check()
+        if self.sup_frac > 1:
+            raise UserError(f"--sup_frac is {self.sup_frac}; wanted a share from 0 to 1")
 
 
 class AugmentedCycleGAN(StochasticCycleGAN):
@@ -73,39 +98,41 @@ class AugmentedCycleGAN(StochasticCycleGAN):
 
     # -- the step
 
-    def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """Both directions; the mirror differs from the one-sided form only where gen_ba has a code."""
+    def play(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, Tensor]:
+        """Both directions, and those of a known `pair` (a, b). The mirror differs from the one-sided form only where
+        gen_ba has a code."""
         c = self.config
         z_b = self.draw(len(a))
         z_a = self.draw(len(b)) if c.two_sided else None
         fake_b, fake_a = self.gen_ab(a, z_b), self.gen_ba(b, z_a)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a.data, "fake_b": fake_b.data}
         codes = {"b": z_b} | ({"a": z_a} if z_a is not None else {})
-        read = {"b": self.encode("b", fake_a, b)} | ({"a": self.encode("a", a, fake_b)} if c.two_sided else {})
-        post = {side: self.sampled(mu, logvar) for side, (mu, logvar) in read.items()}
+        leads = {"z_B": (fake_a, b), "z_A": (a, fake_b), "sup_z_B": pair, "sup_z_A": pair}  # from a to b, by the code
+        read = {n: self.encode(side_of(n), *ends) for n, ends in leads.items() if ends and side_of(n) in codes}
+        post = {n: self.sampled(mu, logvar) for n, (mu, logvar) in read.items()}
 
         cases: list[tuple[str, Network, Tensor, Tensor]]
         cases = [("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)]
-        judges_of_codes = {} if c.stoch_enc else {side: self.players["d"][f"disc_z{side}"] for side in codes}
-        cases += [(f"D_z_{side.upper()}", judge, codes[side], post[side]) for side, judge in judges_of_codes.items()]
+        judges = {} if c.stoch_enc else {n: self.players["d"][f"disc_z{side_of(n)}"] for n in post}
+        cases += [(f"D_{n}", judge, codes[side_of(n)], post[n]) for n, judge in judges.items()]
         judged = self.judge(cases)
 
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b)),
             "G_B": generator_loss(self.disc_a(fake_a)),
-            "cycle_A": l1_loss(self.gen_ba(fake_b, post.get("a")), a, c.lambda_A),
-            "cycle_B": l1_loss(self.gen_ab(fake_a, post["b"]), b, c.lambda_B),
+            "cycle_A": l1_loss(self.gen_ba(fake_b, post.get("z_A")), a, c.lambda_A),
+            "cycle_B": l1_loss(self.gen_ab(fake_a, post["z_B"]), b, c.lambda_B),
         }
-        for side, judge in judges_of_codes.items():
-            losses[f"G_z_{side.upper()}"] = generator_loss(judge(post[side]))
+        if pair:
+            losses["sup_A"] = l1_loss(self.gen_ba(pair[1], post.get("sup_z_A")), pair[0], c.lambda_sup_A)
+            losses["sup_B"] = l1_loss(self.gen_ab(pair[0], post["sup_z_B"]), pair[1], c.lambda_sup_B)
+        losses |= {f"G_{n}": generator_loss(judge(post[n])) for n, judge in judges.items()}
         for side, z in codes.items():
             mu, logvar = self.encode(side, a, fake_b) if side == "b" else self.encode(side, fake_a, b)
-            name = side.upper()
-            if c.stoch_enc:
-                losses[f"cycle_z_{name}"] = negative_log_likelihood(z, mu, logvar) * c.lambda_z
-                losses[f"kl_z_{name}"] = kl_divergence(*read[side]) * c.lambda_z
-            else:
-                losses[f"cycle_z_{name}"] = l1_loss(mu, z, c.lambda_z)
+            cycle = negative_log_likelihood(z, mu, logvar) * c.lambda_z if c.stoch_enc else l1_loss(mu, z, c.lambda_z)
+            losses[f"cycle_z_{side.upper()}"] = cycle
+        if c.stoch_enc:
+            losses |= {f"kl_{n}": kl_divergence(mu, logvar) * c.lambda_z for n, (mu, logvar) in read.items()}
         self.update("g", losses)
         return judged | losses
 
@@ -150,13 +177,22 @@ class AugmentedCycleGAN(StochasticCycleGAN):
                 self.players["d"][f"disc_z{side}"](mu)
 
     def charts(self) -> list[Quantity]:
-        codes = [
-            ("Judges of codes", ("D_z_B", "D_z_A"), "Do the codes that the encoder reads look like drawn ones? 0.25 (dashed): cannot tell.", 0.25),
-            ("Encoders against the judges", ("G_z_B", "G_z_A"), "How far the encoders are from fooling them. 0.25: undecided.", 0.25),
+        codes: list[Quantity] = [
+            ("Known pairs", ("sup_A", "sup_B"), "How far translations of known pairs are from the truth. sup_A: B → A; sup_B: A → B, with the code read from the pair.", None),
             ("Cycle of codes", ("cycle_z_B", "cycle_z_A"), "How far the code read from a fake is from the one it was made with. A model that ignores its code cannot lower it.", None),
-            ("KL of codes", ("kl_z_B", "kl_z_A"), "How far the distribution of read codes is from the prior.", None),
         ]  # fmt: skip
+        for name, whose in (("z", "codes"), ("sup_z", "known pairs' codes")):
+            codes += [
+                (f"Judges of {whose}", (f"D_{name}_B", f"D_{name}_A"), "Do the codes that the encoder reads look like drawn ones? 0.25 (dashed): cannot tell.", 0.25),
+                (f"Encoders against the judges of {whose}", (f"G_{name}_B", f"G_{name}_A"), "How far the encoders are from fooling them. 0.25: undecided.", 0.25),
+                (f"KL of {whose}", (f"kl_{name}_B", f"kl_{name}_A"), "How far the distribution of read codes is from the prior.", None),
+            ]  # fmt: skip
         return [*super().charts(), *codes]
+
+
+def side_of(name: str) -> str:
+    """The domain, "a" or "b", of a code called z_A, z_B, sup_z_A or sup_z_B."""
+    return name[-1].lower()
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:

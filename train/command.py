@@ -12,6 +12,7 @@ from kernels import tuning
 from kernels.device import Device, get_device
 from kernels.memory import peak_bytes, size_text
 from train.config import Config
+from train.data.dataset import PartlyPairedDataset
 from train.data.sources import BUILTIN
 from train.errors import UserError
 from train.model import Model
@@ -159,7 +160,8 @@ def introduce(run: Run) -> None:
     data = c.dataroot or f"built-in {c.builtin} ({BUILTIN[c.builtin][1]})"
     weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
     print(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
-    print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B")
+    pairs = f", {len(run.dataset.known)} pairs" if isinstance(run.dataset, PartlyPairedDataset) else ""
+    print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B{pairs}")
     print(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
     print(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")

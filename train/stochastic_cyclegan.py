@@ -140,10 +140,12 @@ class StochasticCycleGAN(Model):
 
     # -- the step
 
-    def step(self, real_a: Array, real_b: Array) -> Losses:
-        """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name."""
-        a, b = self.tensor(real_a), self.tensor(real_b)
-        losses = self.play(a, b)
+    def step(self, real_a: Array, real_b: Array, *pair: Array) -> Losses:
+        """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
+
+        `pair`: further pictures of A and of B that belong together, for a system that learns from such.
+        """
+        losses = self.play(*map(self.tensor, (real_a, real_b, *pair)))
         return {name: loss.item() for name, loss in losses.items()}
 
     def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Data: two sources of images, paired or not, and an order in which training sees them.
+"""Data: two sources of images, paired, not paired or in part, and an order in which training sees them.
 
 Nothing here remembers anything. Which images meet, how they are cropped and whether they are mirrored is a pure
 function of (seed, epoch, position, domain); so a run resumed in the middle of an epoch, or read by any number of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +23,24 @@ from train.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_ORDER_A, _ORDER_B, _AUGMENT_A, _AUGMENT_B = range(4)  # one stream of random numbers each
+_ORDER_A, _ORDER_B, _AUGMENT_A, _AUGMENT_B, _AUGMENT_PAIR, _ORDER_PAIRS, _PAIRS = range(
+    7
+)  # one stream of random numbers each
 _DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of each domain, float32 [H,W,C] in [-1, 1], and their names. The two need not have one size."""
+    """One image of each domain, float32 [H,W,C] in [-1, 1], and their names. The two need not have one size.
+
+    `pair`: beside two that are not related, two that are known to belong together, where training is to have such.
+    """
 
     a: np.ndarray
     b: np.ndarray
     name_a: str
     name_b: str
+    pair: Sample | None = None
 
 
 Named = list[tuple[str, np.ndarray]]
@@ -89,6 +95,24 @@ class UnpairedDataset:
         b = preprocess(self._image(self.b, j), self.config, _stream(seed, epoch, _AUGMENT_B, position))
         return Sample(a, b, self.a.name(i), self.b.name(j))
 
+    def pair(self, i: int, j: int, stream: tuple[int, ...]) -> Sample:
+        """Image i of A and j of B, which belong together: both cropped and mirrored alike, as `stream` says."""
+        a, b = (
+            preprocess(self._image(source, k), self.config, _stream(*stream))
+            for source, k in ((self.a, i), (self.b, j))
+        )
+        return Sample(a, b, self.a.name(i), self.b.name(j))
+
+    def check_pairs(self, pairs: list[tuple[int, int]]) -> None:
+        """UserError if images that are to be cropped alike, as they are, differ in size."""
+        if self.config.preprocess == "resize_and_crop" or not self.config.dataroot:
+            return
+        a, b = list(self.a.sizes.items()), list(self.b.sizes.items())
+        for i, j in pairs:
+            if a[i][1] != b[j][1]:
+                seen = " and ".join(f"{path} {size[0]}x{size[1]}" for path, size in (a[i], b[j]))
+                raise UserError(f"aligned images must have one size: {seen}; or use --preprocess resize_and_crop")
+
     def _image(self, source: Source, i: int) -> np.ndarray:
         """Image i, from the cache if it is there: as it is or, where that takes less memory, resized already."""
 
@@ -110,19 +134,14 @@ class AlignedDataset(UnpairedDataset):
         super().__init__(config, phase)
         pairs = partners(self.a, self.b)
         if pairs is None:
-            names = [{os.path.splitext(source.name(i))[0] for i in range(len(source))} for source in (self.a, self.b)]
-            alone = sorted(names[0] ^ names[1])[:3]
+            alone = sorted(stems(self.a).keys() ^ stems(self.b).keys())[:3]
             raise UserError(
                 f"aligned images: {len(self.a)} of A and {len(self.b)} of B, and not every one has a partner of its name"
                 f"{' (alone: ' + ', '.join(alone) + ')' if alone else ''}; mend the folders, or train without pairs: "
                 "python -m train.cyclegan"
             )
         self.pairs = pairs
-        if config.preprocess != "resize_and_crop":
-            for sizes in zip(self.a.sizes.items(), self.b.sizes.items(), strict=True):
-                if len({size for _, size in sizes}) > 1:
-                    seen = " and ".join(f"{path} {size[0]}x{size[1]}" for path, size in sizes)
-                    raise UserError(f"aligned images must have one size: {seen}; or use --preprocess resize_and_crop")
+        self.check_pairs(pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -135,16 +154,46 @@ class AlignedDataset(UnpairedDataset):
 
     def sample(self, epoch: int, position: int) -> Sample:
         """The pair at a position of an epoch, both images cropped and mirrored by the same stream."""
-        i, j = self.epoch_order(epoch)[position]
-        a, b = (
-            preprocess(self._image(source, k), self.config, _stream(self.config.seed, epoch, _AUGMENT_A, position))
-            for source, k in ((self.a, i), (self.b, j))
-        )
-        return Sample(a, b, self.a.name(i), self.b.name(j))
+        return self.pair(*self.epoch_order(epoch)[position], (self.config.seed, epoch, _AUGMENT_A, position))
+
+
+class PartlyPairedDataset(UnpairedDataset):
+    """Unrelated images, and with each two of them a pair out of those that are known, which go round and round.
+
+    Known are the share `sup_frac`, at least one, of the images of A that have a partner in B, by name; which, the seed says.
+    UserError if none has one, or if partners are cropped as they are and differ in size.
+    """
+
+    def __init__(self, config: Config, phase: str = "train") -> None:
+        super().__init__(config, phase)
+        a, b = stems(self.a), stems(self.b)
+        names = sorted(a.keys() & b.keys())
+        if not names:
+            raise UserError(
+                f"--sup_frac {sup_frac(config)}: no image of A ({min(a)}, …) has a partner of its name in B ({min(b)}, …); "
+                "give partners one name, or leave --sup_frac out"
+            )
+        chosen = _stream(config.seed, 0, _PAIRS).permutation(len(names))[: max(1, round(sup_frac(config) * len(names)))]
+        self.known = [(a[names[i]], b[names[i]]) for i in sorted(chosen.tolist())]
+        self.check_pairs(self.known)
+
+    def sample(self, epoch: int, position: int) -> Sample:
+        """Two unrelated images, and a pair."""
+        seed = self.config.seed
+        around, place = divmod(epoch * len(self) + position, len(self.known))
+        i, j = self.known[_stream(seed, around, _ORDER_PAIRS).permutation(len(self.known))[place]]
+        return replace(super().sample(epoch, position), pair=self.pair(i, j, (seed, epoch, _AUGMENT_PAIR, position)))
+
+
+def sup_frac(config: Config) -> float:
+    """The share of pairs that are known: 0 for a system that has no such option."""
+    return float(getattr(config, "sup_frac", 0))
 
 
 def dataset(config: Config) -> UnpairedDataset:
-    """The training images, as --dataset_mode has them."""
+    """The training images, as --dataset_mode and --sup_frac have them."""
+    if sup_frac(config):
+        return PartlyPairedDataset(config)
     return (AlignedDataset if config.dataset_mode == "aligned" else UnpairedDataset)(config)
 
 
@@ -162,10 +211,15 @@ def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
 
 def partners(a: Source, b: Source) -> list[tuple[int, int]] | None:
     """(index in A, index in B) of the images of one name, in the names' order; None unless each has its partner."""
-    where = [{os.path.splitext(source.name(i))[0]: i for i in range(len(source))} for source in (a, b)]
+    where = stems(a), stems(b)
     if where[0].keys() != where[1].keys() or not len(where[0]) == len(a) == len(b):
         return None
     return [(where[0][stem], where[1][stem]) for stem in sorted(where[0])]
+
+
+def stems(source: Source) -> dict[str, int]:
+    """The index of each image, by its name without extension."""
+    return {os.path.splitext(source.name(i))[0]: i for i in range(len(source))}
 
 
 def plain_images(config: Config, phase: str, limit: int = 0) -> tuple[Named, Named]:
@@ -216,7 +270,8 @@ def _open(config: Config, phase: str) -> tuple[Source, ...]:
             else:
                 sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit))
         else:
-            count, first = _DRAWN[f"{phase}{domain if config.dataset_mode == 'unaligned' else 'A'}"]
+            unrelated = config.dataset_mode == "unaligned" and not sup_frac(config)
+            count, first = _DRAWN[f"{phase}{domain if unrelated else 'A'}"]
             side = max(sides(config.load_size))
             sources.append(Drawn(domain, min(count, limit or count), first, side, channels, config.builtin))
     return tuple(sources)

@@ -22,6 +22,7 @@ dither and compression noise are amplified two hundredfold."""
 class Batch:
     """Images of both domains, float32 [N,H,W,C] in [-1, 1], their names, and the batch's index in its epoch.
 
+    `pairs`: as many of A and of B that belong together, or none.
     `flat` names those that are nearly one colour, which an instance norm turns into noise.
     """
 
@@ -31,6 +32,7 @@ class Batch:
     names_b: tuple[str, ...]
     position: int
     flat: tuple[str, ...] = ()
+    pairs: tuple[np.ndarray, ...] = ()
 
 
 class Loader:
@@ -81,7 +83,10 @@ class Loader:
         a, b = [(s.name_a, s.a) for s in samples], [(s.name_b, s.b) for s in samples]
         flat = tuple(f"{name} ({d})" for d, own in (("A", a), ("B", b)) for name, image in own if image.std() < FLAT)
         names_a, names_b = tuple(name for name, _ in a), tuple(name for name, _ in b)
-        return Batch(self._stack(a), self._stack(b), names_a, names_b, position, flat)
+        known = [s.pair for s in samples if s.pair]
+        of_pairs = ([(p.name_a, p.a) for p in known], [(p.name_b, p.b) for p in known]) if known else ()
+        pairs = tuple(self._stack(images) for images in of_pairs)
+        return Batch(self._stack(a), self._stack(b), names_a, names_b, position, flat, pairs)
 
     def _stack(self, images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
         if len({x.shape for _, x in images}) > 1:

@@ -34,7 +34,7 @@ def rehearse(run: Run) -> int:
         start, before = time.perf_counter(), run.loader.waited
         try:
             with np.errstate(all="ignore"):
-                run.model.step(batch.a, batch.b)
+                run.model.step(batch.a, batch.b, *batch.pairs)
         except NonFiniteLoss as error:
             raise UserError(f"dry run, step {number + 1}: {error}; try a smaller --lr") from error
         times.append(time.perf_counter() - start)

@@ -158,7 +158,7 @@ class Run:
         self.waited += wait
         try:
             with np.errstate(all="ignore"):  # the step looks at its losses itself; warnings would bury its message
-                losses = self.model.step(batch.a, batch.b)
+                losses = self.model.step(batch.a, batch.b, *batch.pairs)
         except NonFiniteLoss as error:
             raise self.lost(error, batch) from error
         seconds = time.perf_counter() - start + wait
