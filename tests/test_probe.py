@@ -12,8 +12,9 @@ from train.config import Config
 from train.data.dataset import test_samples
 from train.probe import high_frequencies, main, probe, rows, stored
 from train.report.page import write_report
-from train.report.probe import renew
+from train.report.probe import END, START, renew
 from train.report.samples import sample_grid, save_png
+from train.scores.subject import Subject
 
 CONFIG = Config(builtin="colours", load_size=32, crop_size=32, device="cpu")
 WEIGHTS = np.array((0.299, 0.587, 0.114), np.float32)
@@ -59,6 +60,9 @@ def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() ->
     kept = hiding["hues kept"]
     assert min(kept["animal"], kept["ground"]) > 0.999 and max(kept["animal, JPEG 75"], kept["ground, noise 5"]) < 0.9
     assert max(np.abs([honest["hues kept"][part] for part in ("animal", "ground")])) < 0.9
+    true = honest["true pairs"]
+    assert true["off, its code"] < true["off, another code"] - 5 and "true pairs" not in hiding
+    assert true["ground, its code"] > 0.95 and true["ground, another code"] < 0.5  # the ground is most of the picture
     assert min(honest["hues"].values()) > 0.2  # of animal and ground, over codes and in the true Bs
 
 
@@ -71,15 +75,40 @@ def test_the_report_has_the_probe_as_it_was_last_found(tmp_path: Path) -> None:
         figures = {"step": step} | probe(model, CONFIG, pairs)
         (tmp_path / "probe.json").write_text(json.dumps(figures))
         save_png(tmp_path / "probe.png", sample_grid(rows(model, pairs)))
-        renew(tmp_path)
+        assert renew(tmp_path)
     page = report.read_text()
     assert page.count("hide anything") == 1 and "after step 9" in page and "noise, of 255" in page
     assert f"<th>JPEG 75</th><td>{figures['|B - back|']['JPEG 75']:.3f}</td>" in page and "hues" in page
     assert 'alt="the probe"' in page and page.index("hide anything") < page.index("<h2>Curves")
     assert write_report(tmp_path, history, CONFIG.as_dict()).read_text().count("after step 9") == 1
     (tmp_path / "probe.json").unlink()
-    renew(tmp_path)
+    assert renew(tmp_path)
     assert "hide anything" not in report.read_text()
+    report.write_text("of an older version: no marks")
+    assert not renew(tmp_path) and report.read_text() == "of an older version: no marks"
+    report.unlink()
+    assert not renew(tmp_path) and not report.exists()
+
+
+def test_the_command_says_whether_the_report_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subject = Subject(Honest(), CONFIG, "run", tmp_path, {"step": 3})
+    monkeypatch.setattr(Honest, "directions", ("AtoB", "BtoA"), raising=False)
+    monkeypatch.setattr("train.probe.from_run", lambda *_: subject)
+    report = tmp_path / "run" / "report.html"
+    told = {}
+    for name, page in (("none", None), ("old", "no marks"), ("new", f"{START}{END}")):
+        report.unlink(missing_ok=True)
+        if page:
+            report.write_text(page)
+        assert main(f"--name run --checkpoints_dir {tmp_path} --num_test 1".split()) == 0
+        told[name] = capsys.readouterr().out
+    assert {name: "a section of report.html" in text for name, text in told.items()} == dict(
+        none=False, old=False, new=True
+    )
+    assert "report.html is not there" in told["none"] and "has no place for them" in told["old"]
+    assert "next that is written" not in told["new"]
 
 
 def test_texture_is_in_the_high_frequencies() -> None:

@@ -12,6 +12,7 @@ a section of its report.html:
     texture     share of the fake A's energy (about its mean) in the upper half of the frequencies, beside that of real As
     variety     mean difference between translations of one A with different codes, 0 to 255; and the same for fake As
     hues        with --builtin colours: 0 all codes paint one hue, 1 all hues alike (circular variance), beside the truth
+    true pairs  A -> B for a pair (A, B), with the code that is read from it and with another: how far it is off, in hue too
     hues kept   and B -> A -> B, with a code that knows nothing of B: 1 each hue returns, about 0 none does. A gray A shows
                 no hue, so what returns was hidden in it
 """
@@ -31,7 +32,7 @@ from PIL import Image
 
 from train.config import Config
 from train.data.colours import chroma, masks
-from train.data.dataset import Sample, test_samples
+from train.data.dataset import Sample, paired_test, test_samples
 from train.data.images import to_uint8
 from train.errors import UserError
 from train.model import Rows
@@ -73,9 +74,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = json.dumps(found, indent=2).encode()
         write_atomically(folder / "probe.json", lambda file: file.write(text))
         save_png(folder / "probe.png", sample_grid(rows(subject.model, pairs[:SHOWN]), f"{options.name}, probe"))
-        renew(folder)
+        in_report = renew(folder)
         print(table(found))
-        print(f"\nwritten: {folder / 'probe.json'}, probe.png, and a section of report.html")
+        print(f"\nwritten: {folder / 'probe.json'}, probe.png{', and a section of report.html' if in_report else ''}")
+        if not in_report:
+            why = (
+                "has no place for them, it is an older version's"
+                if (folder / "report.html").exists()
+                else "is not there"
+            )
+            print(f"{folder / 'report.html'} {why}; the next that is written will show them")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -107,6 +115,9 @@ def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]
     if not config.dataroot and config.builtin == "colours" and config.direction == "AtoB":
         found["hues"] = hue_spread(model, pairs)
         found["hues kept"] = hues_kept(model, pairs)
+    true = paired_test(config, len(pairs)) if hasattr(model, "style") else None
+    if true:
+        found["true pairs"] = told_of_pairs(model, true, "hues" in found)
     return found
 
 
@@ -175,10 +186,31 @@ def hues_kept(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
         trials = {"": fake, ", noise 5": fake + rng.normal(0, 5 / 127.5, fake.shape), ", JPEG 75": stored(fake, 75)}
         for how, trial in trials.items():
             back = paint(model, np.clip(trial, -1, 1).astype(np.float32), code)[0]
-            for part, mask in masks(int(pair.name_a.rpartition("_")[2]), pair.a.shape[0]).items():
-                turned = chroma(back, mask) * chroma(pair.b, mask).conjugate()
-                kept.setdefault(part + how, []).append(turned.real / max(abs(turned), 1e-12))
+            for part, cosine in turned(back, pair).items():
+                kept.setdefault(part + how, []).append(cosine)
     return mean(kept)
+
+
+def turned(made: Array, pair: Sample) -> dict[str, float]:
+    """The cosine of the angle between the true hue and that of `made`, for each part of a built-in picture in colours."""
+    found = {}
+    for part, mask in masks(int(pair.name_a.rpartition("_")[2]), pair.a.shape[0]).items():
+        angle = chroma(made, mask) * chroma(pair.b, mask).conjugate()
+        found[part] = angle.real / max(abs(angle), 1e-12)
+    return found
+
+
+def told_of_pairs(model: Any, pairs: Sequence[Sample], coloured: bool) -> dict[str, float]:
+    """A -> B beside the true B, with the code that is read from the two and with one that knows nothing of them."""
+    found: dict[str, list[float]] = {}
+    for i, pair in enumerate(pairs):
+        a, b = pair.a[None], pair.b[None]
+        for how, code in (("its code", model.style(b, a)), ("another code", model.codes(1, seed=100 + i))):
+            made = paint(model, a, code)[0]
+            found.setdefault(f"off, {how}", []).append(float(np.abs(made - pair.b).mean() * 127.5))
+            for part, cosine in (turned(made, pair) if coloured else {}).items():
+                found.setdefault(f"{part}, {how}", []).append(cosine)
+    return mean(found)
 
 
 def variance_of_angles(values: Sequence[complex]) -> float:

@@ -27,6 +27,8 @@ ABOUT = {
     "something may be written there.",
     "variety": "Mean difference, of 255, between translations of one A with different codes. 0: one answer, whatever the code.",
     "hues": "0: all codes paint one hue; 1: all hues alike. Beside it what the true Bs have.",
+    "true pairs": "A → B for a pair (A, B): mean difference to the B, of 255, with the code that is read from the pair, and "
+    "with one that knows nothing of it. Of hues the cosine of the angle by which they are off: 1 is right, about 0 is chance.",
     "hues kept": "B → A → B with a code that knows nothing of the B. 1: each hue returns; about 0: none does. A gray A "
     "shows no hue, so what returns was hidden in it.",
 }
@@ -53,13 +55,16 @@ def section(folder: Path) -> str:
     )
 
 
-def renew(folder: Path) -> None:
-    """Put the section as it is now into the report that lies in the run's folder, if one does."""
+def renew(folder: Path) -> bool:
+    """Put the section as it is now into the report that lies in the run's folder; whether one does that has a place for it."""
     report = folder / "report.html"
-    if report.exists():
-        mark, new = f"{re.escape(START)}.*?{re.escape(END)}", section(folder)
-        page = re.sub(mark, lambda _: new, report.read_text("utf-8"), count=1, flags=re.DOTALL).encode()
-        write_atomically(report, lambda file: file.write(page), size=len(page))
+    if not report.exists():
+        return False
+    mark, new = f"{re.escape(START)}.*?{re.escape(END)}", section(folder)
+    page, found = re.subn(mark, lambda _: new, report.read_text("utf-8"), count=1, flags=re.DOTALL)
+    if found:
+        write_atomically(report, lambda file: file.write(page.encode()), size=len(page.encode()))
+    return found == 1
 
 
 def _table(title: str, figures: Mapping[str, float]) -> str:
