@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,13 +13,16 @@ import pytest
 from PIL import Image
 
 from autograd.ops import mul
+from train.augmented_cyclegan import AugmentedConfig
 from train.command import run_command
 from train.config import Config
 from train.cyclegan import CycleGAN
-from train.doctor import NAN, RULES, WINDOW, Doctor, examine, main, table
+from train.doctor import NAN, RULES, WINDOW, Doctor, examine, fitting, main, table
+from train.pix2pix import Pix2PixConfig
 from train.report.page import write_report
 from train.run import checkpoint, trainer
 from train.run.watch import RECENT, Watch
+from train.stochastic_cyclegan import StochasticConfig
 
 SMALL = (
     "--preset tiny --device cpu --load_size 32 --crop_size 32 --ngf 4 --ndf 4 --n_blocks 1 --watch_freq 1 "
@@ -108,7 +112,8 @@ def test_a_broken_model(
     assert train(tmp_path, options, model) == 0
     assert rule in found(tmp_path) and found(tmp_path) <= {rule, "generator does nothing", "mode collapse"}
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("doctor, step")]
-    advice = next(r.advice for r in RULES if r.name == rule)
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    advice = fitting(next(r.advice for r in RULES if r.name == rule), settings)
     for direction in ("A → B", "B → A"):
         assert any(f"{rule} ({direction}): " in line and line.endswith(f"Try: {advice}") for line in told), told
     assert main([str(tmp_path / "run")]) == 1
@@ -156,6 +161,25 @@ def test_not_a_number_is_in_the_report(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 # -- the doctor's own ways
+
+
+def test_advice_names_only_options_that_the_run_has() -> None:
+    """And none that is set so already."""
+    advice = {rule.name: rule.advice for rule in RULES}
+    for config in (Config(), Pix2PixConfig(), AugmentedConfig(), StochasticConfig()):
+        told = {name: fitting(text, config.as_dict()) for name, text in advice.items()}
+        named = set(re.findall(r"--(\w+)", " ".join(told.values())))
+        assert all(told.values()) and named <= config.options().keys()
+        assert "lsgan" not in told["discriminator has collapsed"] or config.gan_mode != "lsgan"
+    assert (
+        fitting(advice["discriminator has won"], AugmentedConfig().as_dict()) == "a smaller --ndf; a larger --slower_D"
+    )
+    assert "--gan_mode lsgan" in fitting(advice["discriminator has collapsed"], Config(gan_mode="hinge").as_dict())
+    fewer = "fewer layers: --netD n_layers --n_layers_D 2"
+    for layers, fits in ((2, False), (3, True)):
+        settings = Config(netD="n_layers", n_layers_D=layers).as_dict()
+        assert (fewer in fitting(advice["discriminator has won"], settings)) == fits
+    assert all(fitting(text, {}) == text for text in advice.values())
 
 
 def record(step: int, **changes: float | str) -> dict[str, Any]:

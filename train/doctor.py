@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Rule:
-    """`find` yields the direction and what was seen, where `limit` is passed."""
+    """`find` yields the direction and what was seen, where `limit` is passed. Pieces of advice are parted by "; "."""
 
     name: str
     looks_at: str
@@ -124,7 +125,7 @@ RULES = (
         -0.3,
         "translations keep what is where, and light mostly stays light; two generators that both invert undo each other, "
         "so the cycle loss cannot see it and training does not find back",
-        "begin again with another --seed, or a larger --lambda_identity",
+        "begin again with another --seed; a larger --lambda_identity",
         inverted,
     ),
     Rule(
@@ -133,7 +134,7 @@ RULES = (
         0.9,
         "a judge that is never mistaken gives the generator hardly any direction; with least squares this is a loss of "
         "about 0.03, where 0.25 is undecided",
-        "a smaller --ndf, or fewer layers (--netD n_layers --n_layers_D 2)",
+        "a smaller --ndf; fewer layers: --netD n_layers --n_layers_D 2; a larger --slower_D",
         won,
     ),
     Rule(
@@ -149,7 +150,7 @@ RULES = (
         "difference between a picture and its translation, relative to the picture's contrast: largest of the window",
         0.1,
         "cycle and identity losses are smallest where nothing changes; the judge must outweigh them",
-        "a smaller --lambda_identity (0.1, or 0), then smaller --lambda_A and --lambda_B",
+        "a smaller --lambda_identity (0.1, or 0); then smaller --lambda_A and --lambda_B; a larger --lambda_L1",
         below("change_{}", "pictures of {} come out as they went in (changed by {:.1%} of their contrast)"),
     ),
     Rule(
@@ -157,7 +158,7 @@ RULES = (
         "how much translations of different pictures differ from each other, relative to real ones: largest of the window",
         0.2,
         "a generator that paints one convincing picture whatever it is given fools the judge, but loses the content",
-        "larger --lambda_A and --lambda_B (the cycle needs the content back), a smaller --lr",
+        "larger --lambda_A and --lambda_B (the cycle needs the content back); a larger --lambda_L1; a smaller --lr",
         below("variety_{}", "different pictures of {} become nearly the same one (variety {:.2f} of real ones')"),
     ),
     Rule(
@@ -165,7 +166,7 @@ RULES = (
         "standard deviation of each training image, from -1 to 1: any image seen",
         FLAT,
         "instance norm divides by an image's deviation: it blows up what noise there is, and can end in NaN",
-        "remove these images, or crop larger (--crop_size), so that a crop holds more than one colour",
+        "remove these images; crop larger (--crop_size), so that a crop holds more than one colour",
         flat,
     ),
     Rule(
@@ -173,7 +174,7 @@ RULES = (
         "share of the time spent waiting for images: of the window",
         0.2,
         "the networks stand still meanwhile",
-        "a larger --num_threads, --cache_mb 2000, or smaller files (store them at --load_size)",
+        "a larger --num_threads; --cache_mb 2000; smaller files (store them at --load_size)",
         waiting,
     ),
 )
@@ -192,8 +193,22 @@ def examine(records: Sequence[Record], settings: Mapping[str, Any] | None = None
     looks = [i for i, record in enumerate(records) if any(key.startswith("grad_") for key in record)][-WINDOW:]
     window = Window(records[looks[0] :] if looks else [], [records[i] for i in looks], records, settings or {})
     return [
-        Finding(rule.name, where, seen, rule.advice) for rule in RULES for where, seen in rule.find(window, rule.limit)
+        Finding(rule.name, where, seen, fitting(rule.advice, window.settings))
+        for rule in RULES
+        for where, seen in rule.find(window, rule.limit)
     ]
+
+
+def fitting(advice: str, settings: Mapping[str, Any]) -> str:
+    """The pieces of advice that a run with these settings (none: any run) can follow: it has the options, and they are not
+    set so already."""
+
+    def fits(piece: str) -> bool:
+        options = re.findall(r"--(\w+)(?: (\w+))?", piece)
+        done = [str(settings.get(name)) == value for name, value in options]
+        return all(name in settings for name, _ in options) and not (done and all(done))
+
+    return "; ".join(piece for piece in advice.split("; ") if not settings or fits(piece))
 
 
 class Doctor:
@@ -237,7 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         records = History(Path(options.run) / "metrics.jsonl").read()
         if not records:
-            raise UserError(f"{options.run} holds no metrics.jsonl with a step in it; wanted a run's folder")
+            raise UserError(
+                f"{options.run} holds no metrics.jsonl with a step in it; wanted a run's folder, such as checkpoints/NAME"
+            )
         settings = Path(options.run) / "config.json"
         findings = examine(records, json.loads(settings.read_text("utf-8")) if settings.exists() else None)
     except UserError as error:

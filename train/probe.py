@@ -249,7 +249,7 @@ def table(found: dict[str, Any]) -> str:
     for title, figures in found.items():
         if isinstance(figures, dict):
             lines.append(title)
-            lines += [f"  {name:18} {value:8.3f}" for name, value in figures.items()]
+            lines += [f"  {name:22} {value:8.3f}" for name, value in figures.items()]
     return "\n".join(lines)
 
 
