@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import re
 from pathlib import Path
 
@@ -51,10 +52,17 @@ def test_a_wrong_figure_is_caught(shown, right):
     assert (complaints(f"```python\n>>> print('x 2e-06 y')\n{shown}\n```\n") == "") == right
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=lambda page: page.stem)
 def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     assert links and not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_commands_and_tests_that_the_readme_names_are_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands, tests = set(re.findall(r"python -m ([\w.]*\w)", text)), set(re.findall(r"\btest_\w+\.py", text))
+    assert len(commands) > 8 and [name for name in commands if importlib.util.find_spec(name) is None] == []
+    assert len(tests) > 6 and [name for name in tests if not (ROOT / "tests" / name).exists()] == []
 
 
 def test_the_page_of_options_is_what_the_program_says():
