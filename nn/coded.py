@@ -60,6 +60,10 @@ class CodedGenerator(Network):
         self.model = Sequential(dict(enumerate(layers)))
         self.finish(device, seed, init_type, init_gain)
 
+    def example(self, height: int, width: int) -> tuple[str, list[tuple[int, ...]]]:
+        words, shapes = super().example(height, width)
+        return (f"{words} and a code", [*shapes, (1, 1, 1, self.nlatent)]) if self.nlatent else (words, shapes)
+
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         if self.nlatent and z is None:
             raise ValueError(f"this generator wants a code z, [{len(x)},1,1,{self.nlatent}], beside its pictures")
@@ -135,6 +139,9 @@ class LatentDiscriminator(Network):
         modules.append(Conv2d(ndf, 1, 1))
         self.model = Sequential(dict(enumerate(modules)))
         self.finish(device, seed, init_type, init_gain)
+
+    def example(self, height: int, width: int) -> tuple[str, list[tuple[int, ...]]]:
+        return "a code", [(1, 1, 1, self.in_channels)]
 
     def forward(self, z: Tensor) -> Tensor:
         return self.model(z)

@@ -34,6 +34,10 @@ class Network(Module):
             convert((p for _, p in self.named_parameters() if p.ndim >= 4), x.dtype)  # all weights in one go
         return super().__call__(x, *others)
 
+    def example(self, height: int, width: int) -> tuple[str, list[tuple[int, ...]]]:
+        """What it takes, with one HxW picture: in words, and the shape of each input."""
+        return f"a {height}x{width} picture", [(1, height, width, self.in_channels)]
+
     def summary(self, height: int = 256, width: int = 256) -> str:
         """A table of layers with output shape, parameters and multiply-accumulates for one HxW picture."""
         names = {id(module): name for name, module in self.named_modules()}
@@ -48,11 +52,12 @@ class Network(Module):
             rows.append((names[id(module)], type(module).__name__, shape, count, macs))
 
         dtype = next(p.dtype for _, p in self.named_parameters())
+        words, shapes = self.example(height, width)
         with no_grad(), observed(note):
-            self(Tensor(np.zeros((1, height, width, self.in_channels), dtype), device=self.device))
+            self(*(Tensor(np.zeros(shape, dtype), device=self.device) for shape in shapes))
         wide = max(len(r[0]) for r in rows)
         line = f"{{:{wide}}}  {{:22}} {{:>13}} {{:>12}} {{:>9}}"
-        table = [f"{type(self).__name__} on a {height}x{width} picture", ""]
+        table = [f"{type(self).__name__} on {words}", ""]
         table.append(line.format("layer", "kind", "output HxWxC", "parameters", "MMAC"))
         table += [line.format(n, kind, shape, f"{p:,}", f"{m / 1e6:,.1f}") for n, kind, shape, p, m in rows]
         table.append(

@@ -184,7 +184,12 @@ def test_a_run_stopped_and_continued_is_one_that_never_stopped(
     assert ("Known pairs" in page) == pairs
     with pytest.raises(UserError, match=r"whose generators take codes.* train.evaluate --name whole"):
         weights.load("checkpoints/whole")
+    capsys.readouterr()
     assert main(f"{line} --name rehearsed --dry_run".split()) == 0 and not Path("checkpoints/rehearsed").exists()
+    tables = capsys.readouterr().out
+    assert "gen_ab: CodedGenerator on a 16x16 picture and a code\n" in tables
+    assert "gen_ba: CodedGenerator on a 16x16 picture\n" in tables
+    assert ("disc_zb: LatentDiscriminator on a code\n" in tables) == (main is augmented)
 
 
 def test_another_code_another_picture() -> None:

@@ -8,7 +8,6 @@ import time
 import numpy as np
 
 from kernels.memory import peak_bytes, size_text
-from nn.network import Network
 from train.errors import NonFiniteLoss, UserError
 from train.report.page import duration
 from train.report.samples import sample_grid, save_png
@@ -23,7 +22,7 @@ def rehearse(run: Run) -> int:
     height, width = run.shown[0].a.shape[:2]
     shown: list[str] = []
     for name, network in run.model.networks().items():
-        table = summary(network, height, width)
+        table = network.summary(height, width)
         if table not in shown:  # both generators are built alike, and so are both judges
             print(f"\n{name}: {table}")
             shown.append(table)
@@ -63,12 +62,3 @@ def rehearse(run: Run) -> int:
     print(f"batch    {picture}")
     print("dry run: nothing else was written")
     return 0
-
-
-def summary(network: object, height: int, width: int) -> str:
-    """The table of layers, or the number of weights of a network that takes more than a picture."""
-    assert isinstance(network, Network)
-    try:
-        return network.summary(height, width)
-    except (TypeError, ValueError):
-        return f"{type(network).__name__}, {sum(p.size for _, p in network.named_parameters()):,} weights"
