@@ -74,6 +74,40 @@ def linear(matrix: np.ndarray, add: bool = False) -> Any:
     return apply
 
 
+def _transpose(context, x, x_at, x_step, y, y_at, y_step):
+    """The function (x, x_at, x_step, y, y_at, y_step): y[j,i] = x[i,j] for LANES x LANES numbers, in registers.
+
+    Row i of x starts at x_at + i x_step of a flat array, row j of y at y_at + j y_step. Nothing is checked.
+    """
+    arguments = (x, x_at, x_step, y, y_at, y_step)
+
+    def code(context, builder, signature, values):
+        def rows(i: int) -> list[ir.Value]:
+            data = context.make_array(signature.args[i])(context, builder, values[i]).data
+            at, step = (context.cast(builder, values[j], signature.args[j], types.int64) for j in (i + 1, i + 2))
+            base = builder.gep(builder.bitcast(data, FLOAT.as_pointer()), [at])
+            starts = [builder.gep(base, [builder.mul(ir.Constant(INT, row), step)]) for row in range(LANES)]
+            return [builder.bitcast(start, VECTOR.as_pointer()) for start in starts]
+
+        v = [builder.load(row, align=4) for row in rows(0)]
+        half = LANES // 2
+        while half:  # blocks of half x half off the diagonal change places, then those within each block
+            stay = [lane if not lane & half else lane - half + LANES for lane in range(LANES)]
+            move = [lane + half if not lane & half else lane + LANES for lane in range(LANES)]
+            masks = [ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes) for lanes in (stay, move)]
+            for i in range(LANES):
+                if not i & half:
+                    v[i], v[i + half] = (builder.shuffle_vector(v[i], v[i + half], mask) for mask in masks)
+            half //= 2
+        for row, value in zip(rows(3), v, strict=True):
+            builder.store(value, row, align=4)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), code
+
+
+transpose: Any = intrinsic(_transpose)
+
 copy = linear(np.eye(1))
 """y = x, whole vectors of it."""
 

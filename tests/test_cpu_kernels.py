@@ -184,9 +184,10 @@ def test_numba_is_not_loaded_before_it_is_needed():
 
 
 def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):
-    (tmp_path / "kernels").mkdir()
-    for name in ("__init__", "device", "gemm", "linear", "threads"):
-        shutil.copy(Path(threads.__file__).with_name(f"{name}.py"), tmp_path / "kernels")
+    (tmp_path / "kernels" / "conv2d").mkdir(parents=True)
+    package = Path(threads.__file__).parent
+    for file in (package / "__init__.py", package / "device.py", *threads.SHARED):
+        shutil.copy(file, tmp_path / "kernels" / file.relative_to(package))
     (tmp_path / "caller.py").write_text("""
 import numpy as np
 from kernels.linear import copy_run

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels.conv2d import cpu, direct, reference, winograd
+from kernels.conv2d import cpu, direct, reference, tiles, winograd
+from kernels.conv_transpose2d import cpu as conv_transpose2d
+from kernels.conv_transpose2d import reference as transposed
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 
@@ -22,13 +24,13 @@ def matrices(R: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return bt, g, at
 
 
-@pytest.mark.parametrize("R", [3, 4])
+@pytest.mark.parametrize("R", [2, 3, 4])
 def test_the_code_applies_the_three_matrices(R):
-    for got, want in zip(winograd.matrices(R), matrices(R), strict=True):
+    for got, want in zip(tiles.matrices(R), matrices(R), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
-@pytest.mark.parametrize("R", [3, 4])
+@pytest.mark.parametrize("R", [2, 3, 4])
 def test_the_matrices_make_a_convolution(R):
     bt, g, at = matrices(R)
     rng = np.random.default_rng(1)
@@ -36,13 +38,14 @@ def test_the_matrices_make_a_convolution(R):
     np.testing.assert_allclose(at @ ((g @ w) * (bt @ d)), np.convolve(d, w[::-1], "valid"), rtol=1e-12)
 
 
-def case(N, H, W, C, K, R, padding, mode, mean=0.0, seed=0):
+def case(N, H, W, C, K, R, padding, mode, stride=1, mean=0.0, seed=0):
     """x, w, dy in float32, and the settings."""
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((N, H, W, C)) + mean).astype(np.float32)
     w = rng.standard_normal((R, R, C, K)).astype(np.float32)
-    dy = rng.standard_normal((N, H + 2 * padding - R + 1, W + 2 * padding - R + 1, K)).astype(np.float32)
-    return x, w, dy, dict(padding=padding, padding_mode=mode)
+    P, Q = ((n + 2 * padding - R) // stride + 1 for n in (H, W))
+    dy = rng.standard_normal((N, P, Q, K)).astype(np.float32)
+    return x, w, dy, dict(stride=stride, padding=padding, padding_mode=mode)
 
 
 def truth(x, w, dy, settings):
@@ -53,10 +56,9 @@ def truth(x, w, dy, settings):
 
 
 def fast(x, w, dy, settings):
-    """y, dx, dw by winograd.py, which is seen to be what runs."""
-    assert cpu.suits_winograd(w, 1, settings["padding"])
-    dx, dw, _ = cpu.backward(dy, x, w, need=(True, True, False), **settings)
-    return cpu.forward(x, w, **settings), dx, dw
+    """y, dx, dw by winograd.py."""
+    geometry = settings["stride"], settings["padding"], settings["padding_mode"]
+    return winograd.forward(x, w, *geometry), *winograd.backward(dy, x, w, *geometry, (True, True))
 
 
 def rms(error, scale):
@@ -75,6 +77,12 @@ def rms(error, scale):
         (2, 4, 5, 16, 20, 4, 1, "zeros"),
         (1, 7, 8, 18, 17, 4, 1, "reflect"),
         (2, 6, 9, 16, 16, 4, 0, "zeros"),
+        (1, 20, 19, 16, 16, 3, 1, "zeros", 2),
+        (2, 29, 30, 17, 20, 3, 1, "reflect", 2),
+        (1, 21, 40, 64, 16, 3, 0, "zeros", 2),
+        (2, 38, 18, 128, 33, 3, 1, "zeros", 2),
+        (1, 20, 39, 64, 16, 4, 1, "zeros", 2),
+        (2, 18, 21, 16, 20, 4, 0, "zeros", 2),
     ],
 )
 def test_every_ragged_size_agrees_with_float64(shape):
@@ -113,9 +121,44 @@ def test_nan_is_not_lost():
     assert np.isnan(y[0, 3:6, 3:6]).all() and np.isnan(dw[:, :, 3]).all() and np.isfinite(dx).all()
 
 
-@pytest.mark.parametrize("C, K, stride", [(15, 32, 1), (32, 3, 1), (32, 32, 2)])
-def test_other_convolutions_go_elsewhere(C, K, stride):
-    assert not cpu.suits_winograd(np.zeros((3, 3, C, K), np.float32), stride, 1)
+@pytest.mark.parametrize(
+    "w, stride, size, served",
+    [
+        ((3, 3, 64, 64), 1, 16, True),
+        ((4, 4, 256, 512), 1, 15, True),
+        ((3, 3, 64, 128), 2, 64, True),
+        ((4, 4, 64, 128), 2, 32, True),
+        ((3, 3, 15, 32), 1, 20, False),  # too few channels in, or out
+        ((3, 3, 32, 3), 1, 20, False),
+        ((3, 3, 64, 128), 3, 64, False),
+        ((7, 7, 64, 64), 1, 64, False),
+        ((3, 3, 64, 128), 2, 16, False),  # a third of the tiles would lie outside
+        ((4, 4, 128, 256), 1, 3, False),  # so few tiles that the weights' transform costs more
+    ],
+)
+def test_where_it_pays(w, stride, size, served):
+    assert winograd.suits(w, stride, 1, size, size) == served
+
+
+def test_the_convolution_goes_where_it_pays(monkeypatch):
+    x, w, dy, settings = case(1, 16, 16, 64, 64, 3, 1, "reflect")
+    monkeypatch.setattr(direct, "correlate", None)
+    monkeypatch.setattr(direct, "weight_gradient", None)
+    y, (dx, dw, _) = cpu.forward(x, w, **settings), cpu.backward(dy, x, w, need=(True, True, False), **settings)
+    for got, want in zip((y, dx, dw), fast(x, w, dy, settings), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_transposed_convolution_is_the_adjoint():
+    x, w, _, _ = case(2, 30, 25, 32, 64, 3, 1, "zeros")
+    assert winograd.suits(w.shape, 2, *x.shape[:3])
+    y = conv_transpose2d.forward(x, w)
+    dy = np.random.default_rng(3).standard_normal(y.shape).astype(np.float32)
+    got = y, *conv_transpose2d.backward(dy, x, w, need=(True, True, False))[:2]
+    exact = [a.astype(np.float64) for a in (dy, x, w)]
+    want = transposed.forward(*exact[1:]), *transposed.backward(*exact, need=(True, True, False))[:2]
+    for name, a, b in zip(("y", "dx", "dw"), got, want, strict=True):
+        assert a.shape == b.shape and rms(a - b, b) < 3e-6, name
 
 
 def test_sources_mirror_or_leave_out():

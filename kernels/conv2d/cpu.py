@@ -1,7 +1,7 @@
 """Convolution for the CPU: Winograd's way where it applies, else row by row as matrix products.
 
-3x3 and 4x4 kernels at stride 1 with enough channels take a quarter of the multiplications in winograd.py; everything else is
-in direct.py. Other precisions than float32 are served by the reference.
+3x3 and 4x4 kernels at stride 1 and 2 with enough channels take a fraction of the multiplications in winograd.py; everything
+else is in direct.py. Other precisions than float32 are served by the reference.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from kernels.reflection_pad import cpu as reflection_pad
 from kernels.reflection_pad.reference import check as check_pad
 from kernels.threads import ready
 
-ENOUGH = 16
-"""Channels on either side from which Winograd's transforms pay."""
-
 
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
@@ -30,11 +27,12 @@ def forward(
     if padding_mode == "reflect":
         check_pad(x.shape, padding)
     x, w = ready(x), ready(w)
-    rows, cols = (direct.sources(n, padding, padding_mode) for n in x.shape[1:3])
-    if b is None and suits_winograd(w, stride, padding):
-        return winograd.forward(x, w, rows, cols)
-    R, S, _, K = w.shape
-    y = np.empty((x.shape[0], (len(rows) - R) // stride + 1, (len(cols) - S) // stride + 1, K), np.float32)
+    (N, H, W, _), (R, S, _, K) = x.shape, w.shape
+    P, Q = (H + 2 * padding - R) // stride + 1, (W + 2 * padding - S) // stride + 1
+    if b is None and winograd.suits(w.shape, stride, N, P, Q):
+        return winograd.forward(x, w, stride, padding, padding_mode)
+    y = np.empty((N, P, Q, K), np.float32)
+    rows, cols = (direct.sources(n, padding, padding_mode) for n in (H, W))
     direct.correlate(x, w, None if b is None else ready(b), rows, cols, stride, y)
     return y
 
@@ -54,17 +52,11 @@ def backward(
         return reference.backward(dy, x, w, **settings, need=need)
     dy, x, w = ready(dy), ready(x), ready(w)
     db = dy.reshape(-1, w.shape[3]).sum(axis=0) if need[2] else None
-    if suits_winograd(w, stride, padding):
-        rows, cols = (direct.sources(n, padding, padding_mode) for n in x.shape[1:3])
-        return *winograd.backward(dy, x, w, rows, cols, need[:2]), db
+    if winograd.suits(w.shape, stride, *dy.shape[:3]):
+        return *winograd.backward(dy, x, w, stride, padding, padding_mode, need[:2]), db
     dx = input_gradient(dy, x.shape, w, **settings) if need[0] else None
     dw = weight_gradient(dy, x, w.shape, **settings) if need[1] else None
     return dx, dw, db
-
-
-def suits_winograd(w: Array, stride: int, padding: int) -> bool:
-    """Whether winograd.py computes this convolution, and faster."""
-    return w.shape[:2] in ((3, 3), (4, 4)) and stride == 1 and padding <= 1 and min(w.shape[2:]) >= ENOUGH
 
 
 def input_gradient(

@@ -1,10 +1,10 @@
-"""Transposed convolution for the CPU: the same three functions as conv2d, in exchanged roles; see conv2d/direct.py."""
+"""Transposed convolution for the CPU: the same functions as conv2d, in exchanged roles; see conv2d/winograd.py and direct.py."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kernels.conv2d import direct
+from kernels.conv2d import direct, winograd
 from kernels.conv_transpose2d import reference
 from kernels.conv_transpose2d.reference import check, output_shape
 from kernels.device import Array
@@ -18,7 +18,10 @@ def forward(
     if x.dtype != np.float32:
         return reference.forward(x, w, b, stride=stride, padding=padding, output_padding=output_padding)
     y = np.empty(output_shape(x.shape, w.shape, stride, padding, output_padding), np.float32)
-    direct.transposed(ready(x), ready(w), None if b is None else ready(b), stride, padding, y)
+    x, w = ready(x), ready(w)
+    if b is None and winograd.suits(w.shape, stride, *x.shape[:3]):
+        return winograd.backward(x, y, w, stride, padding, "zeros", (True, False), turned=True)[0]
+    direct.transposed(x, w, None if b is None else ready(b), stride, padding, y)
     return y
 
 
@@ -39,12 +42,23 @@ def backward(
     dx = dw = db = None
     dy, x = ready(dy), ready(x)
     rows, cols = (direct.sources(n, padding, "zeros") for n in dy.shape[1:3])
-    if need[0]:
+    fast = winograd.suits(w.shape, stride, *x.shape[:3])
+    if need[0] and fast:
+        dx = winograd.forward(dy, w, stride, padding, "zeros", turned=True)
+    elif need[0]:
         dx = np.empty(x.shape, np.float32)
-        direct.correlate(dy, np.ascontiguousarray(w.transpose(0, 1, 3, 2)), None, rows, cols, stride, dx)
+        direct.correlate(dy, across(w), None, rows, cols, stride, dx)
     if need[1]:
-        dw = direct.weight_gradient(dy, x, (R, S), rows, cols, stride)  # [R,S,K,C]
-        dw = np.ascontiguousarray(dw.transpose(0, 1, 3, 2))
+        if fast:
+            dw = winograd.backward(x, dy, w, stride, padding, "zeros", (False, True), turned=True)[1]
+        else:
+            dw = direct.weight_gradient(dy, x, (R, S), rows, cols, stride)
+        dw = across(dw)
     if need[2]:
         db = dy.reshape(-1, K).sum(axis=0)
     return dx, dw, db
+
+
+def across(w: Array) -> Array:
+    """[R,S,C,K] -> [R,S,K,C]: the same taps, seen from the other side."""
+    return np.ascontiguousarray(w.transpose(0, 1, 3, 2))
