@@ -8,6 +8,7 @@ over memory that is still in the cache; slabs are then merged as Chan, Golub and
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from kernels.instance_norm.reference import SLOPES
 from kernels.threads import kernel, ready, scratch, share
 
 f4 = np.float32
-SLABS = 32
-"""Per image, whatever the number of threads, so that this does not change the result."""
+SLABS, LEAST = 32, 64
+"""Per image, and pixels of a slab; whatever the number of threads, so that this does not change the result."""
 
 
 def forward(
@@ -86,7 +87,7 @@ def flat(x: Array) -> Array:
 
 def slabs_of(x: Array) -> tuple[int, int, int]:
     """N, slabs per image, C."""
-    return x.shape[0], min(SLABS, x.shape[1] * x.shape[2]), x.shape[3]
+    return x.shape[0], min(SLABS, math.ceil(x.shape[1] * x.shape[2] / LEAST)), x.shape[3]
 
 
 @kernel
@@ -120,15 +121,19 @@ def _moments(first, last, x, means, squares):
 def _merge(means, squares, pixels, eps, mean, rstd):
     N, slabs, C = means.shape
     for n in range(N):
+        total, square = np.zeros(C), np.zeros(C)  # float64
+        for i in range(slabs):
+            _, start, end = _slab(i, slabs, pixels)
+            for c in range(C):
+                total[c] += (end - start) * np.float64(means[n, i, c])
         for c in range(C):
-            total, square = 0.0, 0.0
-            for i in range(slabs):
-                total += (pixels * (i + 1) // slabs - pixels * i // slabs) * np.float64(means[n, i, c])
-            total /= pixels
-            for i in range(slabs):
-                count = pixels * (i + 1) // slabs - pixels * i // slabs
-                square += np.float64(squares[n, i, c]) + count * (means[n, i, c] - total) ** 2
-            mean[n, c], rstd[n, c] = total, 1 / np.sqrt(square / pixels + eps)
+            total[c] /= pixels
+        for i in range(slabs):
+            _, start, end = _slab(i, slabs, pixels)
+            for c in range(C):
+                square[c] += np.float64(squares[n, i, c]) + (end - start) * (means[n, i, c] - total[c]) ** 2
+        for c in range(C):
+            mean[n, c], rstd[n, c] = total[c], 1 / np.sqrt(square[c] / pixels + eps)
 
 
 @kernel
