@@ -85,7 +85,7 @@ def backward(
     dx, dw = np.zeros(x.shape if need[0] else (0,) * 4, f4), np.empty((r, r, deep, K) if need[1] else (0,) * 4, f4)
     w = folded(w, x.shape[3], stride, turned) if need[0] else w
     U = Own("U", 36, distance(K * COLS if need[0] else 0))
-    dU = scratch("dU", 36, distance(whole(deep, ROWS) * wide))
+    dU = scratch("dU", 36, distance(whole(deep, ROWS) * wide if need[1] else 0))
     step = math.ceil(lines / math.ceil(work / CHUNK))
     for base in range(0, lines, step):
         end = min(base + step, lines)
