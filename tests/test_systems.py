@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from train import pix2pix, stochastic_cyclegan
 from train.command import run_command
 from train.config import Config, another_default, setting
 from train.cyclegan import CycleGAN
@@ -62,6 +63,19 @@ def test_help_has_the_systems_own_options_and_defaults_alone(capsys: pytest.Capt
 def test_options_are_the_systems_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert toy("--lambda_identity 1") == 2 and "no option --lambda_identity" in capsys.readouterr().err
     assert toy("--strength -1") == 2 and "--strength is -1.0; wanted at least 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "said"),
+    [
+        (pix2pix.main, "--pool_size 9", "no option --pool_size; train.cyclegan has it ("),
+        (pix2pix.main, "--lambda_A 9", "; train.cyclegan, train.augmented_cyclegan and train.stochastic_cyclegan have it ("),
+        (stochastic_cyclegan.main, "--two_sided", "no option --two_sided; train.augmented_cyclegan has it ("),
+        (stochastic_cyclegan.main, "--kl", "no option --kl (--help"),  # --lr is no guess at it
+    ],
+)  # fmt: skip
+def test_an_option_that_only_others_have(main: Any, words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2 and said in capsys.readouterr().err
 
 
 def test_a_run_of_another_system(capsys: pytest.CaptureFixture[str]) -> None:

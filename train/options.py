@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import sys
 import textwrap
 import typing
@@ -141,6 +142,30 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     return spelled
 
 
+def _elsewhere(word: str) -> str:
+    """Which systems have an option that was typed where it is none, in words; "" if none has."""
+    from train.scores.subject import SYSTEMS  # here, for it imports the command, which imports this
+
+    have = [
+        program
+        for program, (_, settings) in SYSTEMS.items()
+        if word.removeprefix("--") in getattr(importlib.import_module(program), settings).options()
+    ]
+    if not word.startswith("--") or not have:
+        return ""
+    first = f"{', '.join(have[:-1])} and " if have[1:] else ""
+    return f"{first}{have[-1]} {'have' if first else 'has'} it"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    """What may have been meant, as a question; "" where nothing is near."""
+    if not word.startswith("-"):
+        return f"did you mean --dataroot {word}?"
+    names = {name.lstrip("-"): name for name in known}  # dashes, which all have, would make all alike
+    near = difflib.get_close_matches(word.lstrip("-"), names, 1)
+    return f"did you mean {names[near[0]]}?" if near else ""
+
+
 class _Help(argparse.HelpFormatter):
     """Leaves the lines of a group's description as they are."""
 
@@ -155,8 +180,7 @@ class Parser(argparse.ArgumentParser):
         known = [name for action in self._actions for name in action.option_strings]
         if message.startswith("unrecognized arguments:"):
             word = message.split()[2].split("=")[0]
-            near = difflib.get_close_matches(word, known, 1) if word.startswith("-") else [f"--dataroot {word}"]
-            hint = FIELD.get(word) or (f"did you mean {near[0]}?" if near else "")
+            hint = FIELD.get(word) or _elsewhere(word) or _nearest(word, known)
             message = f"there is no option {word}{'; ' if hint else ''}{hint} (--help lists all)"
         raise UserError(message)
 
