@@ -10,10 +10,12 @@ from PIL import Image, ImageCms
 
 from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
-from train import translate, translator
+from train import augmented_cyclegan, stochastic_cyclegan, translate, translator
 from train.data import deep
 from train.data.images import load_image, save_image, to_uint8
 from train.exchange import weights
+from train.scores.subject import from_run
+from train.serve import both_ways
 from train.translate import main, translate_images
 from train.translator import padded, run
 
@@ -184,7 +186,7 @@ def test_memory_that_runs_out_costs_one_picture(monkeypatch, capsys):
     photo("in/a.png", 8, 8)
     photo("in/b.png", 8, 16)
 
-    def run(self: object, x: np.ndarray) -> np.ndarray:
+    def run(self: object, x: np.ndarray, code: int) -> np.ndarray:
         if x.shape[1] == 16:
             raise MemoryError
         return x
@@ -250,3 +252,60 @@ def test_mistakes_are_told_and_write_nothing(line, said, capsys):
     assert command(line) == 2
     assert pytest.RaisesExc(ValueError, match="(?s)error: .*" + said).matches(ValueError(capsys.readouterr().err))
     assert {p: p.stat().st_mtime_ns for p in Path.cwd().rglob("*")} == before
+
+
+CODED = (
+    "--name codes --device cpu --num_threads 0 --ngf 4 --ndf 2 --ndf_A 2 --load_size 16 --crop_size 16 --n_down 2 --n_blocks 1 "
+    "--nlatent 2 --batch_size 2 --max_dataset_size 2 --n_epochs 1 --n_epochs_decay 0 --init_gain 1"
+)
+
+
+@pytest.mark.parametrize("system", [augmented_cyclegan, stochastic_cyclegan])
+def test_a_run_with_codes_gives_several_translations_the_same_codes_for_all(system, capsys):
+    assert system.main([*CODED.split(), *(["--nef", "2"] if system is augmented_cyclegan else [])]) == 0
+    for name, height, width in (("x", 17, 21), ("y", 16, 30)):  # odd sides, which the generators do not take
+        pixels = RNG.integers(0, 256, (height, width), np.uint8)
+        Path("gray").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(f"gray/{name}.png")
+    line = ["--weights", "checkpoints/codes", "--device", "cpu", "--input", "gray", "--output"]
+    assert main([*line, "out", "--codes", "3", "--format", "npy"]) == 0
+    assert "6 translated" in capsys.readouterr().out
+    assert sorted(p.name for p in Path("out").iterdir()) == [f"{n}_{i}.npy" for n in "xy" for i in (1, 2, 3)]
+    model = from_run("codes", Path("checkpoints"), "latest", {}).model
+    a = load_image("gray/y.png", 1)[None]
+    for i, z in enumerate(model.codes(4)[:3]):  # those of the samples
+        made = to_uint8(model.translate(a, "AtoB", z[None])[0])
+        assert np.array_equal(np.load(f"out/y_{i + 1}.npy"), made)
+    assert abs(np.load("out/y_1.npy").astype(int) - np.load("out/y_2.npy")).mean() > 1
+    assert np.load("out/x_2.npy").shape == (17, 21, 3)
+    assert main([*line, "one"]) == 0 and {p.name for p in Path("one").iterdir()} == {"x.png", "y.png"}
+    assert main([*line, "out", "--codes", "2", "--format", "npy"]) == 2
+    assert "4 of 4 outputs exist already, such as out/x_1.npy" in capsys.readouterr().err
+    photo("colour/b.png", 16, 18)
+    back = [*line[:4], "--input", "colour", "--output", "back", "--direction", "BtoA"]
+    assert main([*back, "--codes", "2"]) == 2 and not Path("back").exists()
+    assert "--codes 2: this generator takes no code, and has one translation" in capsys.readouterr().err
+    assert main(back) == 0
+    with Image.open("back/b.png") as image:
+        assert image.size == (18, 16) and image.mode == "L"
+    page = both_ways("checkpoints/codes", "", "cpu")
+    assert list(page) == ["AtoB", "BtoA"] and page["BtoA"].reconstruct(a[0]) is None  # it would want a code
+    assert np.array_equal(
+        page["AtoB"].reconstruct(load_image("colour/b.png")), page["BtoA"](load_image("colour/b.png"))
+    )
+
+
+def test_two_sided_codes_lead_both_ways():
+    assert augmented_cyclegan.main([*CODED.split(), "--nef", "2", "--two_sided"]) == 0
+    photo("in/b.png", 16, 16)
+    line = "--weights checkpoints/codes --device cpu --input in --output out --direction BtoA --codes 2"
+    assert main(line.split()) == 0
+    assert not np.array_equal(load_image("out/b_1.png"), load_image("out/b_2.png"))
+
+
+def test_a_generator_without_codes_has_one_translation(capsys):
+    photo("in/a.png", 8, 8)
+    assert command("--input in --output out --codes 2") == 2 and not Path("out").exists()
+    assert "takes no code" in capsys.readouterr().err
+    assert command("--input in --output out --codes 0") == 2
+    assert "--codes is 0; wanted at least 1" in capsys.readouterr().err

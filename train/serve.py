@@ -26,7 +26,7 @@ from PIL import Image
 from train.data.images import for_eyes, inspect, load_picture, to_uint8
 from train.errors import UserError
 from train.translate import translated
-from train.translator import Translator
+from train.translator import Translator, open_translator
 
 MOST_BYTES = 32 << 20  # of an upload
 MOST_PIXELS = 50_000_000  # of an uploaded picture, which is then shrunk
@@ -172,11 +172,11 @@ def data_url(x: np.ndarray) -> str:
 
 def both_ways(weights: str | Path, direction: str, device: str) -> dict[str, Translator]:
     """A translator for each direction that the weights have, the one asked for first."""
-    first = Translator(weights, direction, device)
+    first = open_translator(weights, direction, device)
     found = {first.direction: first}
     if first.back is not None:
         other = "BtoA" if first.direction == "AtoB" else "AtoB"
-        found[other] = Translator(weights, other, device)
+        found[other] = open_translator(weights, other, device)
     return found
 
 

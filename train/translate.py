@@ -2,6 +2,7 @@
 
     python -m train.translate --weights checkpoints/NAME --input photos --output translated
     python -m train.translate --weights latest_net_G.pth --input 'photos/*.jpg' --output out --format png
+    python -m train.translate --weights checkpoints/NAME --codes 4 --input photos --output out    where generators take codes
     python -m train.translate --weights checkpoints/NAME --serve        a page to drop pictures on, on this machine only
 
 Every picture is translated at its own size (docs/practice.md says how), and keeps its name, sub-folder, format, alpha
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 from train.data.images import EXTENSIONS, Picture, keeps_16_bits, load_picture, resize, save_picture
 from train.errors import UserError
-from train.translator import Translator
+from train.translator import Translator, open_translator
 
 
 @dataclass
@@ -50,6 +51,7 @@ def translate_images(
     max_side: int = 0,
     device: str = "auto",
     progress: bool = False,
+    codes: int = 1,
 ) -> Outcome:
     """Translate pictures and write them; the options are those of the command.
 
@@ -57,20 +59,27 @@ def translate_images(
     cannot be read or written is noted in the outcome.
     """
     inputs = [input] if isinstance(input, str | Path) else list(input)
-    jobs, outcome = plan(find(inputs, Path(output)), Path(output), format, existing), Outcome()
-    translator = Translator(weights, direction, device)
+    jobs, outcome = plan(find(inputs, Path(output)), Path(output), format, existing, codes), Outcome()
+    translator = open_translator(weights, direction, device)
+    if codes > 1 and not translator.coded:
+        raise UserError(f"--codes {codes}: this generator takes no code, and has one translation of a picture")
     bar = tqdm(jobs.items(), unit="picture", disable=not progress)
-    for source, target in bar:
+    for source, targets in bar:
         bar.set_postfix_str(source.name, refresh=True)
-        if existing == "skip" and target.exists():
-            outcome.skipped.append(target)
+        there = [target for target in targets if existing == "skip" and target.exists()]
+        outcome.skipped += there
+        if len(there) == len(targets):
             continue
         try:
-            _, picture = translated(translator, load_picture(source, translator.in_channels), max_side)
-            save_picture(target, picture)
-            outcome.written.append(target)
-            if picture.bits == 16 and not keeps_16_bits(target, picture.pixels.shape[2]):
-                outcome.shallower.append(target)
+            original = load_picture(source, translator.in_channels)
+            for code, target in enumerate(targets):
+                if target in there:
+                    continue
+                _, picture = translated(translator, original, max_side, code)
+                save_picture(target, picture)
+                outcome.written.append(target)
+                if picture.bits == 16 and not keeps_16_bits(target, picture.pixels.shape[2]):
+                    outcome.shallower.append(target)
         except UserError as error:
             outcome.failed[source] = str(error)
         except MemoryError:
@@ -78,7 +87,9 @@ def translate_images(
     return outcome
 
 
-def translated(translator: Translator, picture: Picture, max_side: int = 0) -> tuple[np.ndarray, Picture]:
+def translated(
+    translator: Translator, picture: Picture, max_side: int = 0, code: int = 0
+) -> tuple[np.ndarray, Picture]:
     """What the generator saw of a picture, and its translation with what belongs to it.
 
     Both are shrunk if a side is larger than `max_side` (0: never).
@@ -90,7 +101,7 @@ def translated(translator: Translator, picture: Picture, max_side: int = 0) -> t
         size = max(1, round(width * scale)), max(1, round(height * scale))
         x = resize(x, *size)
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).resize(size))
-    y = translator(x)
+    y = translator(x, code)
     same_kind = y.shape[2] == x.shape[2]  # a colour profile speaks of gray or of RGB, not of both
     return x, Picture(y, picture.bits, alpha, picture.icc if same_kind else None)
 
@@ -135,8 +146,8 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
     return {file: place.relative_to(common) for file, place in places.items()}
 
 
-def plan(files: dict[Path, Path], output: Path, format: str, existing: str) -> dict[Path, Path]:
-    """Where each picture goes. UserError if two would meet, an input would be written to, or a file is there already."""
+def plan(files: dict[Path, Path], output: Path, format: str, existing: str, codes: int = 1) -> dict[Path, list[Path]]:
+    """Where each picture goes, with each code. UserError if two would meet, an input would be written to, or a file is there."""
     suffix = f".{format.lower().lstrip('.')}" if format else ""
     if suffix and suffix not in EXTENSIONS:
         raise UserError(f"--format {format}: unknown; wanted one of {' '.join(sorted(e[1:] for e in EXTENSIONS))}")
@@ -148,9 +159,11 @@ def plan(files: dict[Path, Path], output: Path, format: str, existing: str) -> d
         jobs = {file: output / (place.with_suffix(suffix) if suffix else place) for file, place in files.items()}
     if output.is_file() and output not in jobs.values():
         raise UserError(f"--output {output} is a file, and not a picture; name a folder")
+    numbers = [f"_{i + 1}" for i in range(codes)] if codes > 1 else [""]
+    plans = {file: [target.with_stem(target.stem + i) for i in numbers] for file, target in jobs.items()}
     sources = {file.resolve() for file in files}
     taken: dict[Path, Path] = {}
-    for file, target in jobs.items():
+    for file, target in ((file, target) for file, targets in plans.items() for target in targets):
         if target.resolve() in sources:
             raise UserError(f"--output: {target} would overwrite an input; choose another folder")
         if target in taken:
@@ -159,10 +172,10 @@ def plan(files: dict[Path, Path], output: Path, format: str, existing: str) -> d
     there = [target for target in taken if target.exists()]
     if there and existing == "refuse":
         raise UserError(
-            f"{len(there)} of {len(jobs)} outputs exist already, such as {there[0]}; add --existing skip (to go on) or "
+            f"{len(there)} of {len(taken)} outputs exist already, such as {there[0]}; add --existing skip (to go on) or "
             "--existing replace"
         )
-    return jobs
+    return plans
 
 
 # -- the command
@@ -188,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder for the translations; for a single input, a file's name will do",
     )
     add("--direction", choices=("AtoB", "BtoA"), default="", help="which generator (default: AtoB, or the only one)")
+    add("--codes", type=int, default=1, metavar="N", help="for a run whose generator takes codes: that many translations of each picture, called NAME_1, NAME_2, … (default: 1)")  # fmt: skip
     add("--format", default="", metavar="EXT", help="format of the outputs, such as png (default: each input's own)")
     add("--existing", choices=("refuse", "skip", "replace"), default="refuse", help="what to do about outputs that exist already (default: refuse)")  # fmt: skip
     add("--max_side", type=int, default=0, metavar="PIXELS", help="shrink larger pictures first (default: 0, never; 512 with --serve)")  # fmt: skip
@@ -200,8 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--serve", type=int, nargs="?", const=8000, metavar="PORT", help="instead of --input and --output: a page at http://localhost:PORT for trying pictures (default port: 8000)")  # fmt: skip
     try:
         given = parser.parse_args(arguments)
-        if given.max_side < 0:
-            raise UserError(f"--max_side is {given.max_side}; wanted at least 0")
+        for name, least in (("max_side", 0), ("codes", 1)):
+            if getattr(given, name) < least:
+                raise UserError(f"--{name} is {getattr(given, name)}; wanted at least {least}")
         if given.serve is not None:
             from train.serve import serve
 
@@ -211,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise UserError(f"--{name} is missing: which pictures, and where to? (--serve needs neither)")
         outcome = translate_images(
             given.weights, given.input, given.output, given.direction, given.format, given.existing, given.max_side,
-            given.device, progress=True,
+            given.device, progress=True, codes=given.codes,
         )  # fmt: skip
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -28,6 +28,8 @@ class Translator:
     Raises UserError that names the file if it holds no such generator.
     """
 
+    coded = False  # whether there is a choice of codes, and so of translations
+
     def __init__(self, path: str | Path, direction: str = "", device: str = "auto", upsample: str = "") -> None:
         try:
             self.device = get_device(device)
@@ -65,8 +67,8 @@ class Translator:
             architecture.settings["out_channels"],
         )
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """x [H,W,C] in [-1, 1] of any size -> [H,W,K] in [-1, 1]."""
+    def __call__(self, x: np.ndarray, code: int = 0) -> np.ndarray:
+        """x [H,W,C] in [-1, 1] of any size -> [H,W,K] in [-1, 1]; with that one of the codes, where it is `coded`."""
         return run(self.generator, x)
 
     def reconstruct(self, fake: np.ndarray) -> np.ndarray | None:
@@ -78,6 +80,46 @@ class Translator:
         if self.judge is None:
             return None
         return whole(self.judge, padded(fake, 4, least=32))[..., 0]
+
+
+class CodedTranslator(Translator):
+    """The generator of one direction of a run with codes. The codes are those of the run's samples: the same for all pictures.
+
+    There is no way back where it would want a code read from the picture, and no judge, whose patches depend on the size.
+    """
+
+    def __init__(self, run: weights.CodedRun, direction: str = "", device: str = "auto") -> None:
+        from train.scores.subject import loaded  # here, for it imports the systems
+
+        config, self.model, _ = loaded(run.file, run.state, {"device": device})
+        self.path, self.direction, self.device = run.file, direction or "AtoB", self.model.gen_ab.device
+        forth, back, _ = DIRECTIONS[self.direction]
+        self.generator, self.back, self.judge = getattr(self.model, forth), getattr(self.model, back), None
+        channels = config.input_nc, config.output_nc
+        self.in_channels, self.out_channels = channels if self.direction == "AtoB" else channels[::-1]
+        self.coded = self.takes_code(forth)
+
+    def __call__(self, x: np.ndarray, code: int = 0) -> np.ndarray:
+        height, width = x.shape[:2]
+        made = self.model.translate(padded(x, 2, least=8)[None], self.direction, self.model.codes(code + 1)[code:])
+        return made[0, :height, :width]
+
+    def takes_code(self, name: str) -> bool:
+        return getattr(self.model, name).nlatent > 0
+
+    def reconstruct(self, fake: np.ndarray) -> np.ndarray | None:
+        if self.takes_code(DIRECTIONS[self.direction][1]):
+            return None
+        height, width = fake.shape[:2]
+        return self.model.translate(padded(fake, 2, least=8)[None], "BtoA")[0, :height, :width]
+
+
+def open_translator(path: str | Path, direction: str = "", device: str = "auto") -> Translator:
+    """The translator for what lies there, a run with codes among it."""
+    try:
+        return Translator(path, direction, device)
+    except weights.CodedRun as run:
+        return CodedTranslator(run, direction, device)
 
 
 def run(network: Network, x: np.ndarray) -> np.ndarray:

@@ -39,6 +39,19 @@ FORMATS = (*TORCH, ".safetensors", ".npz")
 ABOUT = "palindrome"  # the key under which a safetensors file of ours says what it holds
 
 
+class CodedRun(UserError):
+    """The checkpoint of a run whose generators take codes: `file`, and the `state` in it."""
+
+    def __init__(self, file: Path, state: Mapping[str, Any]) -> None:
+        self.file, self.state = file, state
+        name = shlex.quote(str(state.get("config", {}).get("name", "NAME")))
+        super().__init__(
+            f"{file}: a run of {state['program']}, whose generators take codes; no other file format and no other program has "
+            f"such networks. See what it does by python -m train.evaluate --name {name} or python -m train.probe --name "
+            f"{name}, and translate by python -m train.translate"
+        )
+
+
 @dataclass(frozen=True)
 class Weights:
     """One network's state_dict, not yet a network."""
@@ -64,7 +77,7 @@ class Weights:
 
 
 def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
-    """The networks of a file or folder by name. UserError says what is wrong with it.
+    """The networks of a file or folder by name. UserError says what is wrong with it, CodedRun that it is a run with codes.
 
     upsample  "nearest" or "bilinear", for a foreign generator that resizes; files of ours say it themselves
     """
@@ -134,12 +147,8 @@ def _folder(path: Path) -> dict[str, Weights]:
 
 def _ours(path: Path) -> dict[str, Weights]:
     state = checkpoint.load(path)
-    if (program := state.get("program")) in CODED:
-        name = shlex.quote(str(state.get("config", {}).get("name", "NAME")))
-        raise UserError(
-            f"{path}: a run of {program}, whose generators take codes; no other file format and no other program has such "
-            f"networks. See what it does by python -m train.evaluate --name {name} or python -m train.probe --name {name}"
-        )
+    if state.get("program") in CODED:
+        raise CodedRun(path, state)
     try:
         modes = {name: about.get("upsample", "") for name, about in state.get("about", {}).items()}
         run_mode = state.get("config", {}).get("upsample", "")

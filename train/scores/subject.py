@@ -63,7 +63,13 @@ def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any]) ->
     if not file.exists():
         kept = ", ".join(sorted(p.stem.removeprefix("epoch_") for p in file.parent.glob("*.npz") if _is_state(p)))
         raise UserError(f"--epoch {epoch}: there is no {file}; this run has kept {kept}")
-    state = checkpoint.load(file)
+    config, model, about = loaded(file, checkpoint.load(file), changes)
+    cache = file.parent / "domain_classifier.npz"
+    return Subject(model, config, f"{name}, {file.stem}", file.parent / f"evaluation_{epoch}", about, cache)
+
+
+def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Config, Any, dict[str, Any]]:
+    """Settings with `changes`, model, and what to say of it, from the state in a run's checkpoint. UserError for another's."""
     program = state.get("program", "train.cyclegan")
     if program not in SYSTEMS:
         raise UserError(f"{file}: made by {program}; evaluation knows {', '.join(SYSTEMS)}")
@@ -76,13 +82,11 @@ def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any]) ->
         model = make_model(config)
         for part, network in model.networks().items():
             network.load_state_dict(state["model"]["networks"][part])
-        about = {"step": state["run"]["step"], "weights": str(file)}
+        return config, model, {"step": state["run"]["step"], "weights": str(file)}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{file} is a checkpoint, but not one of a run that this program can load ({type(error).__name__}: {error})"
         ) from error
-    cache = file.parent / "domain_classifier.npz"
-    return Subject(model, config, f"{name}, {file.stem}", file.parent / f"evaluation_{epoch}", about, cache)
 
 
 def _is_state(path: Path) -> bool:
