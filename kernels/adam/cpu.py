@@ -1,4 +1,4 @@
-"""Adam for the CPU: each number is read and written once."""
+"""Adam for the CPU: each number is read and written once, those of all parameters in one loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from kernels.adam import reference
 from kernels.device import Array
-from kernels.threads import kernel, ready, share
+from kernels.runs import run, share_runs
+from kernels.threads import kernel, ready
 
 f4 = np.float32
 
@@ -28,16 +29,18 @@ def update(
     if not all(a.dtype == f4 and a.flags.c_contiguous for own in (params, m, v) for a in own):
         return reference.update(params, grads, m, v, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step)
     rate, unbias = lr / (1 - beta1**step), (1 - beta2**step) ** -0.5
+    grads = [ready(g.astype(f4, copy=False)) for g in grads]
     numbers = [f4(number) for number in (rate, 1 - beta1, 1 - beta2, unbias, eps)]
-    for p, g, m_, v_ in zip(params, grads, m, v, strict=True):
-        arrays = (a.reshape(-1) for a in (p, ready(g.astype(f4, copy=False)), m_, v_))
-        share(_update, p.size, 2 * p.size, *arrays, *numbers)
+    share_runs(_update, list(zip(params, grads, m, v, strict=True)), *numbers)
     return None
 
 
 @kernel
-def _update(first, last, p, g, m, v, rate, weight1, weight2, unbias, eps):
-    for i in range(first, last):
-        m[i] += weight1 * (g[i] - m[i])
-        v[i] += weight2 * (g[i] * g[i] - v[i])
-        p[i] -= rate * m[i] / (np.sqrt(v[i]) * unbias + eps)
+def _update(first, last, table, rate, weight1, weight2, unbias, eps):
+    for row in range(len(table)):
+        p, g = run(table, row, 0, first, last), run(table, row, 1, first, last)
+        m, v = run(table, row, 2, first, last), run(table, row, 3, first, last)
+        for i in range(p.size):
+            m[i] += weight1 * (g[i] - m[i])
+            v[i] += weight2 * (g[i] * g[i] - v[i])
+            p[i] -= rate * m[i] / (np.sqrt(v[i]) * unbias + eps)

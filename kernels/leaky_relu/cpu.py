@@ -26,5 +26,6 @@ def _scaled(x: Array, sign: Array, slope: float) -> Array:
 
 @kernel
 def _scale(first, last, x, sign, slope, y):
-    for i in range(first, last):
+    x, sign, y = x[first:last], sign[first:last], y[first:last]
+    for i in range(y.size):  # from 0: an index that could be negative would keep the loop from being made of vectors
         y[i] = x[i] if sign[i] > 0 else x[i] * slope
