@@ -25,7 +25,7 @@ from kernels.conv2d.direct import sources
 from kernels.conv2d.tiles import outputs, outputs_adjoint, patches, patches_adjoint, weights, weights_adjoint
 from kernels.device import Array
 from kernels.gemm import COLS, LANES, ROWS, multiply, whole
-from kernels.threads import COUNT, Own, empty, kernel, scratch, share
+from kernels.threads import Own, empty, kernel, scratch, share
 
 f4 = np.float32
 
@@ -59,16 +59,15 @@ def forward(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bo
     (rows, down, P), (cols, across, Q) = (_tiling(n, padding, mode, R, stride) for n in x.shape[1:3])
     y, lines = empty(N, P, Q, whole(K, LANES)), N * down
     deep, wide = stride * stride * x.shape[3], y.shape[3]
-    band = _band(lines, across, deep, COUNT)
-    work, most = 36 * lines * across * (deep + wide), whole(band * across, ROWS)
+    band = _band(lines, across, deep)
+    most = whole(band * across, ROWS)
     U, V, M = (
         Own("U", 36, distance(deep * COLS)),
         Own("V", 36, distance(most * deep)),
         Own("M", 36, distance(most * wide)),
     )
-    share(
-        _correlate, math.ceil(lines / band), work, band, x, w, turned, U, V, M, y, rows, cols, m, R % stride > 0
-    )  # fmt: skip
+    work = 36 * lines * across * (deep + wide)
+    share(_correlate, lines, work, band, x, w, turned, U, V, M, y, rows, cols, m, R % stride > 0)
     return y if wide == K else np.ascontiguousarray(y[..., :K])
 
 
@@ -92,14 +91,10 @@ def backward(
         tiles, work = (end - base) * across, 36 * (end - base) * across * (deep + wide)
         V = scratch("V", 36, distance((tiles + 1) * deep if need[1] else 0))
         M = scratch("M", 36, distance((tiles + ROWS) * wide))
-        band = _band(end - base, across, deep, 2 * COUNT)
-        dV = Own("dV", 36, distance(whole(band * across, ROWS) * deep if need[0] else 0))
-        # Bands overlap by a few rows: every second band, then the others, so that no two threads meet.
-        for parity in (0, 1):
-            count = (math.ceil((end - base) / band) + 1 - parity) // 2
-            share(
-                _adjoint, count, work, parity, band, base, end, dy, x, w, K, turned, U, V, M, dV, dx, need, rows, cols, m, narrow
-            )  # fmt: skip
+        dV = scratch("dV", 36, distance((tiles + ROWS) * deep if need[0] else 0))
+        share(_adjoint, end - base, work, base, dy, x, w, K, turned, U, V, M, dV, need, rows, cols, m, narrow)
+        if need[0]:
+            share(_scatter, x.shape[3] // LANES, work, base, end, dV, dx, rows, cols, m)
         if need[1]:
             share(_products, 36, work, tiles, deep, V, M, wide, base > 0, dU, narrow)
     if need[1]:
@@ -175,10 +170,9 @@ def _tiling(size: int, padding: int, mode: str, R: int, stride: int) -> tuple[Ar
     return maps, tiles, out
 
 
-def _band(lines: int, across: int, channels: int, parts: int) -> int:
-    """Lines of tiles that one thread takes at a time: about a BAND's worth, and as many bands for each of `parts`."""
-    most = max(1, BAND // (36 * across * channels))
-    return math.ceil(lines / (parts * math.ceil(lines / (parts * most))))
+def _band(lines: int, across: int, channels: int) -> int:
+    """Lines of tiles that one thread takes at a time: about a BAND's worth."""
+    return max(1, min(lines, BAND // (36 * across * channels)))
 
 
 # -- bands of lines of tiles, from one end to the other
@@ -195,13 +189,12 @@ def _span(e, deep, narrow):
 
 @kernel
 def _correlate(first, last, band, x, w, turned, U, V, M, y, rows, cols, m, narrow):
-    """y of the bands first..last"""
+    """y of the lines first..last, a band of them at a time"""
     K, stride = y.shape[3], rows.shape[0]
-    down, across = (rows.shape[1] - 6) // m + 1, (cols.shape[1] - 6) // m + 1
-    lines, C = y.shape[0] * down, x.shape[3]
+    across, C = (cols.shape[1] - 6) // m + 1, x.shape[3]
     deep = stride * stride * C
-    for i in range(first, last):
-        start, end = i * band, min(lines, (i + 1) * band)
+    for start in range(first, last, band):
+        end = min(last, start + band)
         for line in range(start, end):
             for a in range(stride):
                 for b in range(stride):
@@ -222,39 +215,45 @@ def _correlate(first, last, band, x, w, turned, U, V, M, y, rows, cols, m, narro
 
 
 @kernel
-def _adjoint(first, last, parity, band, base, end, dy, x, w, K, turned, U, V, M, dV, dx, need, rows, cols, m, narrow):
-    """Every second band's share of dx, and what the weights' gradient needs: V and M = A dY A^T"""
+def _adjoint(first, last, base, dy, x, w, K, turned, U, V, M, dV, need, rows, cols, m, narrow):
+    """Of the lines base + first .. base + last: M = A dY A^T, and what is needed of V and dV = dM U^T"""
     C, wide, stride, across = x.shape[3], dy.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
-    deep = stride * stride * C
-    for i in range(2 * first + parity, 2 * last + parity, 2):
-        start, stop = base + i * band, min(end, base + (i + 1) * band)
-        tiles, t = (stop - start) * across, (start - base) * across
-        for line in range(start, stop):
-            outputs_adjoint(line, (line - base) * across, dy, M, m)
-            if need[1]:
-                for a in range(stride):
-                    for b in range(stride):
-                        at = block(a, b, stride) * C
-                        patches(line, (line - base) * across, x, V, at, deep, rows[a], cols[b], stride, m)
-        if need[0]:
-            for panel in range((deep + COLS - 1) // COLS):
-                weights(panel, w, not turned, U)
-                column, columns = panel * COLS, min(COLS, deep - panel * COLS)
-                for e in range(36):
-                    low, high = _span(e, deep, narrow)
-                    if low < column + columns and column < high:
-                        multiply(
-                            tiles, columns, 1, K, M.reshape(-1), e * M.shape[1] + t * wide, wide, 0, 1,
-                            U.reshape(-1), e * U.shape[1], 0, COLS, dV.reshape(-1), e * dV.shape[1] + column, deep, False,
-                        )  # fmt: skip
-                    else:
-                        for row in range(tiles):
-                            dV[e, row * deep + column : row * deep + column + columns] = f4(0)
-            for line in range(start, stop):
-                for a in range(stride):
-                    for b in range(stride):
-                        at = block(a, b, stride) * C
-                        patches_adjoint(line, (line - start) * across, dx, dV, at, deep, rows[a], cols[b], stride, m)
+    deep, t, tiles = stride * stride * C, first * across, (last - first) * across
+    for line in range(first, last):
+        outputs_adjoint(base + line, line * across, dy, M, m)
+        if need[1]:
+            for a in range(stride):
+                for b in range(stride):
+                    at = block(a, b, stride) * C
+                    patches(base + line, line * across, x, V, at, deep, rows[a], cols[b], stride, m)
+    if not need[0]:
+        return
+    for panel in range((deep + COLS - 1) // COLS):
+        weights(panel, w, not turned, U)
+        column, columns = panel * COLS, min(COLS, deep - panel * COLS)
+        for e in range(36):
+            low, high = _span(e, deep, narrow)
+            if low < column + columns and column < high:
+                multiply(
+                    tiles, columns, 1, K, M.reshape(-1), e * M.shape[1] + t * wide, wide, 0, 1,
+                    U.reshape(-1), e * U.shape[1], 0, COLS, dV.reshape(-1), e * dV.shape[1] + t * deep + column, deep, False,
+                )  # fmt: skip
+            else:
+                for row in range(t, t + tiles):
+                    dV[e, row * deep + column : row * deep + column + columns] = f4(0)
+
+
+@kernel
+def _scatter(first, last, base, end, dV, dx, rows, cols, m):
+    """dx += B dV B^T of the lines base..end, in the vectors of channels first..last"""
+    C, stride, across = dx.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
+    for line in range(base, end):
+        for a in range(stride):
+            for b in range(stride):
+                at, t = block(a, b, stride) * C, (line - base) * across
+                patches_adjoint(
+                    line, t, dx, dV, at, stride * stride * C, first * LANES, last * LANES, rows[a], cols[b], stride, m
+                )  # fmt: skip
 
 
 @kernel
