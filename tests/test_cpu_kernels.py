@@ -16,7 +16,7 @@ from kernels import threads
 from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
 from kernels.conv2d import cpu as conv2d
-from kernels.conv2d import reference
+from kernels.conv2d import reference, winograd
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as plain_transpose
 from kernels.instance_norm import cpu as instance_norm
@@ -129,6 +129,35 @@ def test_the_number_of_threads_does_not_change_one_bit(monkeypatch):
         monkeypatch.setattr(threads, "COUNT", count)
         results.append([a.tobytes() for a in everything()])
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("taps, padding", [(3, 1), (3, 3), (4, 1), (4, 2), (4, 3)])
+def test_where_threads_could_meet_is_known(taps, padding):
+    """Two lines of tiles that are not neighbours meet the same row only in deep mirrors."""
+    apart = []
+    for size in range(4, 30):
+        source, m = winograd.sources(size, padding, "reflect"), winograd.tile(taps, 1)
+        lines = [set(source[top : top + 6]) for top in range(0, len(source) - taps + 1, m)]
+        apart.append(not any(a & b for i, a in enumerate(lines) for b in lines[i + 2 :]))
+        assert winograd._apart(size, padding, "reflect", taps, 1) == apart[-1]
+        assert winograd._apart(size, padding, "zeros", taps, 1)
+    assert all(apart) == (padding == 1)
+
+
+def test_a_thread_writes_into_nobody_elses_part(monkeypatch):
+    """Products are made of ROWS rows, so the last ones of a part reach beyond it: here, before its neighbour is ready."""
+    x, w = normal(1, 27, 27, 32), normal(3, 3, 32, 32)
+    want = conv2d.backward(x, x, w, padding=1, need=(True, False, False))[0]
+
+    def share(function, count, work, *args):
+        cut = 3 if function is winograd._adjoint else 0  # 21 tiles
+        threads._run(function, cut, count, args)
+        if cut:
+            vars(threads._own)["M"].fill(np.nan)
+            threads._run(function, 0, cut, args)
+
+    monkeypatch.setattr(winograd, "share", share)
+    assert np.array_equal(conv2d.backward(x, x, w, padding=1, need=(True, False, False))[0], want)
 
 
 def test_results_are_not_buffers():

@@ -112,29 +112,27 @@ def patches(line, t, x, V, at, deep, rows, cols, apart, m):
 
 
 @kernel
-def patches_adjoint(line, t, dx, V, at, deep, first, last, rows, cols, apart, m):
-    """dx += B dV B^T, in the channels first..last"""
+def patches_adjoint(line, t, dx, V, at, deep, rows, cols, apart, m):
+    """dx += B dV B^T"""
     (_, H, W, C), across, down = dx.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
-    count, d = last - first, aligned(36 * (last - first))
+    d = aligned(36 * C)
     dx_flat, V_flat, step = dx.reshape(-1), V.reshape(-1), V.shape[1]
     n, top = line // down, line % down * m
     for tile in range(across):
         for s in range(6):
-            _b(V_flat, s * step + (t + tile) * deep + at + first, 6 * step, d, s * count, 6 * count, count)
+            _b(V_flat, s * step + (t + tile) * deep + at, 6 * step, d, s * C, 6 * C, C)
         left = cols[m * tile]
         whole_row = left >= 0 and cols[m * tile + 5] - left == 5 * apart
         for r in range(6):
             i = rows[top + r]
             if i >= 0 and whole_row:
-                _b_add(
-                    d, 6 * r * count, count, dx_flat, ((n * H + i) * W + left) * C + first, apart * C, count
-                )  # fmt: skip
+                _b_add(d, 6 * r * C, C, dx_flat, ((n * H + i) * W + left) * C, apart * C, C)
             elif i >= 0:
-                _b(d, 6 * r * count, count, d, 6 * r * count, count, count)
+                _b(d, 6 * r * C, C, d, 6 * r * C, C, C)
                 for s in range(6):
                     j = cols[m * tile + s]
                     if j >= 0:
-                        _add(d, (6 * r + s) * count, 0, dx_flat, ((n * H + i) * W + j) * C + first, 0, count)
+                        _add(d, (6 * r + s) * C, 0, dx_flat, ((n * H + i) * W + j) * C, 0, C)
 
 
 @kernel

@@ -78,7 +78,7 @@ def backward(
     N, R, (C, K) = len(x), len(w), w.shape[:1:-1] if turned else w.shape[2:]
     m, narrow = tile(R, stride), R % stride > 0
     (rows, down, _), (cols, across, _) = (_tiling(n, padding, mode, R, stride) for n in x.shape[1:3])
-    lines, (x, dy) = N * down, (vectors(x), vectors(dy))
+    lines, (x, dy), apart = N * down, (vectors(x), vectors(dy)), _apart(x.shape[1], padding, mode, R, stride)
     wide, deep = dy.shape[3], stride * stride * x.shape[3]
     r, work = math.ceil(R / stride), 36 * lines * across * (deep + wide)
     dx, dw = np.zeros(x.shape if need[0] else (0,) * 4, f4), np.empty((r, r, deep, K) if need[1] else (0,) * 4, f4)
@@ -91,10 +91,13 @@ def backward(
         tiles, work = (end - base) * across, 36 * (end - base) * across * (deep + wide)
         V = scratch("V", 36, distance((tiles + 1) * deep if need[1] else 0))
         M = scratch("M", 36, distance((tiles + ROWS) * wide))
-        dV = scratch("dV", 36, distance((tiles + ROWS) * deep if need[0] else 0))
-        share(_adjoint, end - base, work, base, dy, x, w, K, turned, U, V, M, dV, need, rows, cols, m, narrow)
+        dV = scratch("dV", 36, distance((end - base) * (across + ROWS) * deep if need[0] else 0))
+        starts, safe = np.empty(end - base, np.int64), work if apart else 0
+        share(
+            _adjoint, end - base, safe, base, dy, x, w, K, turned, U, V, M, dV, starts, dx, need, rows, cols, m, narrow
+        )
         if need[0]:
-            share(_scatter, x.shape[3] // LANES, work, base, end, dV, dx, rows, cols, m)
+            share(_scatter, end - base, safe, base, 1, dV, starts, dx, rows, cols, m)
         if need[1]:
             share(_products, 36, work, tiles, deep, V, M, wide, base > 0, dU, narrow)
     if need[1]:
@@ -170,6 +173,19 @@ def _tiling(size: int, padding: int, mode: str, R: int, stride: int) -> tuple[Ar
     return maps, tiles, out
 
 
+@functools.lru_cache(1000)
+def _apart(size: int, padding: int, mode: str, R: int, stride: int) -> bool:
+    """Whether every second line of tiles meets rows of its own. Deep mirrors can throw a last line beyond its neighbour."""
+    rows, tiles, _ = _tiling(size, padding, mode, R, stride)
+    m, first = tile(R, stride), {}
+    return all(
+        line - first.setdefault(row, line) < 2
+        for line in range(tiles)
+        for row in rows[:, m * line : m * line + 6].flat
+        if row >= 0
+    )
+
+
 def _band(lines: int, across: int, channels: int) -> int:
     """Lines of tiles that one thread takes at a time: about a BAND's worth."""
     return max(1, min(lines, BAND // (36 * across * channels)))
@@ -193,8 +209,9 @@ def _correlate(first, last, band, x, w, turned, U, V, M, y, rows, cols, m, narro
     K, stride = y.shape[3], rows.shape[0]
     across, C = (cols.shape[1] - 6) // m + 1, x.shape[3]
     deep = stride * stride * C
-    for start in range(first, last, band):
-        end = min(last, start + band)
+    bands = (last - first + band - 1) // band
+    for i in range(bands):
+        start, end = first + (last - first) * i // bands, first + (last - first) * (i + 1) // bands
         for line in range(start, end):
             for a in range(stride):
                 for b in range(stride):
@@ -215,10 +232,10 @@ def _correlate(first, last, band, x, w, turned, U, V, M, y, rows, cols, m, narro
 
 
 @kernel
-def _adjoint(first, last, base, dy, x, w, K, turned, U, V, M, dV, need, rows, cols, m, narrow):
-    """Of the lines base + first .. base + last: M = A dY A^T, and what is needed of V and dV = dM U^T"""
+def _adjoint(first, last, base, dy, x, w, K, turned, U, V, M, dV, starts, dx, need, rows, cols, m, narrow):
+    """Of the lines base + first .. base + last: M = A dY A^T, and what is needed of V and dV = dM U^T; half of them into dx"""
     C, wide, stride, across = x.shape[3], dy.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
-    deep, t, tiles = stride * stride * C, first * across, (last - first) * across
+    deep, tiles = stride * stride * C, (last - first) * across
     for line in range(first, last):
         outputs_adjoint(base + line, line * across, dy, M, m)
         if need[1]:
@@ -228,6 +245,8 @@ def _adjoint(first, last, base, dy, x, w, K, turned, U, V, M, dV, need, rows, co
                     patches(base + line, line * across, x, V, at, deep, rows[a], cols[b], stride, m)
     if not need[0]:
         return
+    starts[first:last] = first
+    to = _place(first, starts, across)
     for panel in range((deep + COLS - 1) // COLS):
         weights(panel, w, not turned, U)
         column, columns = panel * COLS, min(COLS, deep - panel * COLS)
@@ -235,25 +254,33 @@ def _adjoint(first, last, base, dy, x, w, K, turned, U, V, M, dV, need, rows, co
             low, high = _span(e, deep, narrow)
             if low < column + columns and column < high:
                 multiply(
-                    tiles, columns, 1, K, M.reshape(-1), e * M.shape[1] + t * wide, wide, 0, 1,
-                    U.reshape(-1), e * U.shape[1], 0, COLS, dV.reshape(-1), e * dV.shape[1] + t * deep + column, deep, False,
+                    tiles, columns, 1, K, M.reshape(-1), e * M.shape[1] + first * across * wide, wide, 0, 1,
+                    U.reshape(-1), e * U.shape[1], 0, COLS, dV.reshape(-1), e * dV.shape[1] + to * deep + column, deep, False,
                 )  # fmt: skip
             else:
-                for row in range(t, t + tiles):
+                for row in range(to, to + tiles):
                     dV[e, row * deep + column : row * deep + column + columns] = f4(0)
+    _scatter(first, last, base, 0, dV, starts, dx, rows, cols, m)
 
 
 @kernel
-def _scatter(first, last, base, end, dV, dx, rows, cols, m):
-    """dx += B dV B^T of the lines base..end, in the vectors of channels first..last"""
+def _place(line, starts, across):
+    """The place in dV of a line's first tile. Lines that were multiplied together, from starts[line] on, lie together; ROWS
+    tiles for each leave room for the last rows that `multiply` writes."""
+    return starts[line] * (across + ROWS) + (line - starts[line]) * across
+
+
+@kernel
+def _scatter(first, last, base, odd, dV, starts, dx, rows, cols, m):
+    """dx += B dV B^T of every second of the lines base + first .. base + last: those meet no pixel of each other, so that two
+    threads may add at once. First all even ones, then all odd ones, on any number of threads: so the bits are the same."""
     C, stride, across = dx.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
-    for line in range(base, end):
+    for line in range(first + (base + first + odd) % 2, last, 2):
+        t = _place(line, starts, across)
         for a in range(stride):
             for b in range(stride):
-                at, t = block(a, b, stride) * C, (line - base) * across
-                patches_adjoint(
-                    line, t, dx, dV, at, stride * stride * C, first * LANES, last * LANES, rows[a], cols[b], stride, m
-                )  # fmt: skip
+                at = block(a, b, stride) * C
+                patches_adjoint(base + line, t, dx, dV, at, stride * stride * C, rows[a], cols[b], stride, m)
 
 
 @kernel
