@@ -33,14 +33,16 @@ def share_runs(function: Callable[..., None], rows: Sequence[Sequence[Array]], *
     share(function, numbers, len(rows[0]) * numbers, table, *args)
 
 
-@intrinsic
-def _pointer(context, address):
+def _as_pointer(context, address):
     """An address as a pointer to float32."""
 
     def code(context, builder, signature, values):
         return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(types.float32)(types.int64), code
+
+
+_pointer: Any = intrinsic(_as_pointer)
 
 
 @kernel

@@ -177,7 +177,7 @@ def _tiling(size: int, padding: int, mode: str, R: int, stride: int) -> tuple[Ar
 def _apart(size: int, padding: int, mode: str, R: int, stride: int) -> bool:
     """Whether every second line of tiles meets rows of its own. Deep mirrors can throw a last line beyond its neighbour."""
     rows, tiles, _ = _tiling(size, padding, mode, R, stride)
-    m, first = tile(R, stride), {}
+    m, first = tile(R, stride), dict[int, int]()
     return all(
         line - first.setdefault(row, line) < 2
         for line in range(tiles)
