@@ -106,7 +106,7 @@ def _spread(tasks: Sequence[Callable[[], None]]) -> None:
 
 def _run(function: Callable[..., None], first: int, last: int, args: tuple[Any, ...]) -> None:
     """One part, in this thread."""
-    function(first, last, *(scratch(a.name, *a.shape) if isinstance(a, Own) else a for a in args))
+    function(first, last, *[scratch(a.name, *a.shape) if type(a) is Own else a for a in args])
 
 
 def _serve(inbox: queue.SimpleQueue[Any], done: queue.SimpleQueue[Any]) -> None:

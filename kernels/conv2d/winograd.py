@@ -35,7 +35,7 @@ CHUNK = 1 << 23
 """Elements of V and M together that one round of the backward keeps: 32 MB."""
 ENOUGH = 16
 """Channels on either side from which the transforms pay."""
-BASE = 12
+BASE = 6
 """Tiles whose products take as long as transforming the weights."""
 
 

@@ -44,12 +44,14 @@ Affine = tuple[Array | None, Array | None]
 
 def normalised(x: Array, affine: Affine, skip: Array | None, negative: float, eps: float) -> tuple[Array, Array, Array]:
     """act(scale x_hat + shift) + skip, mean and rstd; the activation has slope `negative` below 0."""
-    shape, (N, slabs, _) = x.shape, slabs_of(x)
+    shape, (N, slabs, C) = x.shape, slabs_of(x)
     x, y = flat(x), np.empty(shape, f4)
-    mean, rstd = moments(x, slabs, eps)
+    mean, rstd = np.empty((2, N, C), f4)
+    means, squares = scratch("norm", 2, N, slabs, C)
+    share(_moments, N * slabs, x.size, x, means, squares)
     share(
-        _normalise, N * slabs, 2 * x.size, slabs, x, None if skip is None else flat(skip), mean, rstd, *affine,
-        f4(negative), flat(y),
+        _normalise, N * slabs, 2 * x.size, x, None if skip is None else flat(skip), means, squares, eps, mean, rstd,
+        *affine, f4(negative), flat(y),
     )  # fmt: skip
     return y, mean, rstd
 
@@ -61,23 +63,12 @@ def gradients(
     shape, (N, slabs, C) = x.shape, slabs_of(x)
     dy, x, dx, slope = flat(dy), flat(x), np.empty(shape, f4), f4(negative)
     sums, alongs = scratch("norm", 2, N, slabs, C)
+    total, along = np.empty((2, N, C), f4)
     share(_sums, N * slabs, 2 * x.size, dy, x, mean, rstd, *affine, slope, sums, alongs)
-    total, along = sums.sum(axis=1), alongs.sum(axis=1)
-    pixels = f4(x.shape[1])
     share(
-        _gradient, N * slabs, 3 * x.size, slabs, dy, x, mean, rstd, *affine, slope, total / pixels, along / pixels, flat(dx)
+        _gradient, N * slabs, 3 * x.size, dy, x, mean, rstd, *affine, slope, sums, alongs, total, along, flat(dx)
     )  # fmt: skip
     return dx, along, total
-
-
-def moments(x: Array, slabs: int, eps: float) -> Array:
-    """Mean and 1 / deviation [2,N,C] of x [N,pixels,C]."""
-    N, _, C = x.shape
-    both = np.empty((2, N, C), f4)
-    means, squares = scratch("norm", 2, N, slabs, C)
-    share(_moments, N * slabs, x.size, x, means, squares)
-    _merge(means, squares, x.shape[1], eps, both[0], both[1])
-    return both
 
 
 def flat(x: Array) -> Array:
@@ -118,36 +109,48 @@ def _moments(first, last, x, means, squares):
 
 
 @kernel
-def _merge(means, squares, pixels, eps, mean, rstd):
-    N, slabs, C = means.shape
-    for n in range(N):
-        total, square = np.zeros(C), np.zeros(C)  # float64
-        for i in range(slabs):
-            _, start, end = _slab(i, slabs, pixels)
-            for c in range(C):
-                total[c] += (end - start) * np.float64(means[n, i, c])
+def _merged(means, squares, pixels, eps):
+    """Mean and 1 / deviation [C] of an image, from those of its slabs [slabs,C]"""
+    slabs, C = means.shape
+    total, square = np.zeros(C), np.zeros(C)  # float64
+    mean, rstd = np.empty(C, f4), np.empty(C, f4)
+    for i in range(slabs):
+        _, start, end = _slab(i, slabs, pixels)
         for c in range(C):
-            total[c] /= pixels
-        for i in range(slabs):
-            _, start, end = _slab(i, slabs, pixels)
-            for c in range(C):
-                square[c] += np.float64(squares[n, i, c]) + (end - start) * (means[n, i, c] - total[c]) ** 2
+            total[c] += (end - start) * np.float64(means[i, c])
+    for c in range(C):
+        total[c] /= pixels
+    for i in range(slabs):
+        _, start, end = _slab(i, slabs, pixels)
         for c in range(C):
-            mean[n, c], rstd[n, c] = total[c], 1 / np.sqrt(square[c] / pixels + eps)
+            square[c] += np.float64(squares[i, c]) + (end - start) * (means[i, c] - total[c]) ** 2
+    for c in range(C):
+        mean[c], rstd[c] = total[c], 1 / np.sqrt(square[c] / pixels + eps)
+    return mean, rstd
 
 
 @kernel
-def _normalise(first, last, slabs, x, skip, mean, rstd, scale, shift, slope, y):
-    for i in range(first, last):
-        n, start, end = _slab(i, slabs, x.shape[1])
-        for p in range(start, end):
-            for c in range(x.shape[2]):
-                v = (x[n, p, c] - mean[n, c]) * rstd[n, c]
+def _share_of(n, first, last, slabs):
+    """Which slabs of image n are among the slabs first..last of all images"""
+    return max(0, first - n * slabs), min(slabs, last - n * slabs)
+
+
+@kernel
+def _normalise(first, last, x, skip, means, squares, eps, mean, rstd, scale, shift, slope, y):
+    (_, pixels, C), slabs = x.shape, means.shape[1]
+    for n in range(first // slabs, (last + slabs - 1) // slabs):
+        low, high = _share_of(n, first, last, slabs)
+        mu, r = _merged(means[n], squares[n], pixels, eps)  # every thread for itself: less than to hand it over
+        if low == 0:
+            mean[n], rstd[n] = mu, r
+        for p in range(pixels * low // slabs, pixels * high // slabs):
+            for c in range(C):
+                v = (x[n, p, c] - mu[c]) * r[c]
                 if scale is not None:
                     v = v * scale[n, c] + shift[n, c]
                 y[n, p, c] = v if v > 0 else v * slope
             if skip is not None:
-                for c in range(x.shape[2]):
+                for c in range(C):
                     y[n, p, c] += skip[n, p, c]
 
 
@@ -170,14 +173,25 @@ def _sums(first, last, dy, x, mean, rstd, scale, shift, slope, sums, alongs):
 
 
 @kernel
-def _gradient(first, last, slabs, dy, x, mean, rstd, scale, shift, slope, total, along, dx):
-    """dx = rstd scale (g - mean(g) - x_hat mean(g x_hat))"""
-    for i in range(first, last):
-        n, start, end = _slab(i, slabs, x.shape[1])
-        for p in range(start, end):
-            for c in range(x.shape[2]):
+def _gradient(first, last, dy, x, mean, rstd, scale, shift, slope, sums, alongs, total, along, dx):
+    """dx = rstd scale (g - mean(g) - x_hat mean(g x_hat)), and these sums"""
+    (_, pixels, C), slabs = x.shape, sums.shape[1]
+    for n in range(first // slabs, (last + slabs - 1) // slabs):
+        low, high = _share_of(n, first, last, slabs)
+        mean_g, mean_gx = np.zeros(C, f4), np.zeros(C, f4)
+        for i in range(slabs):
+            for c in range(C):
+                mean_g[c] += sums[n, i, c]
+                mean_gx[c] += alongs[n, i, c]
+        if low == 0:
+            total[n], along[n] = mean_g, mean_gx
+        for c in range(C):
+            mean_g[c] /= pixels
+            mean_gx[c] /= pixels
+        for p in range(pixels * low // slabs, pixels * high // slabs):
+            for c in range(C):
                 v = (x[n, p, c] - mean[n, c]) * rstd[n, c]
                 kept = v > 0 if scale is None else v * scale[n, c] + shift[n, c] > 0
                 g = dy[n, p, c] if kept else dy[n, p, c] * slope
                 factor = rstd[n, c] if scale is None else rstd[n, c] * scale[n, c]
-                dx[n, p, c] = factor * (g - total[n, c] - v * along[n, c])
+                dx[n, p, c] = factor * (g - mean_g[c] - v * mean_gx[c])
