@@ -47,21 +47,18 @@ def backward(
     padding_mode: str = "zeros",
     need: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
-    settings: dict[str, Any] = dict(stride=stride, padding=padding, padding_mode=padding_mode)
+    settings: Any = stride, padding, padding_mode
     if x.dtype != np.float32:
-        return reference.backward(dy, x, w, **settings, need=need)
+        return reference.backward(dy, x, w, stride=stride, padding=padding, padding_mode=padding_mode, need=need)
     dy, x, w = ready(dy), ready(x), ready(w)
+    fast = winograd.suits(w.shape, stride, *dy.shape[:3])
+    dx = (winograd.input_gradient if fast else input_gradient)(dy, x.shape, w, *settings) if need[0] else None
+    dw = (winograd.weight_gradient if fast else weight_gradient)(dy, x, w.shape, *settings) if need[1] else None
     db = dy.reshape(-1, w.shape[3]).sum(axis=0) if need[2] else None
-    if winograd.suits(w.shape, stride, *dy.shape[:3]):
-        return *winograd.backward(dy, x, w, stride, padding, padding_mode, need[:2]), db
-    dx = input_gradient(dy, x.shape, w, **settings) if need[0] else None
-    dw = weight_gradient(dy, x, w.shape, **settings) if need[1] else None
     return dx, dw, db
 
 
-def input_gradient(
-    dy: Array, shape: tuple[int, ...], w: Array, *, stride: int, padding: int, padding_mode: str
-) -> Array:
+def input_gradient(dy: Array, shape: tuple[int, ...], w: Array, stride: int, padding: int, padding_mode: str) -> Array:
     """dx of `shape` [N,H,W,C]."""
     N, H, W, C = shape
     across = np.ascontiguousarray(w.transpose(0, 1, 3, 2))  # [R,S,K,C]
@@ -74,9 +71,7 @@ def input_gradient(
     return reflection_pad.backward(around, pad=padding)
 
 
-def weight_gradient(
-    dy: Array, x: Array, shape: tuple[int, ...], *, stride: int, padding: int, padding_mode: str
-) -> Array:
+def weight_gradient(dy: Array, x: Array, shape: tuple[int, ...], stride: int, padding: int, padding_mode: str) -> Array:
     """dw of `shape` [R,S,C,K]."""
     R, S, C, K = shape
     if stride > 1 or C <= K:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -31,8 +32,8 @@ f4 = np.float32
 
 BAND = 36 << 15
 """Elements of V that a thread works on at a time: each of its 36 blocks takes 128 kB."""
-CHUNK = 1 << 23
-"""Elements of V and M together that one round of the backward keeps: 32 MB."""
+CHUNK, SUMMED = 1 << 23, 1 << 21
+"""Elements of V and M together that one round of a backward keeps: 32 MB for dx; for dw 8 MB, or as many as dU beside them."""
 ENOUGH = 16
 """Channels on either side from which the transforms pay."""
 BASE = 6
@@ -71,41 +72,51 @@ def forward(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bo
     return y if wide == K else np.ascontiguousarray(y[..., :K])
 
 
-def backward(
-    dy: Array, x: Array, w: Array, stride: int, padding: int, mode: str, need: tuple[bool, bool], turned: bool = False
-) -> tuple[Array | None, Array | None]:
-    """dy [N,P,Q,K] and what forward had -> (dx, dw [R,R,C,K]), None where not in `need`; dx asks only for the shape of x."""
-    N, R, (C, K) = len(x), len(w), w.shape[:1:-1] if turned else w.shape[2:]
-    m, narrow = tile(R, stride), R % stride > 0
+def input_gradient(
+    dy: Array, shape: tuple[int, ...], w: Array, stride: int, padding: int, mode: str, turned: bool = False
+) -> Array:
+    """dy [N,P,Q,K], w as in forward -> dx of shape [N,H,W,C]."""
+    N, H, W, C = shape
+    R, K = len(w), dy.shape[3]
+    m, dy = tile(R, stride), vectors(dy)
+    (rows, down, _), (cols, across, _) = (_tiling(n, padding, mode, R, stride) for n in (H, W))
+    dx = np.zeros((N, H, W, whole(C, LANES)), f4)
+    w, lines, wide, deep = folded(w, dx.shape[3], stride, turned), N * down, dy.shape[3], stride * stride * dx.shape[3]
+    for base, end, work in _rounds(lines, across, deep + wide, CHUNK):
+        U = Own("U", 36, distance(K * COLS))
+        M = scratch("M", 36, distance(((end - base) * across + ROWS) * wide))
+        dV = scratch("V", 36, distance((end - base) * (across + ROWS) * deep))
+        starts = np.empty(end - base, np.int64)
+        work = work if _apart(H, padding, mode, R, stride) else 0  # else in one thread
+        share(
+            _adjoint, end - base, work, base, dy, w, K, turned, U, M, dV, starts, dx, rows, cols, m, R % stride > 0
+        )  # fmt: skip
+        share(_scatter, end - base, work, base, 1, dV, starts, dx, rows, cols, m)
+    return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
+
+
+def weight_gradient(dy: Array, x: Array, shape: tuple[int, ...], stride: int, padding: int, mode: str) -> Array:
+    """dy [N,P,Q,K], x [N,H,W,C] -> dw of shape [R,R,C,K]."""
+    N, R, m = len(x), shape[0], tile(shape[0], stride)
     (rows, down, _), (cols, across, _) = (_tiling(n, padding, mode, R, stride) for n in x.shape[1:3])
-    lines, (x, dy), apart = N * down, (vectors(x), vectors(dy)), _apart(x.shape[1], padding, mode, R, stride)
-    wide, deep = dy.shape[3], stride * stride * x.shape[3]
-    r, work = math.ceil(R / stride), 36 * lines * across * (deep + wide)
-    dx, dw = np.zeros(x.shape if need[0] else (0,) * 4, f4), np.empty((r, r, deep, K) if need[1] else (0,) * 4, f4)
-    w = folded(w, x.shape[3], stride, turned) if need[0] else w
-    U = Own("U", 36, distance(K * COLS if need[0] else 0))
-    dU = scratch("dU", 36, distance(whole(deep, ROWS) * wide if need[1] else 0))
-    step = math.ceil(lines / math.ceil(work / CHUNK))
+    x, dy = vectors(x), vectors(dy)
+    r, lines, wide, deep = math.ceil(R / stride), N * down, dy.shape[3], stride * stride * x.shape[3]
+    dw, dU = np.empty((r, r, deep, shape[3]), f4), scratch("dU", 36, distance(whole(deep, ROWS) * wide))
+    for base, end, work in _rounds(lines, across, deep + wide, max(SUMMED, 36 * deep * wide)):
+        tiles = (end - base) * across
+        V, M = scratch("V", 36, distance((tiles + 1) * deep)), scratch("M", 36, distance((tiles + ROWS) * wide))
+        share(_both, end - base, work, base, dy, x, V, M, rows, cols, m)
+        share(_products, 36, work, tiles, deep, V, M, wide, base > 0, dU, R % stride > 0)
+    share(weights_adjoint, deep, dU.size, dw, dU, wide)
+    return unfolded(dw, shape, stride)
+
+
+def _rounds(lines: int, across: int, channels: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """The first line and the end of each round of a backward, and how many elements it works on: about `most`."""
+    step = math.ceil(lines / math.ceil(36 * lines * across * channels / most))
     for base in range(0, lines, step):
         end = min(base + step, lines)
-        tiles, work = (end - base) * across, 36 * (end - base) * across * (deep + wide)
-        V = scratch("V", 36, distance((tiles + 1) * deep if need[1] else 0))
-        M = scratch("M", 36, distance((tiles + ROWS) * wide))
-        dV = scratch("dV", 36, distance((end - base) * (across + ROWS) * deep if need[0] else 0))
-        starts, safe = np.empty(end - base, np.int64), work if apart else 0
-        share(
-            _adjoint, end - base, safe, base, dy, x, w, K, turned, U, V, M, dV, starts, dx, need, rows, cols, m, narrow
-        )
-        if need[0]:
-            share(_scatter, end - base, safe, base, 1, dV, starts, dx, rows, cols, m)
-        if need[1]:
-            share(_products, 36, work, tiles, deep, V, M, wide, base > 0, dU, narrow)
-    if need[1]:
-        share(weights_adjoint, deep, dU.size, dw, dU, wide)
-    return (
-        (dx if x.shape[3] == C else np.ascontiguousarray(dx[..., :C])) if need[0] else None,
-        unfolded(dw, (R, R, C, K), stride) if need[1] else None,
-    )
+        yield base, end, 36 * (end - base) * across * channels
 
 
 def tile(R: int, stride: int) -> int:
@@ -232,19 +243,12 @@ def _correlate(first, last, band, x, w, turned, U, V, M, y, rows, cols, m, narro
 
 
 @kernel
-def _adjoint(first, last, base, dy, x, w, K, turned, U, V, M, dV, starts, dx, need, rows, cols, m, narrow):
-    """Of the lines base + first .. base + last: M = A dY A^T, and what is needed of V and dV = dM U^T; half of them into dx"""
-    C, wide, stride, across = x.shape[3], dy.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
-    deep, tiles = stride * stride * C, (last - first) * across
+def _adjoint(first, last, base, dy, w, K, turned, U, M, dV, starts, dx, rows, cols, m, narrow):
+    """Of the lines base + first .. base + last: M = A dY A^T and dV = M U^T; and half of them into dx"""
+    wide, stride, across = dy.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
+    deep, tiles = stride * stride * dx.shape[3], (last - first) * across
     for line in range(first, last):
         outputs_adjoint(base + line, line * across, dy, M, m)
-        if need[1]:
-            for a in range(stride):
-                for b in range(stride):
-                    at = block(a, b, stride) * C
-                    patches(base + line, line * across, x, V, at, deep, rows[a], cols[b], stride, m)
-    if not need[0]:
-        return
     starts[first:last] = first
     to = _place(first, starts, across)
     for panel in range((deep + COLS - 1) // COLS):
@@ -281,6 +285,18 @@ def _scatter(first, last, base, odd, dV, starts, dx, rows, cols, m):
             for b in range(stride):
                 at = block(a, b, stride) * C
                 patches_adjoint(base + line, t, dx, dV, at, stride * stride * C, rows[a], cols[b], stride, m)
+
+
+@kernel
+def _both(first, last, base, dy, x, V, M, rows, cols, m):
+    """V and M = A dY A^T of the lines base + first .. base + last"""
+    C, stride, across = x.shape[3], rows.shape[0], (cols.shape[1] - 6) // m + 1
+    for line in range(first, last):
+        outputs_adjoint(base + line, line * across, dy, M, m)
+        for a in range(stride):
+            for b in range(stride):
+                at = block(a, b, stride) * C
+                patches(base + line, line * across, x, V, at, stride * stride * C, rows[a], cols[b], stride, m)
 
 
 @kernel

@@ -17,10 +17,11 @@ def forward(
     check(x, w, stride, output_padding)
     if x.dtype != np.float32:
         return reference.forward(x, w, b, stride=stride, padding=padding, output_padding=output_padding)
-    y = np.empty(output_shape(x.shape, w.shape, stride, padding, output_padding), np.float32)
+    shape = output_shape(x.shape, w.shape, stride, padding, output_padding)
     x, w = ready(x), ready(w)
     if b is None and winograd.suits(w.shape, stride, *x.shape[:3]):
-        return winograd.backward(x, y, w, stride, padding, "zeros", (True, False), turned=True)[0]
+        return winograd.input_gradient(x, shape, w, stride, padding, "zeros", turned=True)
+    y = np.empty(shape, np.float32)
     direct.transposed(x, w, None if b is None else ready(b), stride, padding, y)
     return y
 
@@ -38,7 +39,7 @@ def backward(
     if x.dtype != np.float32:
         settings = dict(stride=stride, padding=padding, output_padding=output_padding)
         return reference.backward(dy, x, w, **settings, need=need)
-    R, S, _, K = w.shape
+    R, S, C, K = w.shape
     dx = dw = db = None
     dy, x = ready(dy), ready(x)
     rows, cols = (direct.sources(n, padding, "zeros") for n in dy.shape[1:3])
@@ -50,7 +51,7 @@ def backward(
         direct.correlate(dy, across(w), None, rows, cols, stride, dx)
     if need[1]:
         if fast:
-            dw = winograd.backward(x, dy, w, stride, padding, "zeros", (False, True), turned=True)[1]
+            dw = winograd.weight_gradient(x, dy, (R, S, K, C), stride, padding, "zeros")
         else:
             dw = direct.weight_gradient(dy, x, (R, S), rows, cols, stride)
         dw = across(dw)
