@@ -33,7 +33,10 @@ OPTIONS: dict[str, Any] = dict(
     cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}
 )
 # numba finds kept code by a function's name and file. What it calls from these files is compiled into it, so they count too.
-SHARED = [Path(__file__).parent / name for name in ("gemm.py", "linear.py", "runs.py", "threads.py", "conv2d/tiles.py")]
+SHARED = [
+    Path(__file__).parent / name
+    for name in ("gemm.py", "linear.py", "runs.py", "threads.py", "conv2d/layout.py", "conv2d/tiles.py")
+]
 _digest = hashlib.sha256(b"".join(file.read_bytes() for file in SHARED)).hexdigest()[:12]
 
 

@@ -16,7 +16,7 @@ from kernels import threads
 from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
 from kernels.conv2d import cpu as conv2d
-from kernels.conv2d import reference, winograd
+from kernels.conv2d import direct, layout, reference, winograd
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as plain_transpose
 from kernels.instance_norm import cpu as instance_norm
@@ -136,11 +136,11 @@ def test_where_threads_could_meet_is_known(taps, padding):
     """Two lines of tiles that are not neighbours meet the same row only in deep mirrors."""
     apart = []
     for size in range(4, 30):
-        source, m = winograd.sources(size, padding, "reflect"), winograd.tile(taps, 1)
+        source, m = direct.sources(size, padding, "reflect"), layout.tile(taps, 1)
         lines = [set(source[top : top + 6]) for top in range(0, len(source) - taps + 1, m)]
         apart.append(not any(a & b for i, a in enumerate(lines) for b in lines[i + 2 :]))
-        assert winograd._apart(size, padding, "reflect", taps, 1) == apart[-1]
-        assert winograd._apart(size, padding, "zeros", taps, 1)
+        assert layout.layout(size, size, taps, 1, padding, "reflect").apart == apart[-1]
+        assert layout.layout(size, size, taps, 1, padding, "zeros").apart
     assert all(apart) == (padding == 1)
 
 
