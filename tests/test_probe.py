@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from train.augmented_cyclegan import AugmentedConfig
 from train.config import Config
 from train.data.dataset import test_samples
-from train.probe import high_frequencies, main, probe, rows, stored
+from train.probe import CODES, high_frequencies, main, probe, rows, stored
 from train.report.page import write_report
 from train.report.probe import END, START, renew
 from train.report.samples import sample_grid, save_png
@@ -64,6 +65,23 @@ def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() ->
     assert true["off, its code"] < true["off, another code"] - 5 and "true pairs" not in hiding
     assert true["ground, its code"] > 0.95 and true["ground, another code"] < 0.5  # the ground is most of the picture
     assert min(honest["hues"].values()) > 0.2  # of animal and ground, over codes and in the true Bs
+
+
+class TwoSided(Honest):
+    """A code of A says how bright its fake A is."""
+
+    def translate(self, x: np.ndarray, direction: str = "AtoB", z: np.ndarray | None = None) -> np.ndarray:
+        made = super().translate(x, direction, z)
+        return made if direction == "AtoB" or z is None else 0.5 * made + 0.3 * np.tanh(z[..., :1])
+
+
+def test_codes_of_a_are_probed_where_there_are_some() -> None:
+    config = AugmentedConfig(**{k: getattr(CONFIG, k) for k in ("builtin", "load_size", "crop_size", "device")})
+    pairs = test_samples(config, 2)
+    one, two = (probe(TwoSided(), config.replace(two_sided=flag), pairs)["variety"] for flag in (False, True))
+    values = 0.3 * np.tanh(TwoSided().codes(CODES, seed=2)[:, 0, 0, 0])
+    wanted = np.mean([abs(a - b) for i, a in enumerate(values) for b in values[:i]]) * 127.5
+    assert two.pop("of real B, codes of A") == pytest.approx(wanted, rel=1e-3) and one == two
 
 
 def test_the_report_has_the_probe_as_it_was_last_found(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ a section of its report.html:
     noise       mean |B - back(fake A + noise)| on a scale of 0 to 255, for noise of standard deviation 0 to 5 of 255
     8 bit, JPEG the same after the fake A was stored as a file would be
     texture     share of the fake A's energy (about its mean) in the upper half of the frequencies, beside that of real As
-    variety     mean difference between translations of one A with different codes, 0 to 255; and the same for fake As
+    variety     mean difference between translations of one A with different codes, 0 to 255; the same for fake As;
+                and with two-sided codes between translations of one B with different codes of A
     hues        with --builtin colours: 0 all codes paint one hue, 1 all hues alike (circular variance), beside the truth
     true pairs  A -> B for a pair (A, B), with the code that is read from it and with another: how far it is off, in hue too
     hues kept   and B -> A -> B, with a code that knows nothing of B: 1 each hue returns, about 0 none does. A gray A shows
@@ -109,6 +110,9 @@ def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]
         texture["fake A"].append(high_frequencies(fake[0]))
         for name, start in (("of real A", pair.a[None]), ("of fake A", fake)):
             variety[name].append(spread(painted(model, start)))
+        if getattr(config, "two_sided", False):
+            made = [model.translate(b, "BtoA", z)[0] for z in model.codes(CODES, seed=2)[:, None]]
+            variety.setdefault("of real B, codes of A", []).append(spread(made))
     found: dict[str, Any] = {
         BACK: mean(damage), "texture": mean(texture), "variety": mean(variety), "images": len(pairs),
     }  # fmt: skip

@@ -25,7 +25,8 @@ ABOUT = {
     "picture shows survives noise of one grey level, 8 bits and JPEG; a hidden message does not.",
     "texture": "Share of a picture's energy in the upper half of the frequencies. Far more in fake As than in real ones: "
     "something may be written there.",
-    "variety": "Mean difference, of 255, between translations of one A with different codes. 0: one answer, whatever the code.",
+    "variety": "Mean difference, of 255, between translations of one A with different codes; where A has codes "
+    "too, also of one B. 0: one answer, whatever the code.",
     "hues": "0: all codes paint one hue; 1: all hues alike. Beside it what the true Bs have.",
     "true pairs": "A → B for a pair (A, B): mean difference to the B, of 255, with the code that is read from the pair, and "
     "with one that knows nothing of it. Of hues the cosine of the angle by which they are off: 1 is right, about 0 is chance.",
