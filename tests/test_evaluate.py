@@ -22,7 +22,7 @@ from train.run import trainer
 from train.scores import domain_distance
 from train.scores.evaluation import Evaluation
 from train.scores.metrics import l1
-from train.scores.subject import SYSTEMS
+from train.systems import SYSTEMS
 
 RUN = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 3 "

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from train.config import ABOUT_PRESETS, Config, Size, sides
 from train.errors import UserError
+from train.systems import SYSTEMS
 
 FIELD = {
     "--gpu_ids": "choose with --device cpu or --device cuda",
@@ -144,8 +145,6 @@ def _spelled_out(arguments: list[str]) -> list[str]:
 
 def _elsewhere(word: str) -> str:
     """Which systems have an option that was typed where it is none, in words; "" if none has."""
-    from train.scores.subject import SYSTEMS  # here, for it imports the command, which imports this
-
     have = [
         program
         for program, (_, settings) in SYSTEMS.items()

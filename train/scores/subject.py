@@ -16,14 +16,7 @@ from train.command import resolve
 from train.config import Config
 from train.errors import UserError
 from train.run import checkpoint
-
-SYSTEMS = {
-    "train.cyclegan": ("CycleGAN", "Config"),
-    "train.pix2pix": ("Pix2Pix", "Pix2PixConfig"),
-    "train.augmented_cyclegan": ("AugmentedCycleGAN", "AugmentedConfig"),
-    "train.stochastic_cyclegan": ("StochasticCycleGAN", "StochasticConfig"),
-}
-"""The programs whose runs can be evaluated: in each the class that makes a model, and that of its settings."""
+from train.systems import SYSTEMS
 
 
 @dataclass
