@@ -58,6 +58,18 @@ def test_links_lead_to_files(page):
     assert links and not [link for link in links if not (page.parent / link).exists()]
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link can name behind #: headings in small letters, dashes for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))], ids=lambda page: page.stem)
+def test_links_to_headings_lead_to_headings(page):
+    links = re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert [(file, name) for file, name in links if name not in anchors(page.parent / file if file else page)] == []
+
+
 def test_commands_and_tests_that_the_readme_names_are_there():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands, tests = set(re.findall(r"python -m ([\w.]*\w)", text)), set(re.findall(r"\btest_\w+\.py", text))
