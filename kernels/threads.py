@@ -65,7 +65,7 @@ def share(function: Callable[..., None], count: int, work: int, *args: Any) -> N
 
     Where the workers are busy with something else, as within `together`, this thread runs all parts.
     """
-    parts = min(COUNT, count, work // GRAIN)
+    parts = parts_of(count, work)
     if parts < 2 or not _pool.acquire(blocking=False):
         return _run(function, 0, count, args)
     bounds = [count * i // parts for i in range(parts + 1)]
@@ -73,6 +73,11 @@ def share(function: Callable[..., None], count: int, work: int, *args: Any) -> N
         _spread([functools.partial(_run, function, *ends, args) for ends in itertools.pairwise(bounds)])
     finally:
         _pool.release()
+
+
+def parts_of(count: int, work: int) -> int:
+    """Into how many parts `share` would cut a loop now."""
+    return 1 if _pool.locked() else min(COUNT, count, work // GRAIN)
 
 
 def together(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from kernels.conv2d.layout import block, folded, layout, tile, unfolded, vectors
 from kernels.conv2d.tiles import outputs, outputs_adjoint, patches, patches_adjoint, weights, weights_adjoint
 from kernels.device import Array
 from kernels.gemm import COLS, LANES, ROWS, multiply, whole
-from kernels.threads import Own, empty, kernel, scratch, share
+from kernels.threads import Own, empty, kernel, parts_of, scratch, share
 
 f4 = np.float32
 
@@ -35,6 +36,8 @@ ENOUGH = 16
 """Channels on either side from which the transforms pay."""
 BASE = 6
 """Tiles whose products take as long as transforming the weights."""
+MANY = 4
+"""Threads from which transforming the weights once for all of them is less than doing so in each."""
 
 
 @functools.lru_cache(1000)
@@ -56,13 +59,10 @@ def forward(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bo
     y = empty(N, lay.P, lay.Q, whole(K, LANES))
     lines, deep, wide = N * lay.down, stride * stride * x.shape[3], y.shape[3]
     band = max(1, min(lines, BAND // (36 * lay.across * deep)))
-    most = whole(band * lay.across, ROWS)
-    U, V, M = (
-        Own("U", 36, distance(deep * COLS)),
-        Own("V", 36, distance(most * deep)),
-        Own("M", 36, distance(most * wide)),
-    )
-    share(_correlate, lines, 36 * lines * lay.across * (deep + wide), band, x, w, turned, U, V, M, y, lay)
+    work, most = 36 * lines * lay.across * (deep + wide), whole(band * lay.across, ROWS)
+    made, U = _transformed(w, turned, deep, wide, parts_of(lines, work))
+    V, M = Own("V", 36, distance(most * deep)), Own("M", 36, distance(most * wide))
+    share(_correlate, lines, work, band, x, w, turned, made, U, V, M, y, lay)
     return y if wide == K else np.ascontiguousarray(y[..., :K])
 
 
@@ -74,11 +74,11 @@ def input_gradient(
     lay, dx = layout(H, W, len(w), stride, padding, mode), np.zeros((N, H, W, whole(C, LANES)), f4)
     deep, wide, w = stride * stride * dx.shape[3], dy.shape[3], folded(w, dx.shape[3], stride, turned)
     for base, end, work in _rounds(N * lay.down, lay.across, deep + wide, CHUNK):
-        U = Own("U", 36, distance(K * COLS))
         M = scratch("M", 36, distance(((end - base) * lay.across + ROWS) * wide))
         dV = scratch("V", 36, distance((end - base) * (lay.across + ROWS) * deep))
         starts, work = np.empty(end - base, np.int64), work if lay.apart else 0  # else one thread does it all
-        share(_adjoint, end - base, work, base, dy, w, K, turned, U, M, dV, starts, dx, lay)
+        made, U = _transformed(w, not turned, K, deep, parts_of(end - base, work))
+        share(_adjoint, end - base, work, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
         share(_scatter, end - base, work, base, 1, dV, starts, dx, lay)
     return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
 
@@ -96,6 +96,16 @@ def weight_gradient(dy: Array, x: Array, shape: tuple[int, ...], stride: int, pa
         share(_products, 36, work, tiles, deep, V, M, wide, base > 0, dU, lay.narrow)
     share(weights_adjoint, deep, dU.size, dw, dU, wide)
     return unfolded(dw, shape, stride)
+
+
+def _transformed(w: Array, turned: bool, C: int, K: int, parts: int) -> tuple[bool, Any]:
+    """Whether U = G w G^T [C,K] is made, and the panels of it: all, or room for one in each thread, which makes them as it goes."""
+    panels, size = math.ceil(K / COLS), distance(C * COLS)
+    if parts < MANY:
+        return False, Own("U", 1, 36, size)
+    U = scratch("U", panels, 36, size)
+    share(_transform, panels, U.size, w, turned, U)
+    return True, U
 
 
 def _rounds(lines: int, across: int, channels: int, most: int) -> Iterator[tuple[int, int, int]]:
@@ -126,7 +136,22 @@ def _span(e, deep, narrow):
 
 
 @kernel
-def _correlate(first, last, band, x, w, turned, U, V, M, y, lay):
+def _transform(first, last, w, turned, U):
+    for panel in range(first, last):
+        weights(panel, w, turned, U[panel])
+
+
+@kernel
+def _panel(panel, w, turned, made, U):
+    """One panel of U, flat, and the distance of its 36 blocks"""
+    place = U[panel % U.shape[0]]
+    if not made:
+        weights(panel, w, turned, place)
+    return place.reshape(-1), U.shape[2]
+
+
+@kernel
+def _correlate(first, last, band, x, w, turned, made, U, V, M, y, lay):
     """y of the lines first..last, a band of them at a time"""
     K, deep, bands = y.shape[3], lay.stride * lay.stride * x.shape[3], (last - first + band - 1) // band
     for i in range(bands):
@@ -134,13 +159,13 @@ def _correlate(first, last, band, x, w, turned, U, V, M, y, lay):
         for line in range(start, end):
             _gather(line, (line - start) * lay.across, x, V, lay)
         for panel in range((K + COLS - 1) // COLS):
-            weights(panel, w, turned, U)
+            u, step = _panel(panel, w, turned, made, U)
             columns = min(COLS, K - panel * COLS)
             for e in range(36):
                 low, high = _span(e, deep, lay.narrow)
                 multiply(
                     (end - start) * lay.across, columns, 1, high - low, V.reshape(-1), e * V.shape[1] + low, deep, 0, 1,
-                    U.reshape(-1), e * U.shape[1] + low * COLS, 0, COLS,
+                    u, e * step + low * COLS, 0, COLS,
                     M.reshape(-1), e * M.shape[1] + panel * COLS, K, False,
                 )  # fmt: skip
         for line in range(start, end):
@@ -158,7 +183,7 @@ def _gather(line, t, x, V, lay):
 
 
 @kernel
-def _adjoint(first, last, base, dy, w, K, turned, U, M, dV, starts, dx, lay):
+def _adjoint(first, last, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay):
     """Of the lines base + first .. base + last: M = A dY A^T and dV = M U^T; and half of them into dx"""
     wide, deep, tiles = dy.shape[3], lay.stride * lay.stride * dx.shape[3], (last - first) * lay.across
     for line in range(first, last):
@@ -166,14 +191,14 @@ def _adjoint(first, last, base, dy, w, K, turned, U, M, dV, starts, dx, lay):
     starts[first:last] = first
     to = _place(first, starts, lay.across)
     for panel in range((deep + COLS - 1) // COLS):
-        weights(panel, w, not turned, U)
+        u, step = _panel(panel, w, not turned, made, U)
         column, columns = panel * COLS, min(COLS, deep - panel * COLS)
         for e in range(36):
             low, high = _span(e, deep, lay.narrow)
             if low < column + columns and column < high:
                 multiply(
                     tiles, columns, 1, K, M.reshape(-1), e * M.shape[1] + first * lay.across * wide, wide, 0, 1,
-                    U.reshape(-1), e * U.shape[1], 0, COLS, dV.reshape(-1), e * dV.shape[1] + to * deep + column, deep, False,
+                    u, e * step, 0, COLS, dV.reshape(-1), e * dV.shape[1] + to * deep + column, deep, False,
                 )  # fmt: skip
             else:
                 for row in range(to, to + tiles):
