@@ -6,8 +6,6 @@ else is in direct.py. Other precisions than float32 are served by the reference.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kernels.conv2d import direct, reference, winograd
@@ -47,7 +45,7 @@ def backward(
     padding_mode: str = "zeros",
     need: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
-    settings: Any = stride, padding, padding_mode
+    settings = stride, padding, padding_mode
     if x.dtype != np.float32:
         return reference.backward(dy, x, w, stride=stride, padding=padding, padding_mode=padding_mode, need=need)
     dy, x, w = ready(dy), ready(x), ready(w)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -73,13 +72,16 @@ def input_gradient(
     (N, H, W, C), K, dy = shape, dy.shape[3], vectors(dy)
     lay, dx = layout(H, W, len(w), stride, padding, mode), np.zeros((N, H, W, whole(C, LANES)), f4)
     deep, wide, w = stride * stride * dx.shape[3], dy.shape[3], folded(w, dx.shape[3], stride, turned)
-    for base, end, work in _rounds(N * lay.down, lay.across, deep + wide, CHUNK):
+    lines = N * lay.down
+    work = 36 * lines * lay.across * (deep + wide)
+    shared = work if lay.apart else 0  # else one thread does it all
+    made, U = _transformed(w, not turned, K, deep, parts_of(lines, shared))
+    for base, end in _rounds(lines, work, CHUNK):
         M = scratch("M", 36, distance(((end - base) * lay.across + ROWS) * wide))
         dV = scratch("V", 36, distance((end - base) * (lay.across + ROWS) * deep))
-        starts, work = np.empty(end - base, np.int64), work if lay.apart else 0  # else one thread does it all
-        made, U = _transformed(w, not turned, K, deep, parts_of(end - base, work))
-        share(_adjoint, end - base, work, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
-        share(_scatter, end - base, work, base, 1, dV, starts, dx, lay)
+        starts = np.empty(end - base, np.int64)
+        share(_adjoint, end - base, shared, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
+        share(_scatter, end - base, shared, base, 1, dV, starts, dx, lay)
     return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
 
 
@@ -87,9 +89,10 @@ def weight_gradient(dy: Array, x: Array, shape: tuple[int, ...], stride: int, pa
     """dy [N,P,Q,K], x [N,H,W,C] -> dw of shape [R,R,C,K]."""
     (N, H, W, _), R, x, dy = x.shape, shape[0], vectors(x), vectors(dy)
     lay, r = layout(H, W, R, stride, padding, mode), math.ceil(R / stride)
-    deep, wide = stride * stride * x.shape[3], dy.shape[3]
+    deep, wide, lines = stride * stride * x.shape[3], dy.shape[3], N * lay.down
+    work = 36 * lines * lay.across * (deep + wide)
     dw, dU = np.empty((r, r, deep, shape[3]), f4), scratch("dU", 36, distance(whole(deep, ROWS) * wide))
-    for base, end, work in _rounds(N * lay.down, lay.across, deep + wide, max(SUMMED, 36 * deep * wide)):
+    for base, end in _rounds(lines, work, max(SUMMED, 36 * deep * wide)):
         tiles = (end - base) * lay.across
         V, M = scratch("V", 36, distance((tiles + 1) * deep)), scratch("M", 36, distance((tiles + ROWS) * wide))
         share(_both, end - base, work, base, dy, x, V, M, lay)
@@ -108,12 +111,10 @@ def _transformed(w: Array, turned: bool, C: int, K: int, parts: int) -> tuple[bo
     return True, U
 
 
-def _rounds(lines: int, across: int, channels: int, most: int) -> Iterator[tuple[int, int, int]]:
-    """The first line and the end of each round of a backward, and how many elements it works on: about `most`."""
-    step = math.ceil(lines / math.ceil(36 * lines * across * channels / most))
-    for base in range(0, lines, step):
-        end = min(base + step, lines)
-        yield base, end, 36 * (end - base) * across * channels
+def _rounds(lines: int, work: int, most: int) -> list[tuple[int, int]]:
+    """The first line and the end of each round of a backward, which works on about `most` of `work` elements."""
+    step = math.ceil(lines / math.ceil(work / most))
+    return [(base, min(base + step, lines)) for base in range(0, lines, step)]
 
 
 @kernel
