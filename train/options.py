@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib
 import sys
 import textwrap
 import typing
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 
 from train.config import ABOUT_PRESETS, Config, Size, sides
 from train.errors import UserError
-from train.systems import SYSTEMS
+from train.systems import SYSTEMS, classes
 
 FIELD = {
     "--gpu_ids": "choose with --device cpu or --device cuda",
@@ -145,12 +144,10 @@ def _spelled_out(arguments: list[str]) -> list[str]:
 
 def _elsewhere(word: str) -> str:
     """Which systems have an option that was typed where it is none, in words; "" if none has."""
-    have = [
-        program
-        for program, (_, settings) in SYSTEMS.items()
-        if word.removeprefix("--") in getattr(importlib.import_module(program), settings).options()
-    ]
-    if not word.startswith("--") or not have:
+    if not word.startswith("--"):
+        return ""
+    have = [program for program in SYSTEMS if word.removeprefix("--") in classes(program)[1].options()]
+    if not have:
         return ""
     first = f"{', '.join(have[:-1])} and " if have[1:] else ""
     return f"{first}{have[-1]} {'have' if first else 'has'} it"

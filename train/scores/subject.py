@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from train.command import resolve
 from train.config import Config
 from train.errors import UserError
 from train.run import checkpoint
-from train.systems import SYSTEMS
+from train.systems import SYSTEMS, classes
 
 
 @dataclass
@@ -66,8 +65,7 @@ def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     program = state.get("program", "train.cyclegan")
     if program not in SYSTEMS:
         raise UserError(f"{file}: made by {program}; evaluation knows {', '.join(SYSTEMS)}")
-    module = importlib.import_module(program)
-    make_model, config_type = (getattr(module, part) for part in SYSTEMS[program])
+    make_model, config_type = classes(program)
     try:
         settings = {option: state["config"][option] for option in config_type.options() if option in state["config"]}
         config = resolve(config_type(**{**settings, **changes}))
