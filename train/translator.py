@@ -100,9 +100,12 @@ class CodedTranslator(Translator):
         self.coded = self.takes_code(forth)
 
     def __call__(self, x: np.ndarray, code: int = 0) -> np.ndarray:
+        return self.made(x, self.direction, self.model.codes(code + 1)[code:])
+
+    def made(self, x: np.ndarray, direction: str, z: np.ndarray | None = None) -> np.ndarray:
+        """The model's translation of x [H,W,C] of any size, with one code z [1,1,1,L]."""
         height, width = x.shape[:2]
-        made = self.model.translate(padded(x, 2, least=8)[None], self.direction, self.model.codes(code + 1)[code:])
-        return made[0, :height, :width]
+        return self.model.translate(padded(x, 2, least=8)[None], direction, z)[0, :height, :width]
 
     def takes_code(self, name: str) -> bool:
         return getattr(self.model, name).nlatent > 0
@@ -110,8 +113,7 @@ class CodedTranslator(Translator):
     def reconstruct(self, fake: np.ndarray) -> np.ndarray | None:
         if self.takes_code(DIRECTIONS[self.direction][1]):
             return None
-        height, width = fake.shape[:2]
-        return self.model.translate(padded(fake, 2, least=8)[None], "BtoA")[0, :height, :width]
+        return self.made(fake, "BtoA")
 
 
 def open_translator(path: str | Path, direction: str = "", device: str = "auto") -> Translator:
