@@ -17,7 +17,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["autograd*", "benchmarks", "kernels*", "nn", "train*"]),
-    package_data={"train": ["*.html"], "train.report": ["*.html"]},
+    package_data={"train.inference": ["*.html"], "train.report": ["*.html"]},
     install_requires=[
         "numpy>=2.0",  # arrays on the CPU
         "numba>=0.60",  # compiles the CPU kernels, on first use

@@ -12,7 +12,7 @@ from autograd.function import Function, one
 from autograd.tensor import Tensor
 from kernels.device import Array, xp_of
 from kernels.dispatch import implementation
-from kernels.epilogue import Epilogue
+from kernels.gpu.epilogue import Epilogue
 
 _state = threading.local()
 

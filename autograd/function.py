@@ -12,7 +12,7 @@ import numpy as np
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
 from kernels.dispatch import implementation
-from kernels.epilogue import Epilogue, Sums
+from kernels.gpu.epilogue import Epilogue, Sums
 
 _serial = itertools.count()
 
@@ -31,7 +31,7 @@ class Function:
     linear = False  # whether the op is linear in its only input, so that its backward needs nothing but dy
     uses = 0  # how many nodes take the output as an input
     epilogue: Epilogue | None = None  # what the backward should do on the way, and what has been done for it:
-    sums: Sums | None = None  # see kernels/epilogue.py; set by the engine
+    sums: Sums | None = None  # see kernels/gpu/epilogue.py; set by the engine
     inputs: tuple[Tensor | None, ...] | None
     saved: tuple[Any, ...]
     shapes: tuple[Any, ...]
@@ -53,7 +53,7 @@ class Function:
 
     @property
     def fuses(self) -> bool:
-        """Whether the kernel's backward takes an epilogue for the first input's gradient; see kernels/epilogue.py."""
+        """Whether the kernel's backward takes an epilogue for the first input's gradient; see kernels/gpu/epilogue.py."""
         return self.op is not None and getattr(self.kernel, "EPILOGUE", False)
 
     def fused(self) -> dict[str, Any]:

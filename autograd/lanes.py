@@ -31,7 +31,7 @@ def lanes(work: Callable[[Item], Result], items: Sequence[Item], side_by_side: b
             return work(item), gradients
 
     if side_by_side:
-        from kernels.threads import together  # loads the CPU's compiler
+        from kernels.cpu.threads import together  # loads the CPU's compiler
 
         done = together(lane, items)
     else:
@@ -47,6 +47,6 @@ def side_by_side_pays(size: int) -> bool:
     Two lanes keep two cores busy. The more there are, the smaller a layer must be to gain more from that than from all of
     them sharing each op (the measurement is for two; beyond, this is an estimate).
     """
-    from kernels.threads import COUNT
+    from kernels.cpu.threads import COUNT
 
     return COUNT > 1 and size * COUNT <= 2 * SMALL

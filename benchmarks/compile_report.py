@@ -17,10 +17,10 @@ from benchmarks.compile_tables import Kernel, code_table, kernel_table, over_bud
 from benchmarks.cubin import SHARED_LIMIT, compilers, read
 from benchmarks.recording import PRECISIONS, record_ops, record_step
 from benchmarks.roofline import OVERHEAD
-from kernels.launch import Launch
-from train.config import PRESETS, Config
+from kernels.gpu.launch import Launch
+from train.config.settings import PRESETS, Config
 from train.cyclegan import CycleGAN
-from train.model import Model
+from train.models.model import Model
 
 
 def _cyclegan() -> tuple[type[Model], Config]:

@@ -11,7 +11,7 @@ from benchmarks import table
 from benchmarks.cubin import Cubin
 from benchmarks.recording import Operation, Step
 from benchmarks.roofline import Gpu, code_for, seconds, those_for, unevenness
-from kernels.launch import Launch
+from kernels.gpu.launch import Launch
 
 # The same step by PyTorch in eager mode, measured beforehand and not by this program. Layout copies are left out: with them
 # it takes 3818 kernels and 37.6 GB.

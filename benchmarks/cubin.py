@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import sass
-from kernels.launch import Launch
+from kernels.gpu.launch import Launch
 
 # Shared memory that one program may have, KB (CUDA C++ Programming Guide, table of features per compute capability).
 SHARED_LIMIT = {80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}

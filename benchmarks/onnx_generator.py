@@ -1,4 +1,4 @@
-"""The generator in onnxruntime, from the graph that `train/exchange/onnx_graph.py` writes. Needs `pip install -e ".[bench]"`."""
+"""The generator in onnxruntime, from the graph that `train/weights/onnx_graph.py` writes. Needs `pip install -e ".[bench]"`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.providers import Work
 from benchmarks.worker import Result
 from nn import ResnetGenerator
-from train.exchange.onnx_graph import onnx_model
+from train.weights.onnx_graph import onnx_model
 
 
 class OnnxTranslates:

@@ -61,7 +61,7 @@ class OursOps:
     def __init__(self, work: OpWork) -> None:
         from autograd import Tensor, ops
         from kernels.device import get_device
-        from kernels.launch import set_matmul_precision
+        from kernels.gpu.launch import set_matmul_precision
 
         self.work, self.ops, self.tensor = work, ops, Tensor
         self.device = get_device(work.device)

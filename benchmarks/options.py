@@ -13,7 +13,7 @@ from benchmarks import machine, plot
 from benchmarks.harness import Row
 from benchmarks.providers import Work
 from benchmarks.worker import environment
-from kernels.tuning import IN_CACHE, file_called
+from kernels.gpu.autotune import IN_CACHE, file_called
 from train.errors import UserError
 
 PRECISIONS = {

@@ -37,7 +37,7 @@ TRANSLATORS = {
 
 @dataclass(frozen=True)
 class Work:
-    """The size of the networks and pictures; everything else is the paper's (see train.config)."""
+    """The size of the networks and pictures; everything else is the paper's (see train.config.settings)."""
 
     size: int  # pixels, both sides
     ngf: int  # channels of the first layer of all four networks
@@ -121,7 +121,7 @@ class OursTranslates:
         from autograd import Tensor, no_grad
         from kernels.device import get_device
         from nn import ResnetGenerator
-        from train.model import storage
+        from train.models.model import storage
 
         self.work, self.tensor, self.no_grad = work, Tensor, no_grad
         measure_tiles(work.tune)
@@ -151,7 +151,7 @@ class OursTranslates:
 def measure_tiles(name: str) -> None:
     """Measure our products' tiles in this process where the file of that name knows none; not for ""."""
     if name:
-        from kernels import tuning
+        from kernels.gpu import autotune as tuning
 
         tuning.start(tuning.file_called(name))
 

@@ -1,6 +1,6 @@
 """One training step at full size as a list of launches, without running it, on any machine.
 
-`kernels.launch` notes the kernels. What a step does between them in plain array code (sums of losses, gradients joined or
+`kernels.gpu.launch` notes the kernels. What a step does between them in plain array code (sums of losses, gradients joined or
 cut apart) costs launches too: on the GPU each such operation is a kernel of CuPy's. So the arrays here are NumPy's under
 observation, full of zeros, and every operation on them is noted with its bytes.
 """
@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.op_providers import OpWork, OursOps
 from kernels.cast import gpu as cast
-from kernels.launch import Launch, hooks, recorded
-from kernels.tuning import Tiles
-from nn.twins import Twins
+from kernels.gpu.autotune import Tiles
+from kernels.gpu.launch import Launch, hooks, recorded
+from nn.stacked import Twins
 from tests.cases import CASES
-from train.config import Config, sides
+from train.config.settings import Config, sides
 from train.cyclegan import CycleGAN
-from train.model import Model
+from train.models.model import Model
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -47,7 +47,7 @@ class Step:
 
 
 class EveryCandidate:
-    """In the place of a tuner (kernels/tuning.py): asks for every candidate once, and takes the table's tiles."""
+    """In the place of a tuner (kernels/gpu/autotune.py): asks for every candidate once, and takes the table's tiles."""
 
     def pick(self, kernel: Any, shape: Any, candidates: Sequence[Tiles], attempt: Callable[[Tiles], Any]) -> Tiles:
         for tiles in candidates[1:]:

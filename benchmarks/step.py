@@ -14,7 +14,7 @@ from benchmarks.costs import step_flops
 from benchmarks.harness import Differ, Row, contest
 from benchmarks.providers import TORCH, TRAINERS, Work
 from benchmarks.worker import Result, Worker
-from train.config import PRESETS
+from train.config.settings import PRESETS
 
 TINY = PRESETS["tiny"]
 SIZES = {

@@ -11,7 +11,7 @@ import torch
 from benchmarks.providers import Work
 from benchmarks.worker import Result
 from tests import torch_reference as reference
-from train.config import Config
+from train.config.settings import Config
 
 
 class Torch:

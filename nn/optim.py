@@ -12,7 +12,7 @@ from autograd.tensor import zeros_like
 from kernels.adam.reference import rates
 from kernels.device import to_host, xp_of
 from kernels.dispatch import implementation
-from kernels.graph import Control
+from kernels.gpu.cuda_graph import Control
 from nn.module import Parameter
 
 

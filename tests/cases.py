@@ -275,11 +275,11 @@ SUMS = (
 )  # fmt: skip
 
 PARTS = (
-    _map("part", "minimal", (1, 1, 1, 1), start=0, stop=1),
-    _map("part", "ragged", (5, 7, 5, 3), start=1, stop=4),
-    _map("part", "non-contiguous", (3, 5, 6, 4), STRIDED, start=0, stop=2),
-    _map("part", "real", (4, 16, 16, 3), dict(full=dict(x=(4, 256, 256, 3))), start=2, stop=3),
-    _map("part", "degenerate", (3, 4, 3, 2), start=0, stop=3),  # all of it
+    _map("batch_slice", "minimal", (1, 1, 1, 1), start=0, stop=1),
+    _map("batch_slice", "ragged", (5, 7, 5, 3), start=1, stop=4),
+    _map("batch_slice", "non-contiguous", (3, 5, 6, 4), STRIDED, start=0, stop=2),
+    _map("batch_slice", "real", (4, 16, 16, 3), dict(full=dict(x=(4, 256, 256, 3))), start=2, stop=3),
+    _map("batch_slice", "degenerate", (3, 4, 3, 2), start=0, stop=3),  # all of it
 )
 
 CASES = (

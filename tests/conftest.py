@@ -7,7 +7,7 @@ import torch
 from hypothesis import settings
 
 from kernels.device import NAMES, Device, get_device
-from kernels.launch import set_matmul_precision
+from kernels.gpu.launch import set_matmul_precision
 
 torch.set_num_threads(1)  # threads only get in each other's way on tensors this small
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)

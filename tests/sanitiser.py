@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.launch import hooks
+from kernels.gpu.launch import hooks
 
 GUARD = 512  # bytes on either side
 SIGNALLING = (

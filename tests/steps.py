@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.model import Model
+from train.models.model import Model
 
 
 def step_alike(there: Model, here: Model, *pictures: np.ndarray, least: float) -> None:

@@ -14,12 +14,12 @@ import pytest
 from train import ablate
 from train.cyclegan import CycleGAN
 from train.data import dataset as data
-from train.data.streets import CLASSES, street
+from train.data.builtin.streets import CLASSES, street
 from train.evaluate import score_photos
+from train.evaluation import domain_distance
+from train.evaluation.metrics import Scores
 from train.report.ablation import spread, verdict, ways
 from train.run import trainer
-from train.scores import domain_distance
-from train.scores.metrics import Scores
 
 TINY = (
     "--device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 0 --netD n_layers --n_layers_D 1 --n_epochs 1 "

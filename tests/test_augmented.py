@@ -16,11 +16,11 @@ from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
 from train.augmented_cyclegan import main as augmented
 from train.data.dataset import sup_frac
 from train.errors import UserError
-from train.exchange import weights
-from train.run import checkpoint
+from train.files import checkpoint
 from train.run.schedule import Schedule
 from train.stochastic_cyclegan import StochasticConfig, StochasticCycleGAN
 from train.stochastic_cyclegan import main as stochastic
+from train.weights import formats as weights
 
 torch.set_num_threads(1)
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.config import Config
+from train.config.settings import Config
 from train.errors import UserError
-from train.run import checkpoint
-from train.run.checkpoint import check_same_run, load, save
+from train.files import checkpoint
+from train.files.checkpoint import check_same_run, load, save
 
 
 def state() -> dict[str, Any]:
@@ -200,7 +200,7 @@ def test_a_disk_that_really_refuses(tmp_path: Path) -> None:
     code = """
         import resource, sys
         import numpy as np
-        from train.run.checkpoint import load, save
+        from train.files.checkpoint import load, save
         from train.errors import UserError
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         save(sys.argv[1], {"w": np.zeros(5000)})
@@ -238,7 +238,7 @@ def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
     code = """
         import sys
         import numpy as np
-        from train.run.checkpoint import save
+        from train.files.checkpoint import save
         step = int(sys.argv[2])
         print("ready", flush=True)
         while True:

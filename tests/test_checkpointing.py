@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from autograd import Tensor
-from autograd.recompute import recomputed
+from autograd.checkpointing import recomputed
 from nn import ResnetGenerator
 from nn.resnet_generator import ResnetBlock
 from tests.test_training_step import images
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
 

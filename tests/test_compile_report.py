@@ -23,10 +23,10 @@ from benchmarks.compile_report import different, of_other_ops
 from benchmarks.compile_tables import Kernel, kernel_table, over_budget, row
 from benchmarks.cubin import Cubin, compile_launch, compilers, read
 from benchmarks.recording import EveryCandidate, Operation, Step, record_ops, record_step
-from kernels import launch as launching
 from kernels.conv2d import gpu as conv2d
-from kernels.launch import Launch, empty, launch, recorded
-from train.config import PRESETS, Config
+from kernels.gpu import launch as launching
+from kernels.gpu.launch import Launch, empty, launch, recorded
+from train.config.settings import PRESETS, Config
 
 F4 = np.float32
 KERNELS = Path(__file__).parents[1] / "kernels"
@@ -265,7 +265,7 @@ def test_every_tile_that_measuring_tries_for_a_residual_layer_is_fit():
 
 
 def test_a_step_is_recorded_without_running(monkeypatch):
-    monkeypatch.setattr("kernels.interpreter.run", None)
+    monkeypatch.setattr("kernels.gpu.interpreter.run", None)
     step = record_step("tf32", Config(**PRESETS["tiny"]))
     names = {entry.name for entry in step.launches}
     assert {"implicit_gemm._correlate", "conv2d._weights", "adam._adam"} <= names

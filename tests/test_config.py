@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.config import PRESETS, Config
+from train.config.options import parse
+from train.config.settings import PRESETS, Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
-from train.options import parse
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

@@ -16,14 +16,14 @@ from nn.affine import make_affine
 from nn.network import Network
 from tests.torch_reference import TorchPatchDiscriminator, TorchResnetGenerator, load_numpy_state, to_numpy, to_torch
 from train import convert
-from train.config import Config
+from train.config.settings import Config
 from train.convert import main
 from train.cyclegan import CycleGAN
 from train.cyclegan import main as train
 from train.errors import UserError
-from train.exchange import weights
-from train.exchange.onnx_graph import onnx_model
-from train.run import checkpoint
+from train.files import checkpoint
+from train.weights import formats as weights
+from train.weights.onnx_graph import onnx_model
 
 RNG = np.random.default_rng(0)
 SMALL = dict(ngf=4, ndf=4, n_blocks=6, n_layers_D=2, netD="n_layers", input_nc=1, lambda_identity=0.0, device="cpu")

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels import threads
 from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
 from kernels.conv2d import cpu as conv2d
 from kernels.conv2d import direct, layout, reference, winograd
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as plain_transpose
+from kernels.cpu import threads
 from kernels.instance_norm import cpu as instance_norm
 from kernels.instance_norm import reference as plain_norm
 from kernels.reflection_pad import cpu as reflection_pad
@@ -213,14 +213,15 @@ def test_numba_is_not_loaded_before_it_is_needed():
 
 
 def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):
-    (tmp_path / "kernels" / "conv2d").mkdir(parents=True)
-    package = Path(threads.__file__).parent
-    for file in (package / "__init__.py", package / "device.py", *threads.SHARED):
-        shutil.copy(file, tmp_path / "kernels" / file.relative_to(package))
+    package = Path(threads.__file__).parents[1]
+    for file in (package / "__init__.py", package / "device.py", package / "cpu" / "__init__.py", *threads.SHARED):
+        copy = tmp_path / "kernels" / file.relative_to(package)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
     (tmp_path / "caller.py").write_text("""
 import numpy as np
-from kernels.linear import copy_run
-from kernels.threads import kernel
+from kernels.cpu.linear import copy_run
+from kernels.cpu.threads import kernel
 
 @kernel
 def run(x, y):
@@ -240,6 +241,6 @@ print(int(y.sum()))
         return done.stdout.strip()
 
     assert answer() == "3"
-    linear = tmp_path / "kernels" / "linear.py"
+    linear = tmp_path / "kernels" / "cpu" / "linear.py"
     linear.write_text(linear.read_text().replace("= x[x_at + i]", "= 2 * x[x_at + i]"))
     assert answer() == "6"

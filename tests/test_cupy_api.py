@@ -15,9 +15,10 @@ import pytest
 
 from autograd import Tensor, ops
 from kernels import device as devices
-from kernels import dispatch, interpreter, launch
+from kernels import dispatch
 from kernels.conv2d import reference as conv2d
 from kernels.device import Device
+from kernels.gpu import interpreter, launch
 from nn import Adam, PatchDiscriminator
 from nn.module import Parameter
 from tests import cases
@@ -25,9 +26,9 @@ from tests.cupy_calls import Use, uses
 from tests.cupy_stand_in import Array, Library
 from tests.harness import compare, truth
 from tests.tolerances import tolerance
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
-from train.image_pool import ImagePool
+from train.models.image_pool import ImagePool
 
 ROOT = Path(__file__).parents[1]
 # Arrays in these files may be CuPy's, so their methods are looked up too.
@@ -38,12 +39,12 @@ ON_DEVICE = [
         if p.stem in ("reference", "gpu", "device", "launch", "memory", "reduce")
     ),
     *ROOT.glob("autograd/**/*.py"),
-    *(ROOT / name for name in ("nn/module.py", "nn/optim.py", "train/image_pool.py", "train/run/diagnose.py")),
+    *(ROOT / name for name in ("nn/module.py", "nn/optim.py", "train/models/image_pool.py", "train/run/diagnose.py")),
 ]
 ELSEWHERE = [
     p for d in ("kernels", "nn", "train", "benchmarks") for p in ROOT.glob(f"{d}/**/*.py") if p not in ON_DEVICE
 ]
-NUMPY_ONLY = {"kernels/launch.py": {"ndarray.ctypes"}}  # asked of NumPy's arrays alone, after a look at their type
+NUMPY_ONLY = {"kernels/gpu/launch.py": {"ndarray.ctypes"}}  # asked of NumPy's arrays alone, after a look at their type
 
 
 def found(paths: list[Path], methods: bool) -> Iterator[tuple[str, Use]]:

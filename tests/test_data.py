@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from train.augmented_cyclegan import AugmentedConfig
-from train.config import Config
+from train.config.settings import Config
 from train.data.dataset import PartlyPairedDataset, UnpairedDataset, paired_test, test_samples
 from train.data.images import load_image, resize
 from train.data.preprocess import final_size, preprocess

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nn import module
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.run.diagnose import finite, nonfinite_origin
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kernels import launch
-from train import options
+from kernels.gpu import launch
+from train.config import options
 
 ROOT = Path(__file__).parents[1]
 WITH_CODE = ("fused_conv", "practice", "reductions")
@@ -79,4 +79,4 @@ def test_commands_and_tests_that_the_readme_names_are_there():
 
 def test_the_page_of_options_is_what_the_program_says():
     shown = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-    assert shown == options.page(), "python -m train.options > docs/options.md"
+    assert shown == options.page(), "python -m train.config.options > docs/options.md"

@@ -14,13 +14,14 @@ from PIL import Image
 
 from autograd.ops import mul
 from train.augmented_cyclegan import AugmentedConfig
-from train.command import run_command
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.doctor import NAN, RULES, WINDOW, Doctor, examine, fitting, main, table
+from train.files import checkpoint
 from train.pix2pix import Pix2PixConfig
 from train.report.page import write_report
-from train.run import checkpoint, trainer
+from train.run import trainer
+from train.run.command import run_command
 from train.run.watch import RECENT, Watch
 from train.stochastic_cyclegan import StochasticConfig
 

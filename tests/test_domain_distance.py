@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from train.data.scenes import scene
-from train.scores import domain_distance
-from train.scores.domain_distance import DomainDistance, frechet
+from train.data.builtin.scenes import scene
+from train.evaluation import domain_distance
+from train.evaluation.domain_distance import DomainDistance, frechet
 
 
 def scenes(domain: str, count: int, first: int, size: int = 64) -> np.ndarray:

@@ -14,10 +14,10 @@ from autograd.ops import add, conv2d, conv_norm_relu, conv_transpose2d, instance
 from kernels.conv2d import gpu as conv2d_gpu
 from kernels.conv_norm_relu import gpu as conv_norm_relu_gpu
 from kernels.conv_transpose2d import gpu as conv_transpose2d_gpu
-from kernels.epilogue import Epilogue, Sums
+from kernels.gpu.epilogue import Epilogue, Sums
+from kernels.gpu.launch import hooks, recorded
 from kernels.instance_norm import gpu as instance_norm_gpu
 from kernels.instance_norm import reference as instance_norm_reference
-from kernels.launch import hooks, recorded
 from tests.sanitiser import sanitised, shuffled
 
 REFLECT = dict(padding_mode="reflect")

@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from nn import PatchDiscriminator, ResnetGenerator
+from train.config.registry import SYSTEMS
 from train.cyclegan import main as train_main
 from train.evaluate import contact_sheet, finite, main
-from train.exchange import weights
+from train.evaluation import domain_distance
+from train.evaluation.evaluation import Evaluation
+from train.evaluation.metrics import l1
 from train.run import trainer
-from train.scores import domain_distance
-from train.scores.evaluation import Evaluation
-from train.scores.metrics import l1
-from train.systems import SYSTEMS
+from train.weights import formats as weights
 
 RUN = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 3 "
@@ -148,7 +148,7 @@ def test_fid_through_stand_ins(
 
 
 def test_the_contact_sheet_shows_the_best_the_worst_and_what_lies_between(data: Path, generator: Path) -> None:
-    from train.scores.subject import from_weights
+    from train.evaluation.subject import from_weights
 
     subject = from_weights(generator, {"dataroot": str(data), "crop_size": 24, "load_size": 24, "device": "cpu"})
     evaluation = Evaluation(subject.config)

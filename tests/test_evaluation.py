@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.command import run_command
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN, main
 from train.errors import UserError
-from train.run import checkpoint, trainer
+from train.evaluation import domain_distance
+from train.evaluation.evaluation import Evaluation, overall, translate_all
+from train.evaluation.metrics import l1, ssim
+from train.files import checkpoint
+from train.run import trainer
+from train.run.command import run_command
 from train.run.schedule import Schedule
-from train.scores import domain_distance
-from train.scores.evaluation import Evaluation, overall, translate_all
-from train.scores.metrics import l1, ssim
 
 TINY = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --pool_size 2 --n_epochs 5 "

@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from kernels.launch import recorded
+from kernels.gpu.launch import recorded
 from tests.sanitiser import Memory, sanitised, shuffled
 
 Shape = tuple[int, ...]
@@ -64,7 +64,7 @@ def reads_inside(memory: Memory) -> Iterator[None]:
 
     A mirrored address carries no mask: only arithmetic keeps it inside.
     """
-    from kernels.interpreter import Builder
+    from kernels.gpu.interpreter import Builder
 
     def checked(load: Any) -> Any:
         def check_and_load(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
@@ -160,7 +160,7 @@ def test_only_what_is_needed_is_computed():
 
 def test_statistics_survive_a_large_mean():
     """z has mean 1000 and deviation 1: E[z^2] - E[z]^2 in float32 would be off by 9 %."""
-    from kernels.implicit_gemm import correlate
+    from kernels.conv2d.implicit_gemm import correlate
     from kernels.instance_norm.gpu import normalise
 
     x = np.random.default_rng(0).normal(1000, 1, (1, 11, 13, 1)).astype(np.float32)

@@ -194,7 +194,7 @@ def test_a_tile_may_take_several_rounds(monkeypatch):
 @pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
 def test_adam_updates_all_tensors_in_one_launch(order):
     from kernels.adam import gpu, reference
-    from kernels.launch import recorded
+    from kernels.gpu.launch import recorded
 
     rng = np.random.default_rng(0)
     shapes = [(1,), (3, 3, 4, 5), (1500,), (7, 2)]
@@ -232,7 +232,7 @@ def test_many_arrays_are_converted_in_one_launch(order):
     import ml_dtypes
 
     from kernels.cast import gpu
-    from kernels.launch import recorded
+    from kernels.gpu.launch import recorded
 
     with sanitised(order) as memory:
         xs = [

@@ -11,16 +11,16 @@ import pytest
 from autograd import no_grad
 from benchmarks.recording import Step, Watched, _watched
 from kernels.device import get_device
-from kernels.graph import Control, Graph, joined
-from kernels.launch import hooks, recorded
+from kernels.gpu.cuda_graph import Control, Graph, joined
+from kernels.gpu.launch import hooks, recorded
 from tests.cupy_calls import signature
 from tests.test_cupy_api import cuda, references  # noqa: F401 fixtures
 from tests.test_training_step import flat, images
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import NonFiniteLoss
-from train.graphed import GraphedStep
-from train.image_pool import DevicePool
+from train.models.cuda_graph import GraphedStep
+from train.models.image_pool import DevicePool
 
 # As small as the networks go: the interpreter is slow. A step takes some two seconds.
 CONFIG = Config(

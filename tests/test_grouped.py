@@ -10,10 +10,10 @@ import pytest
 
 from autograd import Tensor
 from autograd.ops import conv2d
-from kernels.grouped import GroupByGroup, for_weight
-from kernels.launch import hooks, recorded
+from kernels.conv2d.stacked import GroupByGroup, for_weight
+from kernels.gpu.launch import hooks, recorded
 from nn import Adam, PatchDiscriminator, ResnetGenerator
-from nn.twins import Twins
+from nn.stacked import Twins
 from tests.sanitiser import sanitised, shuffled
 
 REFLECT = dict(padding=1, padding_mode="reflect")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from train.errors import UserError
-from train.run.history import History
+from train.files.history import History
 from train.run.progress import Progress
 
 
@@ -101,7 +101,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
 def test_killed_it_loses_at_most_what_was_not_flushed(tmp_path: Path) -> None:
     code = """
         import os, signal, sys
-        from train.run.history import History
+        from train.files.history import History
         history = History(sys.argv[1])
         for step in range(1, 1501):
             history.append({"step": step, "D_A": step / 7, "G_A": step / 3})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kernels.device import get_device
-from train.image_pool import ImagePool
+from train.models.image_pool import ImagePool
 
 
 def numbered(first: int, count: int = 1) -> np.ndarray:

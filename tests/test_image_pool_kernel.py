@@ -10,14 +10,14 @@ import pytest
 from autograd import Tensor, gradcheck, ops
 from kernels.add import gpu as add
 from kernels.add import reference as plain_add
+from kernels.batch_slice import gpu as part
+from kernels.batch_slice import reference as plain_part
 from kernels.device import get_device
+from kernels.gpu.launch import recorded
 from kernels.image_pool import gpu, reference
-from kernels.launch import recorded
-from kernels.part import gpu as part
-from kernels.part import reference as plain_part
 from tests.sanitiser import sanitised, shuffled
 from tests.test_image_pool import numbered
-from train.image_pool import DevicePool, ImagePool
+from train.models.image_pool import DevicePool, ImagePool
 
 ORDERS = pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
 RNG = np.random.default_rng(0)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.test_training_step import LOSS32, images, torchs, worst_loss
-from train.config import Config
-from train.cyclegan import NAMES, CycleGAN
+from train.config.settings import Config
+from train.cyclegan import CycleGAN
+from train.models.cyclegan import NAMES
 from train.run.schedule import Schedule
 
 # Both players, a pool that swaps, Adam, and an epoch's end between steps. Small: the interpreter is slow.

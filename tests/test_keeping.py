@@ -13,8 +13,10 @@ from PIL import Image
 
 from tests.test_resume import assert_same, command, result
 from train.cyclegan import main
-from train.run import checkpoint, keeping, trainer
-from train.run.checkpoint import load
+from train.files import checkpoint
+from train.files.checkpoint import load
+from train.run import disk as keeping
+from train.run import trainer
 
 OLD = Path(__file__).parent / "data" / "checkpoint_v1.npz"
 # What the program that wrote it, version 1, recorded when it went on from there.

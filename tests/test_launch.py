@@ -15,9 +15,9 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia import driver as nvidia
 from triton.runtime import driver
 
-from kernels import launch as launching
-from kernels.launch import Pointer, contiguous, empty, input_precision, launch, recorded, set_matmul_precision
-from kernels.reduce import mean_of_partials, merge_moments
+from kernels.gpu import launch as launching
+from kernels.gpu.launch import Pointer, contiguous, empty, input_precision, launch, recorded, set_matmul_precision
+from kernels.gpu.reduce import mean_of_partials, merge_moments
 
 F4 = np.float32
 HOPPER = GPUTarget("cuda", 90, 32)
@@ -165,7 +165,7 @@ def test_matmul_precision():
 
 
 def test_triton_is_not_imported_before_it_is_needed():
-    code = "import sys, kernels.launch, kernels.dispatch, autograd; assert not {'triton', 'cupy', 'torch'} & {*sys.modules}"
+    code = "import sys, kernels.gpu.launch, kernels.dispatch, autograd; assert not {'triton', 'cupy', 'torch'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

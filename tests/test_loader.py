@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from train.config import Config
+from train.config.settings import Config
 from train.data.dataset import Sample, UnpairedDataset
 from train.data.loader import Loader
 from train.errors import UserError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from train.scores.metrics import as_loss, format_scores, l1, paired_scores, psnr, retrieval, ssim
+from train.evaluation.metrics import as_loss, format_scores, l1, paired_scores, psnr, retrieval, ssim
 
 
 def pictures(n: int = 5, channels: int = 3, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_training_step import TINY, flat, images
 from train.cyclegan import CycleGAN
-from train.parts import parts
+from train.models.gradient_accumulation import parts
 
 
 @pytest.mark.parametrize(("count", "batch"), [(2, 4), (3, 5)])

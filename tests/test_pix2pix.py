@@ -25,11 +25,12 @@ from tests.torch_reference import (
     to_numpy,
     to_torch,
 )
-from train.config import Config
+from train.config.settings import Config
 from train.data.dataset import AlignedDataset
 from train.errors import UserError
+from train.files import checkpoint
 from train.pix2pix import Pix2Pix, Pix2PixConfig, main
-from train.run import checkpoint, trainer
+from train.run import trainer
 
 SIZE, BATCH, STEPS = 64, 2, 4
 TINY = Pix2PixConfig(

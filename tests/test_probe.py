@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from train.augmented_cyclegan import AugmentedConfig
-from train.config import Config
+from train.config.settings import Config
 from train.data.dataset import test_samples
+from train.evaluation.subject import Subject
 from train.probe import CODES, high_frequencies, main, probe, rows, stored
 from train.report.page import write_report
 from train.report.probe import END, START, renew
 from train.report.samples import sample_grid, save_png
-from train.scores.subject import Subject
 
 CONFIG = Config(builtin="colours", load_size=32, crop_size=32, device="cpu")
 WEIGHTS = np.array((0.299, 0.587, 0.114), np.float32)

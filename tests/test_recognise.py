@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from autograd import Tensor, no_grad
-from nn.recognise import describe, network_from
 from tests import torch_reference as reference
 from tests.torch_reference import (
     TorchPatchDiscriminator,
@@ -19,6 +18,7 @@ from tests.torch_reference import (
     TorchResnetGenerator,
     TorchUnetGenerator,
 )
+from train.weights.architecture import describe, network_from
 
 RNG = np.random.default_rng(0)
 State = dict[str, np.ndarray]

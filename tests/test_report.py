@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.config import PRESETS, Config
+from train.config.settings import PRESETS, Config
 from train.doctor import Finding
 from train.report.charts import POINTS, column, draw, envelope, quantities, smooth
 from train.report.page import write_report

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.command import run_command
 from train.cyclegan import CycleGAN, main
-from train.run import checkpoint, trainer
+from train.files import checkpoint
+from train.run import trainer
+from train.run.command import run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = (

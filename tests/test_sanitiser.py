@@ -7,7 +7,7 @@ import pytest
 import triton
 import triton.language as tl
 
-from kernels.launch import empty, launch
+from kernels.gpu.launch import empty, launch
 from tests.sanitiser import SanitiserError, sanitised, shuffled
 
 BLOCK = 64

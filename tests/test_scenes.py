@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.data.scenes import scene
+from train.data.builtin.scenes import scene
 
 
 @pytest.mark.parametrize("domain", ["A", "B"])

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from tests.torch_reference import linear_factor
-from train.config import Config
+from train.config.settings import Config
 from train.run.schedule import Schedule
 
 

@@ -17,13 +17,13 @@ from PIL import Image
 
 from nn import PatchDiscriminator, ResnetGenerator
 from tests.browser import CHROMIUM, Browser
-from train import serve
 from train.data.images import load_image
 from train.errors import UserError
-from train.exchange import weights
-from train.serve import Server, both_ways, opinion
+from train.inference import server as serve
+from train.inference.server import Server, both_ways, opinion
+from train.inference.translator import Translator
 from train.translate import main
-from train.translator import Translator
+from train.weights import formats as weights
 
 NETWORKS = {
     "gen_ab": ResnetGenerator(ngf=2, n_blocks=1, seed=1),

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, no_grad
-from kernels import threads
-from nn import ResnetGenerator, strips
+from kernels.cpu import threads
+from nn import ResnetGenerator
 from nn.affine import make_affine
-from nn.strips import run_in_strips
+from train.inference import strips
+from train.inference.strips import run_in_strips
 
 RNG = np.random.default_rng(0)
 

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import pytest
 
 from train import pix2pix, stochastic_cyclegan
-from train.command import run_command
-from train.config import Config, another_default, setting
+from train.config.settings import Config, another_default, setting
 from train.cyclegan import CycleGAN
 from train.data import sources
-from train.model import Losses
-from train.run import checkpoint
+from train.files import checkpoint
+from train.models.model import Losses
+from train.run.command import run_command
 
 TINY = dict(load_size=24, crop_size=24, ndf=2, n_blocks=1, n_epochs=1, n_epochs_decay=0, max_dataset_size=2)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from train.errors import UserError
-from train.exchange import torch_files
+from train.weights import torch_files
 
 ZIP, OLD = {}, {"_use_new_zipfile_serialization": False}
 

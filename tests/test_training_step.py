@@ -12,7 +12,7 @@ import torch
 from autograd import Tensor
 from autograd.lanes import lanes
 from nn import UnetGenerator
-from nn.twins import together
+from nn.stacked import together
 from tests.torch_reference import (
     TorchCycleGAN,
     TorchPatchDiscriminator,
@@ -23,9 +23,10 @@ from tests.torch_reference import (
     load_numpy_state,
     to_torch,
 )
-from train.config import Config
-from train.cyclegan import NAMES, CycleGAN
+from train.config.settings import Config
+from train.cyclegan import CycleGAN
 from train.errors import NonFiniteLoss
+from train.models.cyclegan import NAMES
 
 torch.set_num_threads(1)  # threads only get in each other's way on tensors this small
 STEPS, POOL = 20, 3  # a pool so small that most steps swap

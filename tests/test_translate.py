@@ -10,14 +10,15 @@ from PIL import Image, ImageCms
 
 from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
-from train import augmented_cyclegan, stochastic_cyclegan, translate, translator
+from train import augmented_cyclegan, stochastic_cyclegan, translate
 from train.data import deep
 from train.data.images import load_image, save_image, to_uint8
-from train.exchange import weights
-from train.scores.subject import from_run
-from train.serve import both_ways
+from train.evaluation.subject import from_run
+from train.inference import translator
+from train.inference.server import both_ways
+from train.inference.translator import padded, run
 from train.translate import main, translate_images
-from train.translator import padded, run
+from train.weights import formats as weights
 
 RNG = np.random.default_rng(0)
 NETWORKS = {

@@ -13,13 +13,13 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.op_providers import OpWork, OursOps
-from kernels import tuning
 from kernels.conv2d import gpu as conv2d
-from kernels.launch import hooks, recorded
-from kernels.tuning import start, stop
-from train import command
-from train.config import Config
+from kernels.gpu import autotune as tuning
+from kernels.gpu.autotune import start, stop
+from kernels.gpu.launch import hooks, recorded
+from train.config.settings import Config
 from train.errors import UserError
+from train.run import command
 
 TABLE, SMALL, LARGE = dict(BM=64, BN=16), dict(BM=16, BN=16), dict(BM=128, BN=16)
 KERNEL = SimpleNamespace(__name__="_product", cache_key="0123456789abcdef" * 2)

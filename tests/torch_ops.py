@@ -95,5 +95,5 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "hinge_loss": lambda x, target, weight=1.0: weight * F.relu(1 - target * x).mean(),
     "mean": lambda x, weight: weight * x.mean(),
     "add": lambda *xs: torch.stack(xs).sum(dim=0),
-    "part": lambda x, start, stop: x[start:stop],
+    "batch_slice": lambda x, start, stop: x[start:stop],
 }

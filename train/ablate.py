@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from train.command import introduce, resolve, told
-from train.config import PRESETS, Config, another_default, setting
-from train.cyclegan import CycleGAN
+from train.config.options import parse
+from train.config.settings import PRESETS, Config, another_default, setting
 from train.errors import UserError
-from train.options import parse
+from train.evaluation.evaluation import Evaluation
+from train.files import checkpoint
+from train.models.cyclegan import CycleGAN
 from train.report.ablation import Study, judge, summary, write_page
-from train.run import checkpoint
+from train.run.command import introduce, resolve, told
 from train.run.trainer import Run
-from train.scores.evaluation import Evaluation
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("CycleGAN: both adversarial losses, both cycles", {}),

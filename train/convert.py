@@ -22,15 +22,15 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from nn.network import Network
-from nn.recognise import Architecture
-from train import options
-from train.config import Config
-from train.cyclegan import CycleGAN
+from train.config import options
+from train.config.settings import Config
 from train.errors import UserError
-from train.exchange import weights
-from train.exchange.onnx_graph import onnx_model
-from train.exchange.weights import FIELD_NAMES, LONE_NAMES, TORCH, Weights
-from train.run import checkpoint
+from train.files import checkpoint
+from train.models.cyclegan import CycleGAN
+from train.weights import formats as weights
+from train.weights.architecture import Architecture
+from train.weights.formats import FIELD_NAMES, LONE_NAMES, TORCH, Weights
+from train.weights.onnx_graph import onnx_model
 
 SINGLE = (*TORCH, ".onnx")  # formats that hold one network
 TARGETS = (".pth", ".safetensors", ".onnx", ".npz")

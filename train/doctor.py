@@ -21,7 +21,7 @@ import numpy as np
 
 from train.data.loader import FLAT
 from train.errors import UserError
-from train.run.history import History
+from train.files.history import History
 
 Record = Mapping[str, Any]
 WINDOW = 10  # looks

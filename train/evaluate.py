@@ -4,11 +4,11 @@
     python -m train.evaluate --weights FILE --dataroot DIR     any weights that this program reads
 
 Where testA and testB hold the same names, pictures are compared with their true partners: L1, SSIM, PSNR, and retrieval,
-the share of translations whose true partner is the nearest of all test images (train/scores/metrics.py). The domain distance
-(train/scores/domain_distance.py, not FID) needs no pairs; real held-out pictures show how near one can come, and the untouched
-input how far doing nothing leaves one. --palette scores label maps class by class (train/scores/label_scores.py); --segmenter
+the share of translations whose true partner is the nearest of all test images (train/evaluation/metrics.py). The domain distance
+(train/evaluation/domain_distance.py, not FID) needs no pairs; real held-out pictures show how near one can come, and the untouched
+input how far doing nothing leaves one. --palette scores label maps class by class (train/evaluation/label_scores.py); --segmenter
 scores the photos made from such maps, by what a network that knows real photos reads in them. --fid adds FID and KID where
-torch-fidelity or clean-fid is installed (train/scores/inception.py).
+torch-fidelity or clean-fid is installed (train/evaluation/inception.py).
 
 Writes evaluation.json and contact_sheet.png.
 """
@@ -26,18 +26,18 @@ from typing import Any
 
 import numpy as np
 
-from train.config import Config
-from train.data.streets import CLASSES
+from train.config.options import Parser, add_option
+from train.config.settings import Config
+from train.data.builtin.streets import CLASSES
 from train.errors import UserError
-from train.model import Rows
-from train.options import Parser, add_option
+from train.evaluation.evaluation import Evaluation, Pictures, title, translate_all
+from train.evaluation.inception import fid_kid, library
+from train.evaluation.label_scores import Palette, label_scores, read_palette
+from train.evaluation.metrics import Scores, format_scores, present, ssim
+from train.evaluation.subject import from_run, from_weights
+from train.files.checkpoint import write_atomically
+from train.models.model import Rows
 from train.report.samples import sample_grid, save_png
-from train.run.checkpoint import write_atomically
-from train.scores.evaluation import Evaluation, Pictures, title, translate_all
-from train.scores.inception import fid_kid, library
-from train.scores.label_scores import Palette, label_scores, read_palette
-from train.scores.metrics import Scores, format_scores, present, ssim
-from train.scores.subject import from_run, from_weights
 
 DATA = ("dataroot", "direction", "preprocess", "load_size", "crop_size", "device")  # settings that may be given anew
 WEAK = 0.75  # a classifier that is right on fewer held-out images has little to say

@@ -31,17 +31,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from train.config import Config
-from train.data.colours import chroma, masks
+from train.config.options import Parser
+from train.config.settings import Config
+from train.data.builtin.colours import chroma, masks
 from train.data.dataset import Sample, paired_test, test_samples
 from train.data.images import to_uint8
 from train.errors import UserError
-from train.model import Rows
-from train.options import Parser
+from train.evaluation.subject import from_run
+from train.files.checkpoint import write_atomically
+from train.models.model import Rows
 from train.report.probe import BACK, renew
 from train.report.samples import sample_grid, save_png
-from train.run.checkpoint import write_atomically
-from train.scores.subject import from_run
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)  # standard deviations, of 255
 CODES, CYCLES, SHOWN = 8, 4, 4

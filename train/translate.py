@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from train.data.images import EXTENSIONS, Picture, keeps_16_bits, load_picture, resize, save_picture
 from train.errors import UserError
-from train.translator import Translator, open_translator
+from train.inference.translator import Translator, open_translator
 
 
 @dataclass
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if getattr(given, name) < least:
                 raise UserError(f"--{name} is {getattr(given, name)}; wanted at least {least}")
         if given.serve is not None:
-            from train.serve import serve
+            from train.inference.server import serve
 
             return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512)
         for name in ("input", "output"):

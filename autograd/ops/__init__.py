@@ -1,6 +1,7 @@
 """Ops on Tensors: each wires one kernel folder into the graph. The maths is in kernels/<op>/."""
 
 from autograd.ops.arithmetic import add, div, exp, getitem, mul, pow, reshape, sub, sum
+from autograd.ops.batch_slice import batch_slice
 from autograd.ops.bce_with_logits import bce_with_logits
 from autograd.ops.cast import cast
 from autograd.ops.concat import concat
@@ -15,13 +16,12 @@ from autograd.ops.l1_loss import l1_loss
 from autograd.ops.leaky_relu import leaky_relu, relu
 from autograd.ops.lsgan_loss import lsgan_loss
 from autograd.ops.mean import mean
-from autograd.ops.part import part
 from autograd.ops.reflection_pad import reflection_pad
 from autograd.ops.resize import resize
 from autograd.ops.tanh import tanh
 
 __all__ = [
-    "add", "bce_with_logits", "cast", "concat", "conditional_instance_norm", "conv2d", "conv_norm_relu",
+    "add", "batch_slice", "bce_with_logits", "cast", "concat", "conditional_instance_norm", "conv2d", "conv_norm_relu",
     "conv_transpose2d", "div", "dropout", "exp", "getitem", "hinge_loss", "instance_norm", "l1_loss", "leaky_relu",
-    "lsgan_loss", "mean", "mul", "part", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
+    "lsgan_loss", "mean", "mul", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
 ]  # fmt: skip

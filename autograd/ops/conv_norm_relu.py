@@ -6,8 +6,8 @@ from autograd.ops.conv2d import conv2d
 from autograd.ops.instance_norm import Normalising, instance_norm
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
+from kernels.conv2d.stacked import for_weight
 from kernels.device import Array
-from kernels.grouped import for_weight
 from kernels.instance_norm.reference import check_activation
 
 

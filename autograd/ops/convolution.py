@@ -17,8 +17,8 @@ from typing import Any
 
 from autograd.function import Function
 from autograd.tensor import Tensor
+from kernels.conv2d.stacked import for_weight
 from kernels.device import Array
-from kernels.grouped import for_weight
 
 
 class Convolution(Function):

@@ -6,7 +6,7 @@ from autograd.function import Function
 from autograd.ops.leaky_relu import leaky_relu
 from autograd.tensor import Tensor
 from kernels.device import Array
-from kernels.epilogue import Sums
+from kernels.gpu.epilogue import Sums
 from kernels.instance_norm.reference import check_activation, negative_slope
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.adam import reference
+from kernels.cpu.multi_tensor import run, share_runs
+from kernels.cpu.threads import kernel, ready
 from kernels.device import Array
-from kernels.runs import run, share_runs
-from kernels.threads import kernel, ready
 
 f4 = np.float32
 

@@ -16,8 +16,8 @@ import triton.language as tl
 
 from kernels.adam.reference import rates
 from kernels.device import Array, xp_of
-from kernels.launch import address, contiguous, launch, upload
-from kernels.tables import BLOCK, floats, tables, wide
+from kernels.gpu.launch import address, contiguous, launch, upload
+from kernels.gpu.multi_tensor import BLOCK, floats, tables, wide
 
 
 @triton.jit

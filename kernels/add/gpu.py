@@ -17,8 +17,8 @@ import triton.language as tl
 
 from kernels.add import reference
 from kernels.device import Array
-from kernels.launch import DTYPES, address, contiguous, empty, launch
-from kernels.tables import BLOCK, tables
+from kernels.gpu.launch import DTYPES, address, contiguous, empty, launch
+from kernels.gpu.multi_tensor import BLOCK, tables
 
 MOST = 8
 

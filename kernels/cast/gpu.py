@@ -1,6 +1,6 @@
 """Conversion between precisions on the GPU: one launch, also for many arrays; each element read and written once.
 
-Grid: one program for a block of elements; of many arrays, for 1024 elements of one of them (see kernels/tables.py).
+Grid: one program for a block of elements; of many arrays, for 1024 elements of one of them (see kernels/gpu/multi_tensor.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.launch import address, contiguous, empty, launch
-from kernels.tables import BLOCK, floats, tables, wide
+from kernels.gpu.launch import address, contiguous, empty, launch
+from kernels.gpu.multi_tensor import BLOCK, floats, tables, wide
 
 SIZE = 2048
 

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.launch import contiguous, empty, launch
+from kernels.gpu.launch import contiguous, empty, launch
 
 MOST = 8
 BLOCK = 1024

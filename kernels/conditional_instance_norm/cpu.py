@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kernels.conditional_instance_norm import reference
+from kernels.cpu.threads import ready
 from kernels.device import Array
 from kernels.instance_norm.cpu import f4, gradients, normalised
 from kernels.instance_norm.reference import SLOPES
-from kernels.threads import ready
 
 
 def forward(

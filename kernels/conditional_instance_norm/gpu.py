@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernels.device import Array
+from kernels.gpu.launch import empty
 from kernels.instance_norm import gpu as instance_norm
-from kernels.launch import empty
 
 
 def forward(x: Array, scale: Array, shift: Array, **settings: Any) -> tuple[Array, Array, Array]:

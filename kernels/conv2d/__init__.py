@@ -6,5 +6,5 @@ x [N,H,W,C], w [R,S,C,K], b [K] or None -> y [N,P,Q,K] with P = (H + 2*padding -
 `padding_mode` is "zeros" or "reflect". Saves x and w: dw needs x, dx needs w.
 `backward` returns (dx, dw, db); `need` tells which are wanted, the others come back as None.
 
-w may be a stack [G,R,S,C,K], b then [G,K]: the g-th part of x's images meets w[g]. See kernels/grouped.py.
+w may be a stack [G,R,S,C,K], b then [G,K]: the g-th part of x's images meets w[g]. See kernels/conv2d/stacked.py.
 """

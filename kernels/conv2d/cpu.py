@@ -10,10 +10,10 @@ import numpy as np
 
 from kernels.conv2d import direct, reference, winograd
 from kernels.conv2d.reference import check
+from kernels.cpu.threads import ready
 from kernels.device import Array
 from kernels.reflection_pad import cpu as reflection_pad
 from kernels.reflection_pad.reference import check as check_pad
-from kernels.threads import ready
 
 
 def forward(

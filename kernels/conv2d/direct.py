@@ -20,10 +20,10 @@ import math
 
 import numpy as np
 
+from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
+from kernels.cpu.linear import copy, copy_run
+from kernels.cpu.threads import COUNT, MACS, Own, kernel, ready, scratch, share
 from kernels.device import Array
-from kernels.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
-from kernels.linear import copy, copy_run
-from kernels.threads import COUNT, MACS, Own, kernel, ready, scratch, share
 
 f4 = np.float32
 BAND = 1 << 17

@@ -1,7 +1,7 @@
-"""Convolution on the GPU: three implicit matrix products; see kernels/implicit_gemm.py for the first two.
+"""Convolution on the GPU: three implicit matrix products; see kernels/conv2d/implicit_gemm.py for the first two.
 
     y  = correlate(x, w)          one launch
-    dx = spread(dy, w)            one launch; two where the picture was mirrored (kernels/margin.py)
+    dx = spread(dy, w)            one launch; two where the picture was mirrored (kernels/conv2d/reflect_halo.py)
     dw[(r,s,c),k] = sum over pixels (n,p,q) of  x[n, p*stride + r - pad, q*stride + s - pad, c] * dy[n,p,q,k]
 
 The third has its long side, thousands of pixels, in the reduction, and few tiles: 36 of 128x128 for a residual layer,
@@ -27,17 +27,26 @@ import triton
 import triton.language as tl
 
 from kernels.add import gpu as add
+from kernels.conv2d.implicit_gemm import (
+    PROGRAMS,
+    candidates,
+    correlate,
+    full_float32,
+    load,
+    spread,
+    step,
+    tap_and_channel,
+)
 from kernels.conv2d.reference import check
+from kernels.conv2d.reflect_halo import extended, fits
+from kernels.conv2d.stacked import groups
 from kernels.device import Array
-from kernels.epilogue import Epilogue
-from kernels.grouped import groups
-from kernels.implicit_gemm import PROGRAMS, candidates, correlate, full_float32, load, spread, step, tap_and_channel
-from kernels.launch import contiguous, empty, input_precision, launch
-from kernels.margin import extended, fits
+from kernels.gpu.autotune import Tiles, pick
+from kernels.gpu.epilogue import Epilogue
+from kernels.gpu.launch import contiguous, empty, input_precision, launch
 from kernels.reflection_pad import gpu as reflection_pad
 from kernels.reflection_pad.gpu import _mirror
 from kernels.reflection_pad.reference import check as check_mirror
-from kernels.tuning import Tiles, pick
 
 GROUPED = EPILOGUE = True
 
@@ -187,7 +196,7 @@ def weight_gradient(
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """dw [G,*kernel,C,K] (with `swap` [G,*kernel,K,C]) and db [G,K] (or None) for a `count` of G groups.
 
-    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; their g-th parts give dw[g]. dy may be extended (kernels/margin.py) by so
+    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; their g-th parts give dw[g]. dy may be extended (kernels/conv2d/reflect_halo.py) by so
     many rows and columns, which are left out.
     """
     (_, H, W, C), (N, rows, pitch, K), (R, S) = x.shape, dy.shape, kernel

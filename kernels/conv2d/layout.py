@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.conv2d.direct import sources
+from kernels.cpu.gemm import LANES
+from kernels.cpu.threads import kernel
 from kernels.device import Array
-from kernels.gemm import LANES
-from kernels.threads import kernel
 
 f4 = np.float32
 

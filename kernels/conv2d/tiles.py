@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
+from kernels.cpu.gemm import COLS, LANES
+from kernels.cpu.linear import copy, linear, transpose
+from kernels.cpu.threads import aligned, kernel
 from kernels.device import Array
-from kernels.gemm import COLS, LANES
-from kernels.linear import copy, linear, transpose
-from kernels.threads import aligned, kernel
 
 f4 = np.float32
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from kernels.conv2d.layout import block, folded, layout, tile, unfolded, vectors
 from kernels.conv2d.tiles import outputs, outputs_adjoint, patches, patches_adjoint, weights, weights_adjoint
+from kernels.cpu.gemm import COLS, LANES, ROWS, multiply, whole
+from kernels.cpu.threads import Own, empty, kernel, parts_of, scratch, share
 from kernels.device import Array
-from kernels.gemm import COLS, LANES, ROWS, multiply, whole
-from kernels.threads import Own, empty, kernel, parts_of, scratch, share
 
 f4 = np.float32
 

@@ -8,5 +8,5 @@ There is no bias: instance norm subtracts every channel's mean, so a bias cannot
 Saves x, w, z and the statistics; neither the padded input nor the normalised map is kept.
 `backward` returns (dx, dw); `need` tells which are wanted. The gradient of skip is dout itself.
 
-w may be a stack [G,R,S,C,K]: the g-th part of x's images meets w[g]. See kernels/grouped.py.
+w may be a stack [G,R,S,C,K]: the g-th part of x's images meets w[g]. See kernels/conv2d/stacked.py.
 """

@@ -7,8 +7,8 @@ Why not one: a channel's mean needs every pixel, and a program cannot wait for a
 reading z once, the address arithmetic saves writing and reading a padded x.
 
 Backward: dz, then dx and dw, which both read it. dz takes one launch where `sums` came with dout, else two (a last
-contribution to dout that is a convolution's leaves them; see kernels/epilogue.py). With mirrored edges that launch
-extends dz (kernels/margin.py), so that dx is one launch too.
+contribution to dout that is a convolution's leaves them; see kernels/gpu/epilogue.py). With mirrored edges that launch
+extends dz (kernels/conv2d/reflect_halo.py), so that dx is one launch too.
 
 Bytes forward: x, w, z written and read, out, skip. Statistics come from the float32 tile, also where z is stored as bf16.
 """
@@ -18,13 +18,13 @@ from __future__ import annotations
 from typing import Any
 
 from kernels.conv2d import gpu as conv2d
+from kernels.conv2d.implicit_gemm import correlate
+from kernels.conv2d.reflect_halo import fits
+from kernels.conv2d.stacked import groups
 from kernels.device import Array
-from kernels.epilogue import Epilogue, Sums
-from kernels.grouped import groups
-from kernels.implicit_gemm import correlate
+from kernels.gpu.epilogue import Epilogue, Sums
+from kernels.gpu.launch import contiguous
 from kernels.instance_norm import gpu as instance_norm
-from kernels.launch import contiguous
-from kernels.margin import fits
 
 GROUPED = EPILOGUE = SUMS = True
 

@@ -6,5 +6,5 @@ Each input pixel stamps its weighted RxS kernel on the output, `stride` pixels a
 x [N,H,W,C], w [R,S,C,K], b [K] or None -> y [N,P,Q,K] with P = (H-1)*stride - 2*padding + R + output_padding.
 Saves x and w. `backward` returns (dx, dw, db); `need` tells which are wanted.
 
-w may be a stack [G,R,S,C,K], b then [G,K]: the g-th part of x's images meets w[g]. See kernels/grouped.py.
+w may be a stack [G,R,S,C,K], b then [G,K]: the g-th part of x's images meets w[g]. See kernels/conv2d/stacked.py.
 """

@@ -7,8 +7,8 @@ import numpy as np
 from kernels.conv2d import direct, winograd
 from kernels.conv_transpose2d import reference
 from kernels.conv_transpose2d.reference import check, output_shape
+from kernels.cpu.threads import ready
 from kernels.device import Array
-from kernels.threads import ready
 
 
 def forward(

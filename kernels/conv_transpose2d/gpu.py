@@ -5,7 +5,7 @@
     dw                            conv2d's, with dy as the picture that is gathered from and x as the gradient
     db                            the sum over all pixels of dy: dw's row of ones alone, with no taps
 
-Grid and bytes: see kernels/implicit_gemm.py and kernels/conv2d/gpu.py.
+Grid and bytes: see kernels/conv2d/implicit_gemm.py and kernels/conv2d/gpu.py.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 from kernels.conv2d.gpu import unstacked, weight_gradient
+from kernels.conv2d.implicit_gemm import correlate, spread
+from kernels.conv2d.stacked import groups
 from kernels.conv_transpose2d.reference import check, output_shape
 from kernels.device import Array
-from kernels.epilogue import Epilogue
-from kernels.grouped import groups
-from kernels.implicit_gemm import correlate, spread
-from kernels.launch import contiguous
+from kernels.gpu.epilogue import Epilogue
+from kernels.gpu.launch import contiguous
 
 GROUPED = EPILOGUE = True
 

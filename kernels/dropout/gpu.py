@@ -7,7 +7,7 @@ import triton.language as tl
 
 from kernels.device import Array
 from kernels.dropout.reference import threshold
-from kernels.launch import contiguous, empty, launch
+from kernels.gpu.launch import contiguous, empty, launch
 
 BLOCK = 1024
 

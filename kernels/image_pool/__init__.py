@@ -2,5 +2,5 @@
 
 images [N,H,W,C], buffer [size,H,W,C], decisions [N,2] int32 -> chosen [N,H,W,C]; writes `buffer` in place.
 Row i of decisions is (place, old) for picture i, taken in order: it goes into buffer[place], unless place is -1; what it
-is answered with is the picture that lay there if old is 1, else itself. Who decides: train/image_pool.py.
+is answered with is the picture that lay there if old is 1, else itself. Who decides: train/models/image_pool.py.
 """

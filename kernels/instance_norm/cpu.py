@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from kernels.cpu.threads import kernel, ready, scratch, share
 from kernels.device import Array
 from kernels.instance_norm import reference
 from kernels.instance_norm.reference import SLOPES
-from kernels.threads import kernel, ready, scratch, share
 
 f4 = np.float32
 SLABS, LEAST = 32, 64

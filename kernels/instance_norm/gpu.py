@@ -16,12 +16,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from kernels.conv2d.reflect_halo import extended_shape, margin_pixel, source
 from kernels.device import Array
-from kernels.epilogue import Sums
+from kernels.gpu.epilogue import Sums
+from kernels.gpu.launch import contiguous, empty, launch
+from kernels.gpu.reduce import merge_moments
 from kernels.instance_norm.reference import negative_slope
-from kernels.launch import contiguous, empty, launch
-from kernels.margin import extended_shape, margin_pixel, source
-from kernels.reduce import merge_moments
 
 SUMS = True  # `backward` takes them
 BP = 32  # pixels in registers at a time
@@ -270,7 +270,7 @@ def gradient(
     activation: str, slope: float, sums: Sums | None = None, padding: int = 0, scale: Array | None = None,
     shift: Array | None = None, dscale: Array | None = None, dshift: Array | None = None,
 ) -> Array:  # fmt: skip
-    """dx; extended where the convolution ahead mirrored `padding` pixels (see kernels/margin.py).
+    """dx; extended where the convolution ahead mirrored `padding` pixels (see kernels/conv2d/reflect_halo.py).
 
     With scale and shift [N,C] also their gradients, written to float32 dscale and dshift [N,C].
     """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.cpu.threads import kernel, ready, share
 from kernels.device import Array
 from kernels.leaky_relu import reference
-from kernels.threads import kernel, ready, share
 
 
 def forward(x: Array, *, slope: float) -> Array:

@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.launch import contiguous, empty, launch
-from kernels.reduce import BLOCK, mean_of_partials
+from kernels.gpu.launch import contiguous, empty, launch
+from kernels.gpu.reduce import BLOCK, mean_of_partials
 
 
 @triton.jit

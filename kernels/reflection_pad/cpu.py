@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.cpu.threads import kernel, ready, share
 from kernels.device import Array
 from kernels.reflection_pad import reference
 from kernels.reflection_pad.reference import check
-from kernels.threads import kernel, ready, share
 
 
 def forward(x: Array, *, pad: int) -> Array:

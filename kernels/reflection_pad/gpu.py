@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.launch import contiguous, empty, launch
+from kernels.gpu.launch import contiguous, empty, launch
 from kernels.reflection_pad.reference import check
 
 

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array, xp_of
-from kernels.launch import contiguous, empty, launch
+from kernels.gpu.launch import contiguous, empty, launch
 from kernels.resize.reference import interpolation
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.command.typed import picture, refused, run
 from train.cyclegan import main
-from train.run import checkpoint
+from train.files import checkpoint
 
 
 def break_nothing(root: Path) -> None: ...

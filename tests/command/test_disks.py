@@ -13,7 +13,7 @@ import pytest
 
 from tests.command.typed import refused, run
 from train.cyclegan import main
-from train.run import checkpoint
+from train.files import checkpoint
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from tests.command.typed import TINY, picture, refused, run
-from train import command
-from train.config import Config
+from train.config.settings import Config
 from train.cyclegan import CycleGAN, main
 from train.errors import NonFiniteLoss
+from train.files import checkpoint
 from train.report.page import write_report
-from train.run import checkpoint, trainer
+from train.run import command, trainer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

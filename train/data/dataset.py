@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.config import Config, sides
+from train.config.settings import Config, sides
 from train.data.cache import Cache
 from train.data.images import resize
 from train.data.preprocess import final_size, preprocess, resized

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.config import Config, sides
+from train.config.settings import Config, sides
 from train.data.images import resize
 
 

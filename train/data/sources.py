@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data.colours import colours
+from train.data.builtin.colours import colours
+from train.data.builtin.scenes import scene
+from train.data.builtin.streets import street
 from train.data.images import EXTENSIONS, MODES, describe_mode, inspect, load_image, to_gray
-from train.data.scenes import scene
-from train.data.streets import street
 from train.errors import UserError
 
 

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from train.config.options import Parser
 from train.errors import UserError
-from train.options import Parser
 from train.prepare.earth import earth
 from train.prepare.emoji import ARCHIVES, emoji
 from train.prepare.folders import from_folders

@@ -2,7 +2,7 @@
 
 Each direction of each run is judged by what it makes of the test images, four numbers each with a bound set beforehand:
 
-    distance    how far the fakes are from the target domain (train/scores/domain_distance.py). **fails**: by more than the
+    distance    how far the fakes are from the target domain (train/evaluation/domain_distance.py). **fails**: by more than the
                 geometric mean of what real held-out images and the untouched input have
     diversity   mean difference between two fakes, as a share of that between two true pictures. **collapses**: under 1/2
     variety     in how many independent ways the fakes differ, as a share of the true pictures' ways. **collapses**: under 1/2
@@ -28,16 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from train.config import Config
+from train.config.settings import Config
+from train.data.builtin.streets import CLASSES
 from train.data.images import resize
-from train.data.streets import CLASSES
+from train.evaluation.evaluation import Evaluation
+from train.evaluation.label_scores import label_scores
+from train.evaluation.metrics import retrieval
+from train.files.checkpoint import write_atomically
 from train.report.charts import column, draw
 from train.report.samples import embedded, sample_grid, save_png
-from train.run.checkpoint import write_atomically
 from train.run.trainer import Run
-from train.scores.evaluation import Evaluation
-from train.scores.label_scores import label_scores
-from train.scores.metrics import retrieval
 
 SHOWN = 4  # test images of each domain in the picture
 PAPER = {"cycle": "fails", "gan": "collapses", "forward": "collapses", "backward": "fails", "full": "works"}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.config import Config
+from train.config.settings import Config
 
 Series = NDArray[np.float64]
 Quantity = tuple[str, tuple[str, ...], str, float | None]

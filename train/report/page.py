@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from kernels.memory import size_text
-from train.config import Config
+from train.config.settings import Config
 from train.doctor import RULES, WINDOW, Finding, examine
+from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
+from train.files.checkpoint import write_atomically
 from train.report import probe
 from train.report.charts import Quantity, cards, column, quantities
 from train.report.samples import embedded
-from train.run.checkpoint import write_atomically
-from train.scores.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 
 Records = Sequence[Mapping[str, Any]]
 PICTURES = 12  # sample grids in the report

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from train.files.checkpoint import write_atomically
 from train.report.charts import draw
 from train.report.samples import embedded
-from train.run.checkpoint import write_atomically
 
 START, END = "<!-- probe -->", "<!-- end of probe -->"
 BACK = "|B - back|"

@@ -7,7 +7,7 @@ from typing import Any
 from autograd import Tensor, no_grad
 from kernels.device import Array, xp_of
 from nn.module import Module, observed
-from train.model import Model
+from train.models.model import Model
 
 
 def nonfinite_origin(model: Model, real_a: Array, real_b: Array) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from train.config import Config
+from train.config.settings import Config
 
 
 class Schedule:

@@ -14,26 +14,26 @@ from typing import Any
 import numpy as np
 
 from kernels.memory import peak_bytes
-from train.config import Config
+from train.config.settings import Config
 from train.data.dataset import dataset, paired_test, test_samples
 from train.data.loader import Batch, Loader
 from train.data.preprocess import final_size
 from train.doctor import NAN, Doctor, Finding
 from train.errors import NonFiniteLoss, UserError
-from train.model import Model
+from train.evaluation.evaluation import Evaluation, overall
+from train.evaluation.metrics import COLUMNS, Scores, show
+from train.files import checkpoint
+from train.files.history import History
+from train.models.model import Model
 from train.report.page import write_report
 from train.report.samples import sample_grid, save_png
-from train.run import checkpoint
-from train.run.board import Board, require
 from train.run.diagnose import nonfinite_origin
-from train.run.history import History
-from train.run.keeping import check_room, drop_oldest, state_bytes
+from train.run.disk import check_room, drop_oldest, state_bytes
 from train.run.progress import Progress
 from train.run.schedule import Schedule
-from train.run.stopping import stop_request
+from train.run.signals import stop_request
+from train.run.tensorboard import Board, require
 from train.run.watch import Watch
-from train.scores.evaluation import Evaluation, overall
-from train.scores.metrics import COLUMNS, Scores, show
 
 EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
 SAMPLES = 3  # pictures per domain in a sample grid

@@ -19,7 +19,7 @@ import numpy as np
 
 from kernels.device import Array, to_host
 from train.data.images import to_gray
-from train.model import Model
+from train.models.model import Model
 
 SIDE = 8  # of a thumbnail, pixels
 RECENT = 8  # thumbnails among which variety is measured

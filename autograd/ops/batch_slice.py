@@ -1,0 +1,25 @@
+"""Some pictures of a batch in the graph; see kernels/batch_slice."""
+
+from __future__ import annotations
+
+from autograd.function import Function
+from autograd.tensor import Tensor
+from kernels.device import Array
+
+
+class BatchSlice(Function):
+    op = "batch_slice"
+    view = linear = True
+
+    def forward(self, x: Array) -> Array:
+        return x[self.settings["start"] : self.settings["stop"]]
+
+    def backward(self, dy: Array) -> Array:
+        return self.kernel.backward(dy, count=self.shapes[0][0], start=self.settings["start"], **self.fused())
+
+
+def batch_slice(x: Tensor, start: int, stop: int) -> Tensor:
+    """Pictures start, ..., stop - 1 of a batch x [N,...], with 0 <= start < stop <= N."""
+    if not 0 <= start < stop <= len(x):
+        raise ValueError(f"batch_slice: {start} to {stop} is not inside a batch of {len(x)}")
+    return BatchSlice(start=start, stop=stop)(x)

@@ -1,0 +1,49 @@
+"""What kernels over many tensors share: a table of addresses, and who owns which block of which tensor.
+
+An address from a table tells the compiler nothing about its alignment, and accesses would be 4 bytes wide. So a kernel
+looks whether a block is whole and its addresses are multiples of 16, as nearly all are, and then says so: `wide`.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+
+import numpy as np
+import triton
+import triton.language as tl
+
+from kernels.device import Array, xp_of
+from kernels.gpu.launch import hooks, upload
+
+BLOCK = 1024
+Rows = tuple[tuple[int, ...], ...]
+
+
+@triton.jit
+def floats(address):
+    """An address as a pointer to float32."""
+    return address.to(tl.pointer_type(tl.float32))
+
+
+@triton.jit
+def wide(address):
+    """A multiple of 16 as a pointer to float32 that is known to be one."""
+    return tl.multiple_of(floats(address), 16)
+
+
+def tables(like: Array, rows: Rows) -> tuple[Array, Array]:
+    """`rows` [T,...] and owned blocks [B,2] on the device of `like`. A row ends with its number of elements.
+
+    Row i of the second array names a row of the first and a block of 1024 elements: program i's.
+    """
+    make = _kept if hooks.capture is None else _made  # what a graph reads must be its own
+    return make(xp_of(like), rows)
+
+
+def _made(xp: ModuleType, rows: Rows) -> tuple[Array, Array]:
+    owned = [(row, block) for row, (*_, size) in enumerate(rows) for block in range(triton.cdiv(size, BLOCK))]
+    return upload(xp, np.array(rows, np.int64)), upload(xp, np.array(owned, np.int32))
+
+
+_kept = functools.lru_cache(maxsize=8)(_made)  # memory pools hand out the same addresses at every step

@@ -1,0 +1,42 @@
+"""What the reductions share: sums and moments in a fixed order, without atomics, so that the same input gives the same bits.
+
+A reduction over a large array takes two launches. In the first, every program reduces a tile and writes its partial result
+to a slot of its own; in the second, a program reads all the slots in order. Atomics would save the second launch, but they
+add in the order in which programs happen to finish.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.device import Array
+from kernels.gpu.launch import empty, launch
+
+BLOCK = 1024
+
+
+@triton.jit
+def merge_moments(n_a, mean_a, m2_a, n_b, mean_b, m2_b):
+    """Count, mean and sum of squared deviations of two sets together (Chan, Golub & LeVeque 1979)."""
+    n = n_a + n_b
+    delta = mean_b - mean_a
+    share = n_b / tl.maximum(n, 1.0)
+    return n, mean_a + delta * share, m2_a + m2_b + delta * delta * n_a * share
+
+
+@triton.jit
+def _sum_partials(partials, total, count, scale, BLOCK: tl.constexpr):
+    lanes = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, count, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        lanes += tl.load(partials + at, mask=at < count, other=0.0)
+    tl.store(total, tl.sum(lanes, 0) * scale)
+
+
+def mean_of_partials(partials: Array, n: int, weight: float = 1.0) -> Array:
+    """The sum of `partials` [T] over n, times `weight`: a float32 array of shape []. One launch."""
+    total = empty(partials, (), "float32")
+    # One program: lane i adds partials i, i + BLOCK, i + 2 BLOCK, ...; then the lanes are summed as a tree.
+    launch(_sum_partials, (1,), partials, total, partials.size, weight / n, BLOCK=BLOCK)
+    return total

@@ -1,0 +1,136 @@
+"""Two networks of one architecture, run side by side: each layer is one launch for both.
+
+A network of the same structure holds, for every pair of parameters, their stack [2,...]; the two networks' own data become
+views of it. So there is one copy of the weights. Whoever trains, saves or loads a single network goes on as before, and
+a grouped convolution (kernels/conv2d/stacked.py) finds both weights in one array.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from autograd import Tensor
+from autograd.ops import batch_slice, concat
+from autograd.tensor import zeros_like
+from kernels.device import Array, xp_of
+from kernels.gpu.launch import address
+from nn.module import Module, Parameter
+from nn.network import Network
+
+Pictures = tuple[Tensor, ...]
+
+
+class Twins:
+    """`twins(xs, ys)` is the first network on the tensors xs and the second on ys.
+
+    They run as one batch with grouped weights where the networks are built alike, all tensors have one size, and both get
+    as many pictures. Elsewhere, and on the CPU, where launches cost nothing, one network runs after the other.
+    """
+
+    def __init__(self, first: Network, second: Network) -> None:
+        self.first, self.second = first, second
+        self.alike = structure(first) == structure(second)
+        self.both: Network | None = None
+        if self.alike and on_gpu(first):
+            self.tied()
+
+    def __call__(self, xs: Pictures, ys: Pictures) -> tuple[Pictures, Pictures]:
+        inputs = (*xs, *ys)
+        fit = len({x.shape[1:] for x in inputs}) == 1 and sum(map(len, xs)) == sum(map(len, ys))
+        if not (self.alike and fit and on_gpu(self.first)):
+            return together(self.first, *xs), together(self.second, *ys)
+        outputs = together(self.tied(), *inputs)
+        return outputs[: len(xs)], outputs[len(xs) :]
+
+    def each(self, *calls: tuple[Network, Pictures]) -> list[Pictures]:
+        """What one of the two networks, or each of them, makes of its own pictures; in the order of the calls."""
+        if len(calls) == 2 and calls[0][0] is self.second:
+            return self.each(*calls[::-1])[::-1]
+        if len(calls) == 2:
+            return list(self(calls[0][1], calls[1][1]))
+        return [together(network, *xs) for network, xs in calls]
+
+    def tied(self) -> Network:
+        """The network of stacks, made anew where the two networks' data was replaced (by `to` or `astype`)."""
+        if self.both is None or not all(p.holds() for _, p in self.both.named_parameters() if isinstance(p, Stack)):
+            self.both = stacked(self.first, self.second)
+        return self.both
+
+
+def on_gpu(network: Network) -> bool:
+    """Whether the network's parameters live where launches cost."""
+    return next(p.device.name for _, p in network.named_parameters()) != "cpu"
+
+
+def together(network: Network, *xs: Tensor) -> Pictures:
+    """network(x) of each x, as one batch where sizes agree. Exact: instance norm keeps pictures apart."""
+    if len({x.shape[1:] for x in xs}) > 1 or len(xs) == 1:
+        return tuple(network(x) for x in xs)
+    batch = network(concat(*xs, axis=0))
+    outputs, start = [], 0
+    for x in xs:
+        outputs.append(batch_slice(batch, start, start + len(x)))
+        start += len(x)
+    return tuple(outputs)
+
+
+class Stack(Parameter):
+    """Parameters of one shape as one tensor [G,...], of which their data are views from now on.
+
+    A gradient that arrives here is shared out to them, as views; they own it, and forget it by themselves.
+    """
+
+    def __init__(self, parts: tuple[Parameter, ...]) -> None:
+        self.parts: tuple[Parameter, ...] = ()  # until the tensor is made
+        super().__init__(xp_of(parts[0].data).stack([p.data for p in parts]), trained=parts[0].trained)
+        self.parts, self.device = parts, parts[0].device
+        self.changes[0] = 1 + max(p.version for p in parts)  # so that graphs over the old data are stale
+        for p, data in zip(parts, self.data, strict=True):
+            p.data = data
+            p.views(self)
+
+    def holds(self) -> bool:
+        """Whether the parts' data are still views of this."""
+        return all(address(p.data) == address(own) for p, own in zip(self.parts, self.data, strict=True))
+
+    @property
+    def requires_grad(self) -> bool:
+        return any(p.requires_grad for p in self.parts)
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        for p in self.parts:
+            p.requires_grad = flag
+
+    @property
+    def grad(self) -> Array | None:
+        if all(p.grad is None for p in self.parts):
+            return None
+        return xp_of(self.data).stack([zeros_like(p) if p.grad is None else p.grad for p in self.parts])
+
+    @grad.setter
+    def grad(self, value: Array | None) -> None:
+        for i, p in enumerate(self.parts):
+            p.grad = None if value is None else value[i]
+
+
+def stacked(first: Any, second: Any) -> Any:
+    """A module of their structure whose parameters are stacks of theirs."""
+    both = copy.copy(first)
+    for name, value in vars(first).items():
+        if isinstance(value, Parameter):
+            setattr(both, name, Stack((value, getattr(second, name))))
+        elif isinstance(value, Module):
+            setattr(both, name, stacked(value, getattr(second, name)))
+    return both
+
+
+def structure(module: Module) -> list[Any]:
+    """What two networks must share to run as one: kinds of modules, their settings, and the parameters' shapes."""
+
+    def settings(m: Module) -> dict[str, Any]:
+        own = {k: v for k, v in vars(m).items() if k != "device" and not isinstance(v, Module)}
+        return {k: v.shape if isinstance(v, Tensor) else v for k, v in own.items()}
+
+    return [(name, type(m), settings(m)) for name, m in module.named_modules()]

@@ -1,0 +1,118 @@
+"""What the test images say of a model: pairs where there are any, and the distance between domains, in both directions.
+
+The command `python -m train.evaluate` shows all of it; a run with --eval_freq asks now and then while it trains.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from train.config.settings import Config
+from train.data.dataset import has_test, paired_test, plain_images
+from train.errors import UserError
+from train.evaluation.domain_distance import DomainDistance
+from train.evaluation.metrics import Scores, as_loss, paired_scores
+from train.models.model import Model
+
+REFERENCE = 300  # training images of each domain, at most, that stand for it
+BATCH = 8  # images translated at once, at most
+
+Pictures = list[np.ndarray]
+
+
+class Evaluation:
+    """The images on which models are judged, read once.
+
+    They are testA and testB (`held_out`), or the training images where there are no others. `truth` tells whether the
+    true partner of each is known: then the images of A and B go pair by pair. `metric` is what --eval_metric comes to.
+    limit: at most so many images of each domain (0: all). `cache`: a file that keeps the classifier behind the domain distance.
+    """
+
+    def __init__(self, config: Config, limit: int = 0, cache: Path | None = None) -> None:
+        self.config, self.cache, self.held_out = config, cache, has_test(config)
+        pairs = paired_test(config, limit)
+        self.truth = pairs is not None
+        if pairs:
+            named_a, named_b = [(p.name_a, p.a) for p in pairs], [(p.name_b, p.b) for p in pairs]
+        else:
+            named_a, named_b = plain_images(config, "test" if self.held_out else "train", limit)
+        self.names = {"A": [name for name, _ in named_a], "B": [name for name, _ in named_b]}
+        self.pictures = {"A": [x for _, x in named_a], "B": [x for _, x in named_b]}
+        if config.eval_metric in ("ssim", "l1", "psnr", "retrieval") and not self.truth:
+            raise UserError(
+                f"--eval_metric {config.eval_metric} needs test images whose true partners are known, with the same names "
+                "in testA and testB; here leave it out, or name distance"
+            )
+        self.metric = {"auto": "ssim" if self.truth else "distance"}.get(config.eval_metric, config.eval_metric)
+        if self.metric == "distance" and min(map(len, self.pictures.values())) < 2:
+            raise UserError(
+                "the domain distance needs at least 2 test images of each domain; add some to testA and testB"
+            )
+        for name, x in (*named_a, *named_b):
+            if why := config.misfit(x.shape[1], x.shape[0]):
+                raise UserError(f"test image {name}: {x.shape[1]}x{x.shape[0]} pixels do not suit the networks: {why}")
+
+    @functools.cached_property
+    def reference(self) -> dict[str, Pictures]:
+        """Training images of both domains."""
+        a, b = plain_images(self.config, "train", REFERENCE)
+        return {"A": [x for _, x in a], "B": [x for _, x in b]}
+
+    @functools.cached_property
+    def distance(self) -> DomainDistance:
+        """The domain distance, by a classifier trained on the reference when first asked for."""
+        return DomainDistance(self.reference["A"], self.reference["B"], self.config.seed, self.cache)
+
+    def translations(self, model: Model, direction: str) -> Pictures:
+        """The images of the domain where `direction` ("AtoB" or "BtoA") starts, translated."""
+        return translate_all(model, self.pictures[direction[0]], direction)
+
+    def scores(self, direction: str, fakes: Pictures, distance: bool = True) -> Scores:
+        """Scores of translations beside the baselines. Without pairs and distance there are none."""
+        start, end = direction[0], direction[-1]
+        inputs, truths = self.pictures[start], self.pictures[end]
+        table = paired_scores(fakes, inputs, truths) if self.truth else {}
+        n = min(len(inputs), len(truths))  # sets of one size: a smaller one is farther from everything
+        if distance and n >= 2:
+            rows = {"model": fakes, "untouched": inputs}
+            if len({x.shape for x in truths}) == 1:
+                rows["mean"] = [np.mean(np.stack(truths), axis=0)] * n
+            if self.held_out:
+                rows["real"] = truths
+            for who, pictures in rows.items():
+                table.setdefault(who, {})["distance"] = self.distance(pictures[:n], end)
+        return table
+
+    def __call__(self, model: Model, distance: bool = True) -> dict[str, Scores]:
+        """The scores of all that a model can translate, under "A → B" and "B → A"."""
+        return {
+            title(direction): self.scores(direction, self.translations(model, direction), distance)
+            for direction in model.directions
+        }
+
+
+def title(direction: str) -> str:
+    """ "AtoB" as people read it."""
+    return direction.replace("to", " → ")
+
+
+def translate_all(model: Model, pictures: Sequence[np.ndarray], direction: str) -> Pictures:
+    """Pictures [H,W,C] of any sizes translated, equal ones that follow each other together."""
+    made: Pictures = []
+    while len(made) < len(pictures):
+        batch = [pictures[len(made)]]
+        for x in pictures[len(made) + 1 : len(made) + BATCH]:
+            if x.shape != batch[0].shape:
+                break
+            batch.append(x)
+        made += list(model.translate(np.stack(batch), direction))
+    return made
+
+
+def overall(scores: dict[str, Scores], metric: str) -> float:
+    """One number that falls as the model improves: its `metric` as a loss, mean over the directions."""
+    return float(np.mean([as_loss(metric, table["model"][metric]) for table in scores.values()]))

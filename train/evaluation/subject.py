@@ -1,0 +1,99 @@
+"""What is evaluated: a run of ours, in the state that was asked for, or weights from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograd import Tensor, no_grad
+from nn.network import Network
+from train.config.registry import SYSTEMS, classes
+from train.config.settings import Config
+from train.errors import UserError
+from train.files import checkpoint
+from train.run.command import resolve
+
+
+@dataclass
+class Subject:
+    """A model (what it has: `directions`, `translate`), the settings of its data, and where its results go."""
+
+    model: Any
+    config: Config
+    name: str
+    output: Path
+    about: dict[str, Any]
+    cache: Path | None = None  # for the classifier behind the domain distance
+
+
+class Generators:
+    """Loose generators as a model that translates: "gen_ab" (or a lone "generator") from A to B, "gen_ba" back."""
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self.networks = {"BtoA" if name == "gen_ba" else "AtoB": network for name, network in networks.items()}
+        self.directions = tuple(sorted(self.networks))
+
+    @no_grad()
+    def translate(self, pictures: np.ndarray, direction: str = "AtoB") -> np.ndarray:
+        network = self.networks[direction]
+        made = network(Tensor(network.device.asarray(pictures), device=network.device))
+        return made.numpy().astype(np.float32, copy=False)
+
+
+def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any]) -> Subject:
+    """The run `parent/name` as it was saved at `epoch` ("latest", "best" or a number), on the data of its settings with
+    `changes`. UserError where there is none."""
+    runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
+    if name not in runs:
+        known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
+        raise UserError(f"--name: {f'there is no run {name!r}' if name else 'which run?'}; {known}")
+    file = parent / name / f"{f'epoch_{int(epoch):03}' if epoch.isdecimal() else epoch}.npz"
+    if not file.exists():
+        kept = ", ".join(sorted(p.stem.removeprefix("epoch_") for p in file.parent.glob("*.npz") if _is_state(p)))
+        raise UserError(f"--epoch {epoch}: there is no {file}; this run has kept {kept}")
+    config, model, about = loaded(file, checkpoint.load(file), changes)
+    cache = file.parent / "domain_classifier.npz"
+    return Subject(model, config, f"{name}, {file.stem}", file.parent / f"evaluation_{epoch}", about, cache)
+
+
+def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Config, Any, dict[str, Any]]:
+    """Settings with `changes`, model, and what to say of it, from the state in a run's checkpoint. UserError for another's."""
+    program = state.get("program", "train.cyclegan")
+    if program not in SYSTEMS:
+        raise UserError(f"{file}: made by {program}; evaluation knows {', '.join(SYSTEMS)}")
+    make_model, config_type = classes(program)
+    try:
+        settings = {option: state["config"][option] for option in config_type.options() if option in state["config"]}
+        config = resolve(config_type(**{**settings, **changes}))
+        config.check()
+        model = make_model(config)
+        for part, network in model.networks().items():
+            network.load_state_dict(state["model"]["networks"][part])
+        return config, model, {"step": state["run"]["step"], "weights": str(file)}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{file} is a checkpoint, but not one of a run that this program can load ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _is_state(path: Path) -> bool:
+    return path.stem in ("latest", "best") or path.stem.startswith("epoch_")
+
+
+def from_weights(file: Path, changes: Mapping[str, Any]) -> Subject:
+    """The generators in a file or folder of weights, on the data that `changes` name."""
+    from train.weights import formats as weights
+
+    if not changes.get("dataroot"):
+        raise UserError(f"--weights {file}: on which images? Name their folder with --dataroot")
+    config = resolve(Config(**changes))
+    config.check()
+    found = {name: w for name, w in weights.load(file).items() if w.architecture().is_generator}
+    if not found:
+        raise UserError(f"--weights {file}: holds no generator; only generators can be evaluated")
+    networks = {name: w.network(config.device) for name, w in found.items()}
+    return Subject(Generators(networks), config, str(file), Path("results") / file.stem, {"weights": str(file)})

@@ -1,0 +1,1 @@
+"""A trained generator at work: pictures of any size, files, a page in the browser."""

@@ -1,0 +1,191 @@
+"""A page on this machine to try a model: drop a picture, see its translation, the way back and the discriminator's opinion.
+
+Only this machine can reach it: it listens on the loopback address, answers only to the names localhost and 127.0.0.1 (so that no
+page of another site can reach it under a name of its own), loads nothing from elsewhere, and stores nothing. Uploads are
+bounded in bytes and pixels, and must be images.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from train.data.images import for_eyes, inspect, load_picture, to_uint8
+from train.errors import UserError
+from train.inference.translator import Translator, open_translator
+from train.translate import translated
+
+MOST_BYTES = 32 << 20  # of an upload
+MOST_PIXELS = 50_000_000  # of an uploaded picture, which is then shrunk
+PAGE = Path(__file__).with_name("serve.html")
+FAKE, UNSURE, REAL = ((196, 60, 40), (236, 228, 208), (20, 120, 110))  # colours of scores 0, 0.5 and 1
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the page and translates one picture at a time."""
+
+    daemon_threads = True
+
+    def __init__(self, translators: Mapping[str, Translator], port: int, max_side: int, name: str) -> None:
+        self.translators, self.max_side, self.name = translators, max_side, name
+        self.busy = threading.Lock()
+        try:
+            super().__init__(("127.0.0.1", port), Handler)
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--serve {port}: cannot listen there ({error}); choose another port") from error
+        self.hosts = {f"{host}:{self.server_port}" for host in ("localhost", "127.0.0.1")}
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.server_port}/"
+
+    def answer(self, data: bytes, direction: str) -> dict[str, Any]:
+        """What the page shows of an upload: pictures as data URLs, and how long it took. UserError if it is no image."""
+        upload, translator = Path("the upload"), self.translators[direction]
+        header = inspect(upload, data)
+        if header.width * header.height > MOST_PIXELS:
+            raise UserError(f"{header.width}x{header.height} pixels; this page takes {MOST_PIXELS // 10**6} million")
+        with self.busy:
+            start = time.perf_counter()
+            original = load_picture(upload, translator.in_channels, data)
+            small, fake = translated(translator, original, self.max_side)
+            shown = {
+                "original": small,
+                "translation": fake.pixels,
+                "reconstruction": translator.reconstruct(fake.pixels),
+            }
+            scores = translator.scores(fake.pixels)
+            seconds = time.perf_counter() - start
+        answer: dict[str, Any] = {name: data_url(x) for name, x in shown.items() if x is not None}
+        answer |= {"width": small.shape[1], "height": small.shape[0], "seconds": round(seconds, 2)}
+        answer["shrunk"] = small.shape[:2] != original.pixels.shape[:2]
+        if scores is not None:
+            answer |= {"patches": data_url(opinion(scores)), "score": round(float(scores.mean()), 2)}
+        return answer
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET / is the page; POST /translate?direction=AtoB takes an image and answers JSON."""
+
+    server: Server
+    timeout = 60  # s without a byte
+    server_version, sys_version = "Palindrome", ""
+
+    def do_GET(self) -> None:
+        if not self.is_local():
+            return
+        if urlsplit(self.path).path != "/":
+            self.refuse(404, "there is only one page here: /")
+            return
+        nonce = secrets.token_urlsafe(16)
+        about = {
+            "name": self.server.name, "mostBytes": MOST_BYTES, "maxSide": self.server.max_side,
+            "directions": list(self.server.translators),
+        }  # fmt: skip
+        page = PAGE.read_text(encoding="utf-8").replace("{{nonce}}", nonce)
+        page = page.replace("{{about}}", json.dumps(about).replace("<", "\\u003c"))
+        self.reply(200, page.encode(), "text/html; charset=utf-8", nonce)
+
+    def do_POST(self) -> None:
+        if not self.is_local():
+            return
+        address, length = urlsplit(self.path), self.headers.get("Content-Length", "")
+        direction = parse_qs(address.query).get("direction", [next(iter(self.server.translators))])[0]
+        if address.path != "/translate" or direction not in self.server.translators:
+            self.refuse(404, "wanted POST /translate?direction=AtoB or BtoA")
+        elif not (length.isascii() and length.isdigit()):
+            self.refuse(411, "wanted a Content-Length")
+        elif int(length) > MOST_BYTES:
+            self.refuse(413, f"{int(length):,} bytes; this page takes pictures of up to {MOST_BYTES >> 20} MB")
+        elif self.headers.get_content_type() != "application/octet-stream":  # what another site's form cannot send
+            self.refuse(415, "wanted Content-Type: application/octet-stream")
+        else:
+            self.translate(self.rfile.read(int(length)), direction)
+
+    def translate(self, data: bytes, direction: str) -> None:
+        try:
+            self.reply(200, json.dumps(self.server.answer(data, direction)).encode())
+        except UserError as error:
+            self.refuse(422, str(error))
+        except MemoryError:
+            self.refuse(507, "out of memory; start the page with a smaller --max_side")
+
+    def is_local(self) -> bool:
+        """Whether the request was meant for this server by its own page; refuses it otherwise."""
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        if host not in self.server.hosts or (origin is not None and origin.removeprefix("http://") != host):
+            self.refuse(403, f"this page answers only at {self.server.url}")
+            return False
+        return True
+
+    def refuse(self, status: int, why: str) -> None:
+        self.close_connection = True
+        self.reply(status, json.dumps({"error": why}).encode())
+
+    def reply(self, status: int, body: bytes, kind: str = "application/json", nonce: str = "") -> None:
+        self.send_response(status)
+        headers = {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+            "Content-Security-Policy": f"default-src 'none'; img-src data:; connect-src 'self'; style-src 'nonce-{nonce}'; "
+            f"script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silence: the page shows what went wrong."""
+
+
+def opinion(scores: np.ndarray) -> np.ndarray:
+    """Scores [P,Q] as colours [P,Q,3] in [-1, 1]: from FAKE at 0 to REAL at 1."""
+    ramp = np.interp(scores[..., None], [0, 0.5, 1], [0, 1, 2])
+    channels = [np.interp(ramp[..., 0], [0, 1, 2], [c[i] for c in (FAKE, UNSURE, REAL)]) for i in range(3)]
+    return np.stack(channels, axis=-1) / 127.5 - 1
+
+
+def data_url(x: np.ndarray) -> str:
+    """[H,W,C] as a PNG in a URL."""
+    file = io.BytesIO()
+    Image.fromarray(to_uint8(for_eyes(x))).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def both_ways(weights: str | Path, direction: str, device: str) -> dict[str, Translator]:
+    """A translator for each direction that the weights have, the one asked for first."""
+    first = open_translator(weights, direction, device)
+    found = {first.direction: first}
+    if first.back is not None:
+        other = "BtoA" if first.direction == "AtoB" else "AtoB"
+        found[other] = open_translator(weights, other, device)
+    return found
+
+
+def serve(weights: str, direction: str, device: str, port: int, max_side: int) -> int:
+    """Serve the page until Ctrl-C; returns the exit status."""
+    with Server(both_ways(weights, direction, device), port, max_side, weights) as server:
+        print(f"open {server.url} on this machine; Ctrl-C ends it", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+    return 0

@@ -1,0 +1,1 @@
+"""The systems: CycleGAN's step on one page, and its relatives."""

@@ -1,0 +1,150 @@
+"""What a run (train/run/trainer.py) asks of a system, and what CycleGAN and its relatives share.
+
+A system is a subclass of `Model` and a class of settings (train/config/settings.py). It makes its networks and optimisers, and says
+what a step is; computing in a precision, saving and going on from what was saved come with the base.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from autograd import Tensor
+from kernels.device import Array, Device, get_device
+from nn.network import Network
+from nn.optim import Adam
+from train.config.settings import Config
+from train.data.dataset import Sample
+from train.errors import NonFiniteLoss
+from train.report.charts import Quantity
+
+Losses = dict[str, float]
+Rows = list[dict[str, np.ndarray]]
+
+
+class Model(ABC):
+    """The networks and optimisers of a system."""
+
+    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    """What `translate` knows: "AtoB", "BtoA" or both."""
+    metric: ClassVar[tuple[str, ...]] = ("cycle_A", "cycle_B")
+    """The losses whose sum says how good an epoch was; the plateau policy watches it."""
+    legend: ClassVar[Mapping[str, str]]
+    """What the columns of the sample grid show, for the report."""
+
+    seen: dict[str, Array]
+    """What the last step made, for train/run/watch.py: real_a, fake_b, … and the judges' scores D_A_real, D_A_fake, …"""
+
+    players: dict[str, dict[str, Network]]
+    """Who learns together, networks by name: "g", which makes pictures, and "d", which judges them."""
+    optimizers: dict[str, Adam]
+    """Each player's."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.device = get_device(config.device)
+        self.dtype = storage(config.precision, self.device)
+        self.seen = {}
+
+    # -- what a system says of itself
+
+    @abstractmethod
+    def step(self, real_a: Array, real_b: Array, /) -> Losses:
+        """One update of all players from pictures [N,H,W,C] in [-1, 1]; the weighted losses by name.
+
+        Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
+        """
+
+    @abstractmethod
+    def translate(self, pictures: Array, direction: str = "AtoB", /) -> np.ndarray:
+        """Pictures [N,H,W,C] of one domain as the other, on the host."""
+
+    @abstractmethod
+    def sample_rows(self, pairs: Sequence[Sample], /) -> Rows:
+        """The sample grid's rows: a picture [H,W,C] under each column's label."""
+
+    @abstractmethod
+    def run_networks(self, real_a: Array, real_b: Array, /) -> None:
+        """Every network at least once on these pictures, for train/run/diagnose.py."""
+
+    @abstractmethod
+    def charts(self) -> list[Quantity]:
+        """The report's charts of the losses."""
+
+    # -- what all have in common
+
+    def networks(self) -> dict[str, Network]:
+        """All networks by name."""
+        return {name: network for networks in self.players.values() for name, network in networks.items()}
+
+    def shown(self, name: str) -> Network:
+        """A network as others are to see it, and as it is saved."""
+        return self.networks()[name]
+
+    def make_optimizers(self) -> None:
+        """One Adam for each player."""
+        c = self.config
+        self.optimizers = {
+            player: Adam([p for network in networks.values() for p in network.parameters()], c.lr, (c.beta1, 0.999))
+            for player, networks in self.players.items()
+        }
+        self.set_lr(c.lr)
+
+    def set_lr(self, lr: float) -> None:
+        """The learning rate of all players."""
+        for optimizer in self.optimizers.values():
+            optimizer.lr = lr
+
+    def tensor(self, data: Any) -> Tensor:
+        """`data` on this model's device, in its precision."""
+        return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
+
+    def astype(self, dtype: str) -> Self:
+        """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
+        self.dtype = np.dtype(dtype)
+        for network in self.networks().values():
+            network.astype(dtype)
+        self.make_optimizers()
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as host arrays and plain values."""
+        return {
+            "networks": {name: self.shown(name).state_dict() for name in self.networks()},
+            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, exactly."""
+        for name, network in self.networks().items():
+            network.load_state_dict(state["networks"][name])
+        for player, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][player])
+
+
+def storage(precision: str, device: Device) -> np.dtype:
+    """The dtype of activations at a precision; sets how float32 is multiplied on a GPU. Weights are float32 always."""
+    if device.name == "cpu":
+        if precision == "bf16":
+            raise ValueError("precision bf16 needs --device cuda; the CPU computes in float32: leave --precision out")
+        return np.dtype(np.float32)
+    from kernels.gpu.launch import set_matmul_precision
+
+    set_matmul_precision("fp32" if precision == "fp32" else "tf32")
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if precision == "bf16" else np.float32)
+
+
+def host_picture(picture: Tensor) -> np.ndarray:
+    """A picture as float32 on the host."""
+    return picture.numpy().astype(np.float32, copy=False)
+
+
+def refuse_nonfinite(losses: dict[str, Tensor]) -> None:
+    """Raises NonFiniteLoss that names the first loss that is NaN or infinite."""
+    for name, loss in losses.items():
+        if not np.isfinite(loss.item()):
+            raise NonFiniteLoss(f"loss {name} is {loss.item()}")

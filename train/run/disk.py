@@ -1,0 +1,37 @@
+"""Checkpoints and the disk: whether there is room for them, and which of them stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kernels.memory import size_text
+from train.config.settings import Config
+from train.data.dataset import Sample
+from train.errors import UserError
+from train.files.checkpoint import free_bytes
+from train.models.model import Model
+
+
+def state_bytes(config: Config, model: Model, sample: Sample) -> int:
+    """About what a checkpoint takes: weights and Adam's two moments, averages, full pools of such images; float32."""
+    weights = {name: sum(p.size for _, p in network.named_parameters()) for name, network in model.networks().items()}
+    averages = sum(size for name, size in weights.items() if name.startswith("gen") and config.ema)
+    return 4 * (3 * sum(weights.values()) + averages + config.pool_size * (sample.a.size + sample.b.size))
+
+
+def check_room(folder: Path, size: int) -> None:
+    """UserError if the disk has no room for a checkpoint of so many bytes beside the one that it replaces."""
+    free = free_bytes(folder)
+    if 2 * size > free:
+        raise UserError(
+            f"{folder}: a checkpoint of this run takes about {size_text(size)}, twice that while it replaces the one "
+            f"before, but only {size_text(int(free))} are free; make room, or choose another --checkpoints_dir"
+        )
+
+
+def drop_oldest(folder: Path, keep: int) -> None:
+    """Of the epochs' checkpoints in a run's folder, leave the newest `keep` (0: all)."""
+    numbers = {file: file.stem.removeprefix("epoch_") for file in folder.glob("epoch_*.npz")}
+    kept = sorted((file for file, number in numbers.items() if number.isdecimal()), key=lambda file: int(numbers[file]))
+    for file in kept[:-keep] if keep else ():
+        file.unlink()

@@ -1,1 +1,0 @@
-"""How good is a model? Scores with pairs, without pairs, and for label maps. Start with `evaluation.py`."""
