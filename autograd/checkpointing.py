@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autograd.engine import collected, no_grad
+from autograd.engine import collected
 from autograd.function import Function
+from autograd.mode import no_grad
 from autograd.tensor import Tensor
 from kernels.device import Array
 

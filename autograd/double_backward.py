@@ -8,7 +8,7 @@ A node answers in one of three ways, tried in this order:
 
     forward_in_ops(*inputs)        what it computes, from simpler ops: the walk goes through those instead
     backward_in_ops(dy, *inputs)   its gradients as formulas of Tensors
-    linear = True                  its backward does not depend on its input: `Adjoint` makes an op of it
+    linear = True                  its backward does not depend on its input: `Adjoint` makes an op of it (function.py)
 
 An op with none of them has no second derivative here, and says so.
 """
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from autograd.engine import unbroadcast
 from autograd.function import Function
 from autograd.tensor import Tensor
-from kernels.device import Array, xp_of
+from kernels.device import xp_of
 
 
 def grad(output: Tensor, inputs: Sequence[Tensor], upstream: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -75,15 +75,3 @@ def grad(output: Tensor, inputs: Sequence[Tensor], upstream: Tensor | None = Non
     if missing:
         raise ValueError(f"grad: the output does not depend on input {missing[0]}, or that does not require a gradient")
     return tuple(found[id(tensor)] for tensor in inputs)
-
-
-class Adjoint(Function):
-    """The backward of a linear op as an op: what it does to dy, the op itself undoes in *its* backward."""
-
-    linear = True
-
-    def forward(self, dy: Array) -> Array:
-        return self.settings["of"].backward(dy)
-
-    def backward(self, dx: Array) -> Array:
-        return self.settings["of"].forward(dx)

@@ -17,23 +17,11 @@ from kernels.gpu.epilogue import Epilogue
 _state = threading.local()
 
 
-def grad_enabled() -> bool:
-    """Whether ops record the graph in this thread."""
-    return not getattr(_state, "no_grad_depth", 0)
-
-
-class no_grad(contextlib.ContextDecorator):
-    """Within this context (or a function decorated with it) ops compute values only and keep nothing."""
-
-    def __enter__(self) -> None:
-        _state.no_grad_depth = getattr(_state, "no_grad_depth", 0) + 1
-
-    def __exit__(self, *exc: object) -> None:
-        _state.no_grad_depth -= 1
-
-
 def backward(tensor: Tensor, grad: Array | None = None) -> None:
-    """Walk the graph behind `tensor` and add gradients to its leaves. See Tensor.backward.
+    """Add d(tensor)/d(leaf), weighted by `grad`, to `.grad` of every leaf that requires it. This is Tensor.backward.
+
+    grad: array of this tensor's shape; may be left out where the tensor holds one number.
+    The graph is freed on the way: a second call raises RuntimeError.
 
     A node is always younger than the nodes that made its inputs, so taking the youngest first visits every node after
     all of its consumers. No recursion: the depth of a network is not limited by Python's stack.
@@ -105,6 +93,9 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
             leaf.grad = total
         else:
             held[leaf] = total
+
+
+Tensor.backward = backward  # type: ignore[assignment, method-assign]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.mode import grad_enabled
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
 from kernels.dispatch import implementation
@@ -71,8 +72,6 @@ class Function:
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """Run the op and, if any input requires a gradient, hang this node behind the result."""
-        from autograd.engine import grad_enabled
-
         self.device = common_device(self.name, inputs)
         self.need = tuple(t is not None and t.requires_grad for t in inputs)
         output = Tensor(self.forward(*(None if t is None else t.data for t in inputs)), device=self.device)
@@ -107,8 +106,6 @@ class Function:
 
     def backward_in_ops(self, dy: Tensor, /, *inputs: Any) -> Any:
         """What `backward` computes, in Tensors with a history. `self.wanted` tells which gradients will be used."""
-        from autograd.double_backward import Adjoint
-
         if not self.linear:
             raise NotImplementedError(
                 f"{self.name}: there is no gradient of its gradient; a penalty on gradients needs one for every op "
@@ -133,6 +130,18 @@ class Function:
     def release(self) -> None:
         """Let go of everything the node holds."""
         self.inputs, self.saved, self.versions, self.epilogue, self.sums = None, (), [], None, None
+
+
+class Adjoint(Function):
+    """The backward of a linear op as an op: what it does to dy, the op itself undoes in *its* backward."""
+
+    linear = True
+
+    def forward(self, dy: Array) -> Array:
+        return self.settings["of"].backward(dy)
+
+    def backward(self, dx: Array) -> Array:
+        return self.settings["of"].forward(dx)
 
 
 _ones: dict[tuple[str, str], Array] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Tensor:
     """
 
     __array_priority__ = 100  # numpy_array + tensor asks the tensor first
+    ops: ClassVar[Any]  # the ops that the operators below call: autograd/ops, which is built on this class and sets it
 
     def __init__(self, data: Any, requires_grad: bool = False, device: str | Device | None = None) -> None:
         if isinstance(data, Tensor):
@@ -83,14 +84,8 @@ class Tensor:
     # -- gradients
 
     def backward(self, grad: Array | None = None) -> None:
-        """Add d(self)/d(leaf), weighted by `grad`, to `.grad` of every leaf that requires it.
-
-        grad: array of this tensor's shape; may be left out where the tensor holds one number.
-        The graph is freed on the way: a second call raises RuntimeError.
-        """
-        from autograd.engine import backward
-
-        backward(self, grad)
+        """Add d(self)/d(leaf), weighted by `grad`, to `.grad` of every leaf that requires it; see engine.py."""
+        raise NotImplementedError  # set by engine.py
 
     def retain_grad(self) -> Tensor:
         """Ask `backward` to leave a gradient here too, though this is not a leaf."""
@@ -113,52 +108,45 @@ class Tensor:
     # -- arithmetic (autograd/ops/arithmetic.py), broadcasting as NumPy does
 
     def __add__(self, other: Any) -> Tensor:
-        return ops().add(self, other)
+        return self.ops.add(self, other)
 
     __radd__ = __add__
 
     def __mul__(self, other: Any) -> Tensor:
-        return ops().mul(self, other)
+        return self.ops.mul(self, other)
 
     __rmul__ = __mul__
 
     def __neg__(self) -> Tensor:
-        return ops().mul(self, -1.0)
+        return self.ops.mul(self, -1.0)
 
     def __sub__(self, other: Any) -> Tensor:
-        return ops().sub(self, other)
+        return self.ops.sub(self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return ops().sub(other, self)
+        return self.ops.sub(other, self)
 
     def __truediv__(self, other: Any) -> Tensor:
-        return ops().div(self, other)
+        return self.ops.div(self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return ops().div(other, self)
+        return self.ops.div(other, self)
 
     def __pow__(self, exponent: float) -> Tensor:
-        return ops().pow(self, exponent)
+        return self.ops.pow(self, exponent)
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        return ops().sum(self, axis=axis, keepdims=keepdims)
+        return self.ops.sum(self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
         total = self.sum(axis=axis, keepdims=keepdims)
         return total * (total.size / self.size)
 
     def reshape(self, *shape: int) -> Tensor:
-        return ops().reshape(self, shape)
+        return self.ops.reshape(self, shape)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops().getitem(self, index)
-
-
-def ops() -> Any:
-    """The op library, loaded late because it is built on Tensor."""
-    import autograd.ops
-
-    return autograd.ops
+        return self.ops.getitem(self, index)
 
 
 def is_float(array: Array) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from autograd import Tensor
 from autograd import ops as F
-from autograd.engine import grad_enabled
+from autograd.mode import grad_enabled
 from kernels.device import Array, xp_of
 from nn.layers import Conv2d
 from nn.module import Module, Parameter, Sequential

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autograd import Tensor
 from autograd.checkpointing import recomputed
-from autograd.engine import grad_enabled
+from autograd.mode import grad_enabled
 from kernels.device import Device
 from nn.layers import Conv2d, ConvNormRelu, ConvTransposeNormRelu, ResizeConvNormRelu, Tanh
 from nn.module import Module, Sequential

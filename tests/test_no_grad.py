@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from autograd import Tensor, engine, no_grad
-from autograd.engine import grad_enabled
+from autograd import Tensor, mode, no_grad
+from autograd.mode import grad_enabled
 
 
 def leaf(value):
@@ -19,7 +19,7 @@ def leaf(value):
 def recording():
     """Whatever a test leaves behind, the next one records."""
     yield
-    engine._state.__dict__.clear()
+    mode._state.__dict__.clear()
 
 
 def test_no_grad_nests_and_comes_back_after_an_error():
