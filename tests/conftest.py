@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -23,3 +26,11 @@ def device(pytestconfig: pytest.Config) -> Device:
     """The device given by --device, multiplying float32 in full precision: tolerances are those of float32."""
     set_matmul_precision("fp32")
     return get_device(pytestconfig.getoption("device"))
+
+
+@pytest.fixture(autouse=True)
+def _numbers_of_its_own(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module's generators start anew for each test, from its name: what ran before changes no test's data."""
+    for name, value in vars(request.module).items() if request.module else ():
+        if isinstance(value, np.random.Generator):
+            monkeypatch.setattr(request.module, name, np.random.default_rng(zlib.crc32(request.node.name.encode())))

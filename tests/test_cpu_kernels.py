@@ -24,11 +24,11 @@ from kernels.instance_norm import reference as plain_norm
 from kernels.reflection_pad import cpu as reflection_pad
 from kernels.reflection_pad import reference as plain_pad
 
-rng = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 
 
 def normal(*shape: int) -> np.ndarray:
-    return rng.standard_normal(shape).astype(np.float32)
+    return RNG.standard_normal(shape).astype(np.float32)
 
 
 def close(got, want, tolerance=5e-6):
@@ -90,8 +90,9 @@ def test_instance_norm_survives_a_large_mean(mean):
     x = normal(1, 32, 33, 5) + np.float32(mean)
     y, _, rstd = instance_norm.forward(x)
     want, _, wanted = plain_norm.forward(x.astype(np.float64))
-    close(rstd, wanted, 1e-6)
-    close(y, want, 1e-6 * max(1, mean))
+    # A slab's mean is kept in float32, so up to 3e-8 of itself off; slabs lie 0.1 deviations from the picture's mean.
+    close(rstd, wanted, 3e-7 + 3e-9 * mean)
+    close(y, want, 3e-7 + 3e-8 * mean)
 
 
 def test_a_constant_plane_gives_zeros():

@@ -66,12 +66,12 @@ def written_to(a: np.ndarray, result: Any) -> Any:
     return result
 
 
-DICE = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 
 
 def last_bits(a: np.ndarray) -> np.ndarray:
     """Far within tolerance, but different every time."""
-    return a * (1 + np.finfo(a.dtype).eps * DICE.integers(-1, 2, a.shape).astype(a.dtype))
+    return a * (1 + np.finfo(a.dtype).eps * RNG.integers(-1, 2, a.shape).astype(a.dtype))
 
 
 def without_the_share_along_x_hat(dx: np.ndarray, dskip: np.ndarray, x: np.ndarray, dy: np.ndarray) -> Any:

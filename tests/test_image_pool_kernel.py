@@ -155,6 +155,6 @@ def test_a_loss_scaled_again_has_a_scaled_gradient(op):
 
 def test_a_part_must_lie_inside():
     x = Tensor(RNG.normal(size=(3, 2)), requires_grad=True)
-    gradcheck(lambda x: (ops.part(x, 1, 3) ** 2).sum(), [x])
-    with pytest.raises(ValueError, match="part: 1 to 4"):
-        ops.part(x, 1, 4)
+    gradcheck(lambda x: (ops.batch_slice(x, 1, 3) ** 2).sum(), [x])
+    with pytest.raises(ValueError, match="batch_slice: 1 to 4"):
+        ops.batch_slice(x, 1, 4)

@@ -32,7 +32,7 @@ KINDS = {
     "leaky_relu": "elementwise",
     "dropout": "elementwise",
     "concat": "elementwise",
-    "part": "elementwise",
+    "batch_slice": "elementwise",
     "add": "reduction",
     "mean": "reduction",
     "resize": "reduction",
