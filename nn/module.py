@@ -6,7 +6,7 @@ State is exchanged in PyTorch's key names and layouts, so that weights travel to
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,8 @@ class Parameter(Tensor):
         """
         if x.dtype == self.dtype or x.dtype.name != "bfloat16":
             return self
-        convert([self], x.dtype)
-        assert self._low is not None
+        if self._low is None or self._low[0] != self.version:
+            self._low = self.version, implementation("cast", self.device).forward(self.data, dtype=x.dtype)
         return cast(self, x.dtype, ready=self._low[1])
 
     def to_torch(self) -> np.ndarray:
@@ -50,15 +50,6 @@ class Parameter(Tensor):
         back = tuple(int(i) for i in np.argsort(self.torch_axes))
         self.data[...] = self.device.asarray(np.asarray(array).transpose(back), dtype=self.dtype)
         self.changed()
-
-
-def convert(parameters: Iterable[Parameter], dtype: Any) -> None:
-    """Have these parameters at hand in bfloat16, for `for_input` to find; those that changed are converted together."""
-    stale = [p for p in parameters if p._low is None or p._low[0] != p.version]
-    if stale:
-        converted = implementation("cast", stale[0].device).many([p.data for p in stale], dtype=dtype)
-        for p, low in zip(stale, converted, strict=True):
-            p._low = p.version, low
 
 
 class Module:

@@ -9,7 +9,7 @@ import numpy as np
 from autograd import Tensor, no_grad
 from kernels.device import Device, get_device
 from nn.init import initialise
-from nn.module import Module, convert, observed
+from nn.module import Module, observed
 
 
 class Network(Module):
@@ -30,8 +30,6 @@ class Network(Module):
                 f"{type(self).__name__}: input has shape {tuple(x.shape)}, wanted [N,H,W,{self.in_channels}] "
                 "(images first, channels last)"
             )
-        if x.dtype.name == "bfloat16":
-            convert((p for _, p in self.named_parameters() if p.ndim >= 4), x.dtype)  # all weights in one go
         return super().__call__(x, *others)
 
     def example(self, height: int, width: int) -> tuple[str, list[tuple[int, ...]]]:

@@ -23,7 +23,7 @@ CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], bool, dict[str, An
     "bias": ("conv2d", (4, 7, 6, 3), (2, 4, 4, 3, 5), True, dict(stride=2, padding=1)),
     "three groups": ("conv2d", (3, 5, 4, 2), (3, 3, 3, 2, 3), True, {}),
     "runs": ("conv2d", (2, 36, 38, 2), (2, 1, 1, 2, 3), True, {}),  # dw and db in several runs
-    "few out": ("conv2d", (4, 6, 5, 16), (2, 3, 3, 16, 3), True, REFLECT),  # the taps of a row beside the channels
+    "few out": ("conv2d", (4, 6, 5, 16), (2, 3, 3, 16, 3), True, REFLECT),  # a tile wider than the channels
     "transposed": ("conv_transpose2d", (4, 3, 4, 5), (2, 3, 3, 5, 3), True, {}),
     "block": ("conv_norm_relu", (4, 6, 5, 3), (2, 3, 3, 3, 4), True, REFLECT),
     "block without skip": ("conv_norm_relu", (2, 8, 8, 4), (2, 4, 4, 4, 3), False, dict(stride=2, padding=1)),

@@ -9,10 +9,8 @@ where an H100 has 132 multiprocessors. So the pixels are split into runs where t
 float32 partial for its run, and a second launch adds the runs in order. Atomics would save that launch and give other
 bits each time. The bias is a weight whose input is always 1: its gradient is one more row, (r,s,c) = R*S*C.
 
-Few channels out, as in the head (3 under a 7x7 kernel): a tile is 16 wide at least, and x would be read anew for each of 49
-taps, 400 MB from the L2 cache for one picture. So the taps of a row are put beside the channels: correlate with 7 taps gives
-7*3 = 21 columns for each pixel, y is the sum of 7 of them, each one pixel further (`_sum_columns`), and x is read 7 times.
-The same for dw, where dy is what is shifted. What is slow: dx of the stem, which has 3 channels too and meets 49 taps.
+What is slow: 3 channels under a 7x7 kernel. In y and dw of the head a tile is 16 wide at least, and x is read anew for each
+of 49 taps, 411 MB from the L2 cache for a picture of 256x256x64 in bf16; dx of the stem meets 49 taps likewise.
 
 Grid: rows of dw x columns of dw x runs of pixels, for each group's weight. A run lies in one group. Bytes: x, dy, and the partials written and read once. x is read again
 for each tap, and dy for each tile of rows, from the L2 cache: the largest, 256x256x64, has 8 MB in bf16.
@@ -29,6 +27,7 @@ import triton.language as tl
 from kernels.add import gpu as add
 from kernels.conv2d.implicit_gemm import (
     PROGRAMS,
+    _strides,
     candidates,
     correlate,
     full_float32,
@@ -55,13 +54,13 @@ GROUPED = EPILOGUE = True
 def _weights(
     x, dy, partials, H, W, Q, pitch, area, pixels, total, run, runs, groups,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, LENGTH: tl.constexpr, S: tl.constexpr, BIAS: tl.constexpr,
-    W_IN: tl.constexpr, W_OUT: tl.constexpr, RUN: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    W_IN: tl.constexpr, W_OUT: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
     REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     z, group = tl.program_id(2) % runs, (tl.program_id(2) // runs).to(tl.int64)
     x += group * (total // pixels * H * W * CHANNELS)
-    dy += group * (total // pixels * area * RUN)
+    dy += group * (total // pixels * area * OUT)
     flat, tap, channel = tap_and_channel(tl.program_id(0) * BM, CHANNELS, BM)  # the rows of dw
     r, s = tap // S, tap % S
     o = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -81,23 +80,16 @@ def _weights(
         a = load(image + (row * W + column) * CHANNELS + channel[None, :], there, masked)  # [BK,BM]
         if BIAS:
             a = tl.where((flat == LENGTH)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
-        b_at = (n.to(tl.int64) * area + at // Q * pitch + at % Q)[:, None] * RUN
+        b_at = (n.to(tl.int64) * area + at // Q * pitch + at % Q)[:, None] * OUT + o[None, :]
         b_is = (pixel < end)[:, None] & (o < OUT)[None, :]
-        if RUN == OUT:
-            b = load(dy + b_at + o[None, :], b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
-        else:  # column s of the kernel meets dy s pixels earlier; Q counts the pixels it comes past
-            earlier = (at % Q)[:, None] - (o // RUN)[None, :]
-            b_is = b_is & (earlier >= 0) & (earlier <= Q - OUT // RUN)
-            b = load(dy + b_at + (o % RUN - o // RUN * RUN)[None, :], b_is, True)
+        b = load(dy + b_at, b_is, not EVEN or OUT % BN != 0)  # [BK,BN]
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)
-    out_at = o // RUN * (CHANNELS * RUN) + o % RUN * W_OUT
-    at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + out_at[None, :]
-    partials += z.to(tl.int64) * groups * (LENGTH * OUT + BIAS * RUN) + group * (LENGTH * OUT)
-    if BIAS:  # which stand together behind the last group's weights
-        at += tl.where(flat == LENGTH, (groups - 1 - group) * (LENGTH * OUT) + group * RUN, 0)[:, None]
-    inside = (flat < LENGTH)[:, None] & (o < OUT)[None, :]
-    if BIAS:
-        inside = inside | ((flat == LENGTH)[:, None] & (o < RUN)[None, :])
+    at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
+    partials += z.to(tl.int64) * groups * ((LENGTH + BIAS) * OUT) + group * (LENGTH * OUT)
+    if BIAS:  # whose gradients stand together behind the last group's weights
+        bias_at = (groups - group) * (LENGTH * OUT) + group * OUT + o
+        at = tl.where((flat == LENGTH)[:, None], bias_at[None, :], at)
+    inside = (flat < LENGTH + BIAS)[:, None] & (o < OUT)[None, :]
     tl.store(partials + at, acc, mask=inside)
 
 
@@ -111,19 +103,6 @@ def _add_runs(partials, total, count, runs, BLOCK: tl.constexpr):
     tl.store(total + at, value, mask=at < count)
 
 
-@triton.jit
-def _sum_columns(columns, bias, y, n, images, area, Q, K, S: tl.constexpr, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    k, pixel = at % K, at // K
-    total = tl.zeros((BLOCK,), tl.float32)
-    if bias is not None:
-        total += tl.load(bias + pixel // area // images * K + k, mask=at < n, other=0.0).to(tl.float32)
-    for s in tl.static_range(S):
-        there = ((pixel // Q * (Q + S - 1) + pixel % Q + s) * S + s) * K + k
-        total += tl.load(columns + there, mask=at < n, other=0.0)
-    tl.store(y + at, total, mask=at < n)
-
-
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
 ) -> Array:
@@ -131,23 +110,7 @@ def forward(
     reflect = mirrored(x, w, padding, padding_mode)
     P, Q = output_size(x.shape, w.shape, stride, padding)
     geometry: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect)
-    if not few_out(w.shape, stride):
-        return correlate(x, w, b, (P, Q), **geometry)[0]
-    S, K = w.shape[-3], w.shape[-1]
-    columns, *_ = correlate(x, w, None, (P, Q + S - 1), **geometry, by_rows=True)
-    y = empty(x, (len(x), P, Q, K))
-    # Program i owns elements [512 i, 512 (i + 1)) of y.
-    launch(
-        _sum_columns, (triton.cdiv(y.size, 512),), columns, b, y, y.size, len(x) // groups(x, w), P * Q, Q, K,
-        S=S, BLOCK=512,
-    )  # fmt: skip
-    return y
-
-
-def few_out(w: tuple[int, ...], stride: int) -> bool:
-    """Whether the taps of a row fit beside the channels out in a tile that is narrow still."""
-    *_, S, C, K = w
-    return stride == 1 and S > 1 and S * K <= 32 and C % 16 == 0
+    return correlate(x, w, b, (P, Q), **geometry)[0]
 
 
 def backward(
@@ -201,26 +164,23 @@ def weight_gradient(
     """
     (_, H, W, C), (N, rows, pitch, K), (R, S) = x.shape, dy.shape, kernel
     P, Q = rows - extended_by, pitch - extended_by
-    length, out, flops = R * S * C, K, 2 * R * S * C * K * N * P * Q
-    strides = dict(W_IN=1 if swap else K, W_OUT=C if swap else 1, RUN=K)
-    if by_rows := not swap and few_out((R, S, C, K), stride):
-        length, out, Q = R * C, S * K, Q + S - 1
+    length = R * S * C
     total = N // count * P * Q
     how: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect, bias=bias, swap=swap)
     tiles = tiles or pick(
         _weights, (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, count, *how.values(), extended_by),
-        candidates(choose_weight_tiles(out, C, x)),
+        candidates(choose_weight_tiles(K, C, x)),
         lambda t: weight_gradient(x, dy, kernel, count, **how, extended_by=extended_by, tiles=t),
     )  # fmt: skip
-    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(out, tiles["BN"])
+    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(K, tiles["BN"])
     run, runs = _split(total, grid[0] * grid[1] * count, tiles["BK"])
-    size = count * (R * S * C + bias) * K
+    size = count * (length + bias) * K
     partials = empty(x, (runs, size), "float32")
     # Program (i, k, (g, z)) owns rows [i BM, (i + 1) BM) and columns [k BN, (k + 1) BN) of group g's partial z, from the
     # group's pixels [z run, (z + 1) run).
     launch(
         _weights, (*grid, count * runs), x, dy, partials, H, W, Q, pitch, rows * pitch, P * Q, total, run, runs, count,
-        flops=flops, CHANNELS=C, OUT=out, LENGTH=length, S=1 if by_rows else S, BIAS=bias, **strides,
+        flops=2 * length * K * N * P * Q, CHANNELS=C, OUT=K, LENGTH=length, S=S, BIAS=bias, **_strides(C, K, swap),
         STRIDE=stride, PAD=padding, REFLECT=reflect,
         EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
@@ -229,7 +189,7 @@ def weight_gradient(
         dw = empty(x, (size,), "float32")
         # Program i owns elements [512 i, 512 (i + 1)) and adds the runs' partials to them in order.
         launch(_add_runs, (triton.cdiv(size, 512),), partials, dw, size, runs, BLOCK=512)
-    weights = count * R * S * C * K
+    weights = count * length * K
     shape = (count, R, S, K, C) if swap else (count, R, S, C, K)
     return dw[:weights].reshape(shape), dw[weights:].reshape(count, K) if bias else None
 

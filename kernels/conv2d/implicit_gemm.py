@@ -76,7 +76,7 @@ def leave_sums(gradient, z, at, inside, mean, rstd, negative, partials, o, OUT: 
 def _correlate(
     x, w, bias, y, onto, z, mean, rstd, negative, partials, images, H, W, Q, pixels,
     CHANNELS: tl.constexpr, OUT: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_IN: tl.constexpr, W_OUT: tl.constexpr,
-    RUN: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
@@ -86,7 +86,6 @@ def _correlate(
     h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD
     x += n * H * W * CHANNELS
     w += n // images * (R * S * CHANNELS * OUT)
-    out_at = o // RUN * (CHANNELS * RUN) + o % RUN * W_OUT  # with RUN = OUT, the first term is 0
     acc = tl.zeros((BM, BN), tl.float32)
     for start in range(0, R * S * CHANNELS, BK):
         flat, tap, channel = tap_and_channel(start, CHANNELS, BK)
@@ -98,7 +97,7 @@ def _correlate(
         else:
             there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
         a = load(x + (row * W + column) * CHANNELS + channel[None, :], there, CHANNELS % BK != 0 or not REFLECT)
-        b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + out_at[None, :]
+        b_at = (tap * (CHANNELS * OUT) + channel * W_IN)[:, None] + o[None, :] * W_OUT
         b_is = (flat < R * S * CHANNELS)[:, None] & (o < OUT)[None, :]
         b = load(w + b_at, b_is, CHANNELS % BK != 0 or OUT % BN != 0)
         acc = tl.dot(a, b, acc, input_precision=PRECISION)
@@ -191,26 +190,22 @@ def _spread(
 def correlate(
     x: Array, w: Array, b: Array | None, size: tuple[int, int], *,
     stride: int, padding: int, reflect: bool = False, swap: bool = False, statistics: bool = False,
-    by_rows: bool = False, epilogue: Epilogue | None = None, tiles: Tiles | None = None,
+    epilogue: Epilogue | None = None, tiles: Tiles | None = None,
 ) -> tuple[Array, Array | None, int]:  # fmt: skip
     """y [N,*size,O], and per pixel tile its mean and squared deviations [N,T,2,O] (or None), and the tile's pixels.
 
-    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]), or a stack of such, are contiguous. `by_rows` takes w for a kernel
-    of one column with S*O channels out, [R,1,I,S*O], without moving it: y [N,*size,S*O] in float32.
+    x [N,H,W,I] and w [R,S,I,O] (with `swap` [R,S,O,I]), or a stack of such, are contiguous.
     """
-    how: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect, swap=swap, by_rows=by_rows)
+    how: dict[str, Any] = dict(stride=stride, padding=padding, reflect=reflect, swap=swap)
     how |= dict(statistics=statistics, epilogue=epilogue)
     N, H, W, CHANNELS = x.shape
     (R, S), OUT = w.shape[-4:-2], w.shape[-2 if swap else -1]
-    strides = _strides(CHANNELS, OUT, swap) | dict(RUN=OUT)
-    if by_rows:
-        S, OUT = 1, S * OUT
     pixels = size[0] * size[1]
     tiles = tiles or pick(
         _correlate, (x.dtype, input_precision(), *x.shape, *w.shape, *size, stride, finishing(epilogue), statistics),
         candidates(choose_tiles(N * pixels, OUT, CHANNELS, x)), lambda t: correlate(x, w, b, size, **how, tiles=t),
     )  # fmt: skip
-    y = empty(x, (N, *size, OUT), "float32" if by_rows else None)
+    y = empty(x, (N, *size, OUT))
     grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(OUT, tiles["BN"]), N)
     onto, norm, partials, nbytes = _finishing(epilogue, y, grid[0])
     if statistics:
@@ -219,7 +214,7 @@ def correlate(
     launch(
         _correlate, grid, x, w, b, y, onto, *norm, partials, N // groups(x, w), H, W, size[1], pixels,
         flops=2 * y.size * R * S * CHANNELS, bytes=nbytes + _nbytes(x, w, b, y, partials),
-        CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **strides,
+        CHANNELS=CHANNELS, OUT=OUT, R=R, S=S, **_strides(CHANNELS, OUT, swap),
         STRIDE=stride, PAD=padding, REFLECT=reflect, PRECISION=input_precision(),
         EVEN=pixels % tiles["BM"] == 0 and OUT % tiles["BN"] == 0, **tiles,
     )  # fmt: skip
