@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train import ablate
+from train.ablate import main
 from train.cyclegan import CycleGAN
 from train.data import dataset as data
 from train.data.builtin.streets import CLASSES, street
 from train.evaluate import score_photos
 from train.evaluation import domain_distance
 from train.evaluation.metrics import Scores
-from train.report.ablation import spread, verdict, ways
+from train.evaluation.verdict import spread, verdict, ways
 from train.run import trainer
+from train.run.ablation import VARIANTS, AblationConfig
 
 TINY = (
     "--device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 0 --netD n_layers --n_layers_D 1 --n_epochs 1 "
@@ -60,13 +61,13 @@ def test_verdicts() -> None:
 
 
 def test_variants_differ_from_the_base_as_they_say() -> None:
-    runs = ablate.AblationConfig(variants=",".join(ablate.VARIANTS), seeds="0,2").runs()
-    assert len(runs) == 2 * len(ablate.VARIANTS) and {c.seed for c in runs.values()} == {0, 2}
+    runs = AblationConfig(variants=",".join(VARIANTS), seeds="0,2").runs()
+    assert len(runs) == 2 * len(VARIANTS) and {c.seed for c in runs.values()} == {0, 2}
     base = runs["full", 0]
     assert (base.builtin, base.lambda_identity, base.name) == ("streets", 0.0, "full-0")
     for (name, _), config in runs.items():
         changed = {k: v for k, v in config.as_dict().items() if v != getattr(base, k) and k not in ("name", "seed")}
-        assert changed == ablate.VARIANTS[name][1], name
+        assert changed == VARIANTS[name][1], name
         config.check()
 
 
@@ -100,8 +101,8 @@ def test_a_study_writes_its_page_and_trains_nothing_twice(
 
     monkeypatch.setattr(CycleGAN, "step", counted)
     line = [*TINY.split(), "--checkpoints_dir", str(tmp_path), "--variants"]
-    assert ablate.main([*line, "full"]) == 0 and steps == ["full-0"] * 3
-    assert ablate.main([*line, "full,cycle"]) == 0 and steps == ["full-0"] * 3 + ["cycle-0"] * 3
+    assert main([*line, "full"]) == 0 and steps == ["full-0"] * 3
+    assert main([*line, "full,cycle"]) == 0 and steps == ["full-0"] * 3 + ["cycle-0"] * 3
     assert "ablation.html" in capsys.readouterr().out
     page = (tmp_path / "ablation" / "ablation.html").read_text()
     assert (
@@ -121,7 +122,7 @@ def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("--continue_train", "goes on with what is there"),
         ("--load_size 32 --crop_size 32 --variants unet", "multiples of 64"),
     ):
-        assert ablate.main([*words.split(), "--checkpoints_dir", str(tmp_path), "--device", "cpu"]) == 2
+        assert main([*words.split(), "--checkpoints_dir", str(tmp_path), "--device", "cpu"]) == 2
         assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

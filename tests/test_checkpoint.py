@@ -21,8 +21,9 @@ import pytest
 
 from train.config.settings import Config
 from train.errors import UserError
-from train.files import checkpoint
-from train.files.checkpoint import check_same_run, load, save
+from train.files import atomic
+from train.files.checkpoint import load, save
+from train.run.start import check_same_run
 
 
 def state() -> dict[str, Any]:
@@ -227,7 +228,7 @@ def test_an_exception_while_writing_removes_the_temporary(tmp_path: Path, monkey
         assert len(os.listdir(tmp_path)) == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.os, "fsync", interrupted)
+    monkeypatch.setattr(atomic.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path / "c.npz", {})
     assert os.listdir(tmp_path) == []

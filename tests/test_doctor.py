@@ -16,9 +16,10 @@ from autograd.ops import mul
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
 from train.cyclegan import CycleGAN
-from train.doctor import NAN, RULES, WINDOW, Doctor, examine, fitting, main, table
+from train.doctor import main
 from train.files import checkpoint
 from train.pix2pix import Pix2PixConfig
+from train.report.doctor import NAN, RULES, WINDOW, Doctor, examine, fitting, table
 from train.report.page import write_report
 from train.run import trainer
 from train.run.command import run_command

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from train.data.palette import palette, read_palette
 from train.errors import UserError
-from train.evaluation.label_scores import label_scores, palette, read_palette, scores_of
+from train.evaluation.label_scores import label_scores, scores_of
 
 RGB = palette([("red", (255, 0, 0)), ("green", (0, 255, 0)), ("blue", (0, 0, 255))])
 

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from train.config.settings import PRESETS, Config
-from train.doctor import Finding
 from train.report.charts import POINTS, column, draw, envelope, quantities, smooth
+from train.report.doctor import Finding
 from train.report.page import write_report
 
 CONFIG = dataclasses.asdict(Config().replace(**PRESETS["tiny"], name="stripes"))

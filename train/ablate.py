@@ -1,134 +1,31 @@
 """The paper's ablation study in one command: variants of CycleGAN on one data set whose truth is known, side by side.
 
-The paper (section 5.1.4, tables 4 and 5, figure 7) takes single losses away and finds, for the mapping photo -> labels, that
-the cycle loss alone and GAN + backward cycle do not give pictures of the target domain, and that GAN alone and GAN + forward
-cycle suffer from mode collapse. Its G maps labels to photos: "forward" is labels -> photo -> labels, lambda_A where A holds
-the labels, "backward" photo -> labels -> photo, lambda_B. So the finding is about B -> A, *against* which the forward cycle does
-not guard. Both directions are trained anyway, and both are judged (train/report/ablation.py says how).
-
-Every variant is an ordinary run under checkpoints_dir/name, with its report; all share budget, data order and seed. A variant
-that is done is not trained again, and one that was stopped goes on: give the same command again.
+What is varied and what the paper found: train/run/ablation.py. How each variant is judged: train/evaluation/verdict.py.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
 
 from train.config.options import parse
-from train.config.settings import PRESETS, Config, another_default, setting
 from train.errors import UserError
-from train.evaluation.evaluation import Evaluation
-from train.files import checkpoint
-from train.models.cyclegan import CycleGAN
-from train.report.ablation import Study, judge, summary, write_page
-from train.run.command import introduce, resolve, told
-from train.run.trainer import Run
-
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "full": ("CycleGAN: both adversarial losses, both cycles", {}),
-    "cycle": ("the cycle losses alone, no discriminators", dict(lambda_GAN=0.0)),
-    "gan": ("the adversarial losses alone", dict(lambda_A=0.0, lambda_B=0.0)),
-    "forward": ("GAN + forward cycle, A → B → A", dict(lambda_B=0.0)),
-    "backward": ("GAN + backward cycle, B → A → B", dict(lambda_A=0.0)),
-    "identity": ("full, with the identity losses", dict(lambda_identity=0.5)),
-    "no-pool": ("full, discriminators see the newest fakes only", dict(pool_size=0)),
-    "unet": ("full, with U-Net generators", dict(netG="unet_64")),
-    "vanilla": ("full, with the log loss of the first GANs", dict(gan_mode="vanilla")),
-    "hinge": ("full, with the hinge loss", dict(gan_mode="hinge")),
-    "wgangp": ("full, Wasserstein loss with gradient penalty", dict(gan_mode="wgangp")),
-}
-"""Each variant: what it is, and its settings where they differ from the base."""
-
-
-@dataclass(frozen=True)
-class AblationConfig(Config):
-    """The settings of the base, and which variants of it to train. As in the paper's study, there is no identity loss."""
-
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-
-    name: str = another_default("name", "ablation")
-    builtin: str = another_default("builtin", "streets")
-    lambda_identity: float = another_default("lambda_identity", 0.0)
-    seed: int = 0
-    variants: str = setting(
-        "full,cycle,gan,forward,backward,identity,no-pool,unet,vanilla",
-        f"which to train, of {', '.join(VARIANTS)}",
-        group="run",
-    )
-    seeds: str = setting("0", "seeds under which each variant is trained, such as 0,1,2", group="run")
-
-    def check(self) -> None:
-        """UserError for values that no run can use."""
-        super().check()
-        for name in self.variants.split(","):
-            if name not in VARIANTS:
-                raise UserError(f"--variants: there is no {name!r}; choose from {', '.join(VARIANTS)}")
-        if not all(seed.isdecimal() for seed in self.seeds.split(",")):
-            raise UserError(f"--seeds is {self.seeds!r}; wanted numbers separated by commas, such as 0,1,2")
-
-    def runs(self) -> dict[tuple[str, int], Config]:
-        """The settings of each run, by variant and seed."""
-        base = {name: getattr(self, name) for name in Config.options()}
-        base["checkpoints_dir"] = str(Path(self.checkpoints_dir) / self.name)
-        return {
-            (name, seed): Config(**base | VARIANTS[name][1] | dict(seed=seed, name=f"{name}-{seed}"))
-            for seed in map(int, dict.fromkeys(self.seeds.split(",")))
-            for name in dict.fromkeys(self.variants.split(","))
-        }
-
-
-def trained(config: Config) -> Run:
-    """The run of these settings, done: made now, continued, or found."""
-    run = Run(CycleGAN, resolve(config), "train.cyclegan")
-    latest = run.folder / "latest.npz"
-    if latest.exists():
-        state = checkpoint.load(latest)
-        checkpoint.check_same_run(state["config"], run.config)
-        run.load_state_dict(state)
-    if run.step < run.total:
-        introduce(run)
-        run.train()
-        if run.state == "interrupted":
-            raise UserError(f"stopped in {config.name} after step {run.step}; the same command goes on from there")
-        run.finish()
-    return run
-
-
-def study(config: AblationConfig) -> Path:
-    """Train what is not trained yet and write the page; returns its path."""
-    folder, results = Path(config.checkpoints_dir) / config.name, {}
-    for config_ in config.runs().values():
-        config_.check()  # all of them before the first is trained
-    for (variant, seed), settings in config.runs().items():
-        run = trained(settings)
-        evaluation = Evaluation(run.config, cache=folder / "classifier.npz")
-        if not evaluation.truth:
-            raise UserError("the study needs test images whose partners are known: testA and testB with the same names")
-        results[variant, seed] = judge(run, evaluation)
-    told_apart = Study({name: VARIANTS[name][0] for name, _ in results}, results, config, evaluation)
-    data = json.dumps(summary(told_apart), indent=2).encode()
-    checkpoint.write_atomically(folder / "ablation.json", lambda file: file.write(data))
-    return write_page(folder, told_apart)
+from train.run.ablation import AblationConfig, study
+from train.run.exit_code import exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command `python -m train.ablate`; returns the exit status."""
+    return exit_code(lambda: ablate(arguments))
 
-    def work() -> int:
-        settings, continued = parse(arguments, "train.ablate", __doc__, AblationConfig)
-        if continued:
-            raise UserError("--continue_train: leave it out, the study goes on with what is there by itself")
-        page = study(AblationConfig(**settings))
-        print(
-            f"\npage     {page}\nfigures  {page.with_name('ablation.json')}\npicture  {page.with_name('ablation.png')}"
-        )
-        return 0
 
-    return told(work)
+def ablate(arguments: list[str] | None) -> int:
+    """All of the command."""
+    settings, continued = parse(arguments, "train.ablate", __doc__, AblationConfig)
+    if continued:
+        raise UserError("--continue_train: leave it out, the study goes on with what is there by itself")
+    page = study(AblationConfig(**settings))
+    print(f"\npage     {page}\nfigures  {page.with_name('ablation.json')}\npicture  {page.with_name('ablation.png')}")
+    return 0
 
 
 if __name__ == "__main__":

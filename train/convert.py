@@ -26,6 +26,7 @@ from train.config import options
 from train.config.settings import Config
 from train.errors import UserError
 from train.files import checkpoint
+from train.files.atomic import write_atomically
 from train.models.cyclegan import CycleGAN
 from train.weights import formats as weights
 from train.weights.architecture import Architecture
@@ -124,7 +125,7 @@ def convert(found: dict[str, Weights], target: Path, force: bool = False) -> lis
 
 def write_onnx(file: Path, network: Network) -> None:
     data = onnx_model(network).SerializeToString()
-    checkpoint.write_atomically(file, lambda out: out.write(data), size=len(data))
+    write_atomically(file, lambda out: out.write(data), size=len(data))
 
 
 def check_copy(file: Path, held: dict[str, Network]) -> str:

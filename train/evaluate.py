@@ -29,13 +29,14 @@ import numpy as np
 from train.config.options import Parser, add_option
 from train.config.settings import Config
 from train.data.builtin.streets import CLASSES
+from train.data.palette import Palette, read_palette
 from train.errors import UserError
 from train.evaluation.evaluation import Evaluation, Pictures, title, translate_all
 from train.evaluation.inception import fid_kid, library
-from train.evaluation.label_scores import Palette, label_scores, read_palette
+from train.evaluation.label_scores import label_scores
 from train.evaluation.metrics import Scores, format_scores, present, ssim
 from train.evaluation.subject import from_run, from_weights
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 from train.models.model import Rows
 from train.report.samples import sample_grid, save_png
 

@@ -38,7 +38,7 @@ from train.data.dataset import Sample, paired_test, test_samples
 from train.data.images import to_uint8
 from train.errors import UserError
 from train.evaluation.subject import from_run
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 from train.models.model import Rows
 from train.report.probe import BACK, renew
 from train.report.samples import sample_grid, save_png

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kernels.device import get_device
 from train.errors import UserError
 
 Size = int | str
@@ -362,3 +363,11 @@ class Config:
 def another_default(name: str, value: Any, of: type[Config] = Config, **about: Any) -> Any:
     """The field `name` as `of` has it, with another default, and with other things said `about` it, such as its help."""
     return setting(value, **{**of.options()[name].metadata, **about})
+
+
+def resolve(config: Config) -> Config:
+    """The config with its device named: auto becomes what there is."""
+    try:
+        return config.replace(device=get_device(config.device).name)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error

@@ -27,7 +27,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from train.data import deep
 from train.errors import UserError
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

@@ -12,10 +12,9 @@ import numpy as np
 from autograd import Tensor, no_grad
 from nn.network import Network
 from train.config.registry import SYSTEMS, classes
-from train.config.settings import Config
+from train.config.settings import Config, resolve
 from train.errors import UserError
 from train.files import checkpoint
-from train.run.command import resolve
 
 
 @dataclass

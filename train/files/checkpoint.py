@@ -7,22 +7,16 @@ cannot run code. Zip keeps a CRC-32 of each member, and reading checks it: a fli
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import json
-import math
-import os
-import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from train.config.settings import Config
 from train.errors import UserError
+from train.files.atomic import write_atomically
 
 FORMAT, VERSION = "palindrome-checkpoint", 2
 MANIFEST = "manifest.json"
@@ -92,79 +86,6 @@ def _migrated(state: Any, version: int) -> Any:
             unused = np.random.default_rng([state["config"]["seed"], 6])  # as train/cyclegan.py begins it
             state["model"].setdefault("mixing", unused.bit_generator.state)
     return state
-
-
-def check_same_run(saved: dict[str, Any], config: Config) -> None:
-    """Refuse to continue under settings that make it another run.
-
-    `saved` is the checkpoint's config as a dict. Fields marked `resume="fixed"` must agree; one that the checkpoint
-    does not know yet counts as its default. Raises `UserError` with every field that differs and how to agree.
-    """
-    fields = config.options()
-    lines, flags = [], []
-    for name in sorted(saved.keys() - fields.keys()):
-        lines.append(f"  {name}: saved {saved[name]!r}, a setting that this version of the program does not have")
-    for name, field in fields.items():
-        was, asked = saved.get(name, field.default), getattr(config, name)
-        if field.metadata.get("resume") == "fixed" and was != asked:
-            lines.append(f"  {name}: saved {was!r}, asked for {asked!r}")
-            switch = f"leave out --{name}" if asked else f"--{name}"
-            flags.append(switch if isinstance(was, bool) else f"--{name} {was}")
-    if lines:
-        agree = f"To go on with the saved run: {', '.join(flags)}. " if flags else ""
-        raise UserError(
-            "The checkpoint belongs to a run with other settings:\n" + "\n".join(lines) + f"\n{agree}"
-            "To start afresh with the settings asked for: leave out --continue_train and give another --name."
-        )
-
-
-def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size: int = 0) -> None:
-    """Let `write` fill a temporary file beside `path`, force it to the disk, then put it in the place of `path`.
-
-    `size` is the number of bytes about to be written, for the message. Raises `UserError` on any OSError; then, as on
-    any other exception, `path` is untouched and the temporary file is gone. One that a killed process left behind is
-    removed by the next call for the same path.
-    """
-    path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.iterdir():
-            if stale.name.startswith(f".{path.name}.") and stale.name.endswith(".tmp"):
-                stale.unlink()
-        if size > free_bytes(path.parent):  # known before the first byte: other programs keep what room there is
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        try:
-            with open(temporary, "xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file under the good name
-            os.replace(temporary, path)
-        except BaseException:  # Ctrl-C too
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        free = free_bytes(path.parent)
-        beside = f", where {int(free):,} are free" if math.isfinite(free) else ""
-        needed = f" It needs {size:,} bytes there{beside}." if size else ""
-        kept = " The earlier file is untouched." if path.exists() else ""
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}.{needed}{kept} "
-            "Make room, check that you may write in this folder, or choose another --checkpoints_dir."
-        ) from error
-    with contextlib.suppress(OSError):  # Windows cannot open a folder; some network disks cannot sync one
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # makes the rename itself last through a power cut
-        finally:
-            os.close(folder)
-
-
-def free_bytes(folder: Path) -> float:
-    """Room on the disk of `folder`, or of the nearest folder above that exists; infinite where the system does not tell."""
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(next(f for f in (folder, *folder.absolute().parents) if f.exists())).free
-    return math.inf
 
 
 _OTHER = " Give another checkpoint, or start afresh without --continue_train."

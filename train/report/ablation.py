@@ -1,26 +1,8 @@
-"""What an ablation study found: the judgement of each run, and all of them side by side on one page.
-
-Each direction of each run is judged by what it makes of the test images, four numbers each with a bound set beforehand:
-
-    distance    how far the fakes are from the target domain (train/evaluation/domain_distance.py). **fails**: by more than the
-                geometric mean of what real held-out images and the untouched input have
-    diversity   mean difference between two fakes, as a share of that between two true pictures. **collapses**: under 1/2
-    variety     in how many independent ways the fakes differ, as a share of the true pictures' ways. **collapses**: under 1/2
-    retrieval   how often the true partner is the nearest of all test images. **unfaithful**: under 1/2
-
-Failing is looked at first, then collapse: a picture of nothing can be as diverse as it likes. What passes all four **works**.
-Where B's maps have known classes (built-in streets), maps are scored as the paper scores its own, too.
-
-Why these bounds: pictures of which it is known what is wrong were judged by them (docs/ablation.md). Differences alone do not
-catch a collapse: if one street is drawn again and again, from another place each time, two pictures differ as much as two
-streets do, but all in the same few ways. And halfway to the untouched input on a linear scale, as a bound, lets maps pass
-in which every class has the colour of another.
-"""
+"""What an ablation study found, on one page: the variants side by side (judged by train/evaluation/verdict.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -29,38 +11,24 @@ from typing import Any
 import numpy as np
 
 from train.config.settings import Config
-from train.data.builtin.streets import CLASSES
-from train.data.images import resize
 from train.evaluation.evaluation import Evaluation
-from train.evaluation.label_scores import label_scores
-from train.evaluation.metrics import retrieval
-from train.files.checkpoint import write_atomically
+from train.evaluation.verdict import SHOWN, Judged, verdict
+from train.files.atomic import write_atomically
 from train.report.charts import column, draw
 from train.report.samples import embedded, sample_grid, save_png
-from train.run.trainer import Run
 
-SHOWN = 4  # test images of each domain in the picture
 PAPER = {"cycle": "fails", "gan": "collapses", "forward": "collapses", "backward": "fails", "full": "works"}
 """What the paper reports of the mapping B → A (photo → labels) in figure 7."""
 COLUMNS = ("distance", "diversity", "variety", "retrieval", "ssim", "l1", "pixel_accuracy", "class_iou")
 
 
 @dataclass
-class Judged:
-    """A run and what was found: for each direction its numbers, verdict and some of its pictures."""
-
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    fakes: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    steps: int = 0
-
-
-@dataclass
 class Study:
-    """All of it: what the variants are, their runs by (variant, seed), the settings of the base, and the test images."""
+    """All of it: what the variants are, what became of each (variant, seed) and its records, the settings of the base, and the test images."""
 
     about: dict[str, str]
     results: dict[tuple[str, int], Judged]
+    histories: dict[tuple[str, int], list[dict[str, Any]]]
     config: Config
     evaluation: Evaluation
 
@@ -72,55 +40,6 @@ class Study:
     def verdicts(self, variant: str, direction: str) -> list[str]:
         """A variant's verdict under each seed."""
         return [verdict(r.scores[direction]) for (name, _), r in self.results.items() if name == variant]
-
-
-def judge(run: Run, evaluation: Evaluation) -> Judged:
-    """Translate the test images with a trained run and score what comes out."""
-    maps = "BtoA" if run.config.direction == "AtoB" else "AtoB"  # what makes maps of the streets
-    result = Judged(history=run.history.read(), steps=run.step)
-    for direction in run.model.directions:
-        fakes, truths = evaluation.translations(run.model, direction), evaluation.pictures[direction[-1]]
-        table = evaluation.scores(direction, fakes)
-        row = dict(table["model"], real=table["real"]["distance"], untouched=table["untouched"]["distance"])
-        row["diversity"] = spread(np.stack(fakes)) / spread(np.stack(truths))
-        row["variety"] = ways(fakes) / ways(truths)
-        row["retrieval"] = retrieval(np.stack(fakes), np.stack(truths))
-        if not run.config.dataroot and run.config.builtin == "streets" and direction == maps:
-            row |= {k: v for k, v in label_scores(CLASSES, zip(fakes, truths, strict=True)).items() if k != "classes"}
-        result.scores[direction], result.fakes[direction] = row, fakes[:SHOWN]
-    return result
-
-
-def spread(pictures: np.ndarray) -> float:
-    """The mean difference between two of the pictures [N,H,W,C], N at least 2: 0 if all are one picture."""
-    ordered = np.sort(pictures.astype(np.float64), axis=0)
-    n = len(pictures)
-    weights = 2.0 * np.arange(n) - n + 1  # of the sorted values, in the sum of the differences of all pairs
-    return float(np.tensordot(weights, ordered, axes=1).mean() / (n * (n - 1) / 2))
-
-
-def ways(pictures: Sequence[np.ndarray]) -> float:
-    """In how many independent ways pictures [H,W,C] differ from their mean: 1 (or, if equal, 0) up to their number less one.
-
-    The effective rank of Roy and Vetterli (2007): e to the entropy of the shares that principal components have in the
-    variance. Seen at 16x16 pixels, where neither grain nor the sharpness of edges counts.
-    """
-    seen = np.stack([resize(x.astype(np.float32), 16, 16) for x in pictures]).reshape(len(pictures), -1)
-    variances = np.linalg.svd(seen - seen.mean(axis=0, dtype=np.float64), compute_uv=False) ** 2
-    if variances.sum() < 1e-12 * seen.size:
-        return 0.0
-    share = variances / variances.sum()
-    share = share[share > 0]
-    return float(np.exp(-(share * np.log(share)).sum()))
-
-
-def verdict(row: dict[str, float]) -> str:
-    """In one word, by the bounds above."""
-    if row["distance"] ** 2 > row["real"] * row["untouched"]:
-        return "fails"
-    if min(row["diversity"], row["variety"]) < 0.5:
-        return "collapses"
-    return "unfaithful" if row["retrieval"] < 0.5 else "works"
 
 
 def findings(study: Study) -> list[tuple[str, str, str, bool]]:
@@ -146,11 +65,11 @@ def write_page(folder: Path, study: Study) -> Path:
     """Write ablation.png and the self-contained ablation.html; returns the page's path."""
     tested = study.evaluation.pictures
     rows = []
-    first = {name: next(r for (n, _), r in study.results.items() if n == name) for name in study.about}
+    first = {name: next(seed for n, seed in study.results if n == name) for name in study.about}
     for direction in ("BtoA", "AtoB"):
         for i in range(min(SHOWN, len(tested["A"]))):
             row = {f"input {direction[0]}": tested[direction[0]][i]}
-            row |= {name: result.fakes[direction][i] for name, result in first.items()}
+            row |= {name: study.results[name, seed].fakes[direction][i] for name, seed in first.items()}
             rows.append(row | {f"true {direction[-1]}": tested[direction[-1]][i]})
     picture = folder / "ablation.png"
     save_png(picture, sample_grid(rows))
@@ -167,7 +86,7 @@ def write_page(folder: Path, study: Study) -> Path:
 last rows; lower is better. Diversity and variety: how much, and in how many independent ways, the fakes differ; 1 is what
 the true pictures have. The rest as in every run's report.</p>
 {_table(study, "BtoA")}{_table(study, "AtoB")}
-<h2>Curves</h2><div class="grid">{"".join(_curves(name, study.about[name], result) for name, result in first.items())}</div>
+<h2>Curves</h2><div class="grid">{"".join(_curves(name, study.about[name], study.histories[name, seed]) for name, seed in first.items())}</div>
 <footer>Made by <code>python -m train.ablate</code>; each variant's own report.html lies in its folder beside this page.</footer>
 </main></body></html>
 """
@@ -177,7 +96,7 @@ the true pictures have. The rest as in every run's report.</p>
 
 
 def _budget(study: Study) -> str:
-    c, steps = study.config, next(iter(study.results.values())).steps
+    c, steps = study.config, next(iter(study.histories.values()))[-1]["step"]
     data = c.dataroot or f"built-in {c.builtin}"
     seeds = len({seed for _, seed in study.results})
     return (
@@ -221,10 +140,10 @@ def _table(study: Study, direction: str) -> str:
     )
 
 
-def _curves(name: str, about: str, result: Judged) -> str:
-    steps, charts = column(result.history, "step"), ""
+def _curves(name: str, about: str, history: list[dict[str, Any]]) -> str:
+    steps, charts = column(history, "step"), ""
     for title, keys in (("adversarial", ("G_A", "G_B")), ("cycle", ("cycle_A", "cycle_B"))):
-        series = {key: column(result.history, key) for key in keys}
+        series = {key: column(history, key) for key in keys}
         if any(np.nan_to_num(values).any() for values in series.values()):
             key_line = "".join(f"<span>{key}</span>" for key in keys)
             charts += f'<div class="key">{key_line}</div>{draw(f"{name}: {title}", steps, series)}'

@@ -19,11 +19,11 @@ import numpy as np
 
 from kernels.memory import size_text
 from train.config.settings import Config
-from train.doctor import RULES, WINDOW, Finding, examine
 from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 from train.report import probe
 from train.report.charts import Quantity, cards, column, quantities
+from train.report.doctor import RULES, WINDOW, Finding, examine
 from train.report.samples import embedded
 
 Records = Sequence[Mapping[str, Any]]

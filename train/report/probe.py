@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 from train.report.charts import draw
 from train.report.samples import embedded
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from train.data.images import for_eyes, to_uint8
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)
 CELL, GUTTER, MARGIN = 128, 4, 14  # pixels; a smaller image is enlarged to fill at least a cell

@@ -8,7 +8,7 @@ from kernels.memory import size_text
 from train.config.settings import Config
 from train.data.dataset import Sample
 from train.errors import UserError
-from train.files.checkpoint import free_bytes
+from train.files.atomic import free_bytes
 from train.models.model import Model
 
 

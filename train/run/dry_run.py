@@ -17,7 +17,7 @@ STEPS = 4  # of which the first, which compiles and makes buffers, is not timed
 ROWS = 4  # pairs of the batch in its picture
 
 
-def rehearse(run: Run) -> int:
+def dry_run(run: Run) -> int:
     """Prints the networks, what a few steps took and the whole will take; writes a batch as a picture. Returns 0."""
     height, width = run.shown[0].a.shape[:2]
     shown: list[str] = []

@@ -18,13 +18,14 @@ from train.config.settings import Config
 from train.data.dataset import dataset, paired_test, test_samples
 from train.data.loader import Batch, Loader
 from train.data.preprocess import final_size
-from train.doctor import NAN, Doctor, Finding
 from train.errors import NonFiniteLoss, UserError
 from train.evaluation.evaluation import Evaluation, overall
 from train.evaluation.metrics import COLUMNS, Scores, show
 from train.files import checkpoint
+from train.files.atomic import write_atomically
 from train.files.history import History
 from train.models.model import Model
+from train.report.doctor import NAN, Doctor, Finding
 from train.report.page import write_report
 from train.report.samples import sample_grid, save_png
 from train.run.diagnose import nonfinite_origin
@@ -112,7 +113,7 @@ class Run:
         self.board = Board(self.folder / "tensorboard", self.step) if self.config.tensorboard else None
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = json.dumps(self.config.as_dict(), indent=2)
-        checkpoint.write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
+        write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
         if self.step == 0:
             self.sample()
         self.doctor = Doctor(self.history.read(), self.config.as_dict())
@@ -298,7 +299,7 @@ class Run:
             everything = Evaluation(self.config, cache=self.classifier_file)
             scores = everything(self.model, distance=self.evaluation is not None)
             data = json.dumps({"step": self.step, **scores}, indent=2).encode()
-            checkpoint.write_atomically(self.folder / "scores.json", lambda file: file.write(data))
+            write_atomically(self.folder / "scores.json", lambda file: file.write(data))
         self.report(scores)
         if self.board is not None:
             self.board.close()

@@ -26,7 +26,7 @@ import numpy as np
 from nn.network import Network
 from train.errors import UserError
 from train.files import checkpoint
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 from train.weights import torch_files
 from train.weights.architecture import Architecture, describe, network_from, recognise
 

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from train.errors import UserError
-from train.files.checkpoint import write_atomically
+from train.files.atomic import write_atomically
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before the zip format
 ABOUT = "palindrome.json"  # our own member of the zip, which PyTorch passes over

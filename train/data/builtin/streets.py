@@ -12,7 +12,7 @@ import numpy as np
 
 from train.data.builtin.scenes import _mix as mix
 from train.data.builtin.scenes import _noise as noise
-from train.evaluation.label_scores import palette
+from train.data.palette import palette
 
 Array = np.ndarray
 CLASSES = palette([

@@ -13,10 +13,9 @@ from PIL import Image
 
 from tests.test_resume import assert_same, command, result
 from train.cyclegan import main
-from train.files import checkpoint
+from train.files import atomic
 from train.files.checkpoint import load
-from train.run import disk as keeping
-from train.run import trainer
+from train.run import disk, trainer
 
 OLD = Path(__file__).parent / "data" / "checkpoint_v1.npz"
 # What the program that wrote it, version 1, recorded when it went on from there.
@@ -100,7 +99,7 @@ def test_a_disk_that_is_full_from_the_start(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is trained, and nothing written, where the first checkpoint would have no room."""
-    monkeypatch.setattr(keeping, "free_bytes", lambda folder: 20_000)
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 20_000)
     assert main(command(data, tmp_path / "out")) == 2
     err = capsys.readouterr().err
     assert "a checkpoint of this run takes about 0 MB" not in err
@@ -116,7 +115,7 @@ def test_a_disk_that_fills_up(
     assert main(command(data, tmp_path / "out", "--max_steps 2")) == 0
     before = (tmp_path / "out" / "run" / "latest.npz").read_bytes()
     free: dict[str, Any] = {"bytes": 1e9}
-    monkeypatch.setattr(checkpoint, "free_bytes", lambda folder: free["bytes"])
+    monkeypatch.setattr(atomic, "free_bytes", lambda folder: free["bytes"])
     step = trainer.Run.train_on
     monkeypatch.setattr(trainer.Run, "train_on", lambda self, batch: free.update(bytes=1000) or step(self, batch))
     capsys.readouterr()

@@ -1,0 +1,98 @@
+"""How a run begins: afresh in a folder of its own, or from where it was saved last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from train.config.settings import Config, resolve
+from train.errors import UserError
+from train.files import checkpoint
+from train.models.model import Model
+from train.run.trainer import Run
+
+
+def new_run(
+    make_model: Callable[[Any], Model], settings: dict[str, Any], program: str, config_type: type[Config] = Config
+) -> Run:
+    """A run from scratch, in a folder of its own."""
+    config = config_type(**settings)
+    parent = Path(config.checkpoints_dir)
+    if config.name in (".", "..") or set(config.name) & set("/\\\0"):
+        raise UserError(
+            f"--name {config.name!r} must name one folder, without slashes; --checkpoints_dir says where it lies"
+        )
+    if not config.name:
+        stem = Path(config.dataroot).resolve().name if config.dataroot else config.builtin
+        names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
+        config = config.replace(name=next(name for name in names if not (parent / name).exists()))
+    elif (parent / config.name / "latest.npz").exists():
+        raise UserError(
+            f"{parent / config.name} already holds a run; add --continue_train to go on with it, or choose another --name"
+        )
+    return Run(make_model, resolve(config), program)
+
+
+def resume_run(
+    make_model: Callable[[Any], Model], settings: dict[str, Any], program: str, config_type: type[Config] = Config
+) -> Run:
+    """The run `--name`, as it was saved last; settings typed now must not make it another run."""
+    parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
+    runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
+    name = settings.get("name") or (runs[0] if len(runs) == 1 else "")
+    if name not in runs:
+        if name and (parent / name / "config.json").exists():
+            raise UserError(f"run {name!r} was stopped before it was first saved; start it without --continue_train")
+        known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
+        raise UserError(
+            f"--continue_train: {f'there is no run {name!r}' if name else 'which run? Give --name'}; {known}"
+        )
+    state = checkpoint.load(parent / name / "latest.npz")
+    try:
+        saved, of = state["config"], state.get("program", "train.cyclegan")
+        if of != program:
+            raise UserError(f"run {name!r} was made by another program; go on with python -m {of} --continue_train")
+        known_settings = {option: saved[option] for option in config_type.options() if option in saved}
+        settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
+        config = resolve(config_type(**settings))
+        check_same_run(saved, config)
+        config.check()
+        run = Run(make_model, config, program)
+        run.load_state_dict(state)
+        finished = run.step >= run.total
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{parent / name / 'latest.npz'} is a checkpoint, but not one that this program can continue "
+            f"({type(error).__name__}: {error}); it may come from another version. Start afresh under another --name"
+        ) from error
+    if finished:
+        raise UserError(
+            f"run {name!r} has done {run.step} steps of {run.total}; to train on, raise "
+            f"{'--max_steps' if run.total == config.max_steps else '--n_epochs or --n_epochs_decay'}"
+        )
+    return run
+
+
+def check_same_run(saved: dict[str, Any], config: Config) -> None:
+    """Refuse to continue under settings that make it another run.
+
+    `saved` is the checkpoint's config as a dict. Fields marked `resume="fixed"` must agree; one that the checkpoint
+    does not know yet counts as its default. Raises `UserError` with every field that differs and how to agree.
+    """
+    fields = config.options()
+    lines, flags = [], []
+    for name in sorted(saved.keys() - fields.keys()):
+        lines.append(f"  {name}: saved {saved[name]!r}, a setting that this version of the program does not have")
+    for name, field in fields.items():
+        was, asked = saved.get(name, field.default), getattr(config, name)
+        if field.metadata.get("resume") == "fixed" and was != asked:
+            lines.append(f"  {name}: saved {was!r}, asked for {asked!r}")
+            switch = f"leave out --{name}" if asked else f"--{name}"
+            flags.append(switch if isinstance(was, bool) else f"--{name} {was}")
+    if lines:
+        agree = f"To go on with the saved run: {', '.join(flags)}. " if flags else ""
+        raise UserError(
+            "The checkpoint belongs to a run with other settings:\n" + "\n".join(lines) + f"\n{agree}"
+            "To start afresh with the settings asked for: leave out --continue_train and give another --name."
+        )
