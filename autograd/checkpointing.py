@@ -30,9 +30,6 @@ class Recomputed(Function):
             self.settings["part"](x).backward(dy)
         return tuple(None if t is None else gradients.get(t) for t in (x, *self.inputs[1:]))
 
-    def forward_in_ops(self, x: Tensor, *weights: Tensor) -> Tensor:
-        return self.settings["part"](x)
-
 
 def recomputed(part: Callable[[Tensor], Tensor], x: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """part(x), of which the backward will compute the inside again. `weights` are all leaves that `part` depends on.

@@ -1,27 +1,36 @@
 """Gradients that can be differentiated again: what a penalty on a gradient needs.
 
-`Tensor.backward` is fast because it works on arrays: what it computes has no history. `grad` walks the same graph, but asks
-each node for its backward *written in ops*; these leave a graph of their own behind, and a loss made of the gradients
-can be sent backward as any other.
-
-A node answers in one of three ways, tried in this order:
-
-    forward_in_ops(*inputs)        what it computes, from simpler ops: the walk goes through those instead
-    backward_in_ops(dy, *inputs)   its gradients as formulas of Tensors
-    linear = True                  its backward does not depend on its input: `Adjoint` makes an op of it (function.py)
-
-An op with none of them has no second derivative here, and says so.
+`Tensor.backward` is fast because it works on arrays: what it computes has no history. `grad` walks the same graph, but makes
+the gradients of ops, which leave a graph of their own behind; a loss made of them can be sent backward as any other. How
+each op's gradients are made of ops says the table `GRADIENTS`, or `SIMPLER` where it is easier to say what the op itself is
+made of. An op in neither has no second derivative here, and says so.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any
 
+from autograd.checkpointing import Recomputed
 from autograd.engine import unbroadcast
 from autograd.function import Function
+from autograd.ops.arithmetic import Add, Div, Exp, GetItem, Mul, Pow, Reshape, Sub, Sum, exp
+from autograd.ops.batch_slice import BatchSlice
+from autograd.ops.conv2d import Conv2d, conv2d
+from autograd.ops.conv_norm_relu import ConvNormRelu
+from autograd.ops.conv_transpose2d import ConvTranspose2d
+from autograd.ops.dropout import Dropout
+from autograd.ops.instance_norm import InstanceNorm, instance_norm
+from autograd.ops.leaky_relu import LeakyRelu, leaky_relu
+from autograd.ops.mean import Mean
+from autograd.ops.reflection_pad import ReflectionPad
+from autograd.ops.resize import Resize
+from autograd.ops.tanh import Tanh, tanh
 from autograd.tensor import Tensor
-from kernels.device import xp_of
+from kernels.device import Array, xp_of
+from kernels.instance_norm.reference import negative_slope
 
 
 def grad(output: Tensor, inputs: Sequence[Tensor], upstream: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -60,18 +69,153 @@ def grad(output: Tensor, inputs: Sequence[Tensor], upstream: Tensor | None = Non
         dy = pending.pop(node)
         node.check_fresh()
         assert node.inputs is not None
-        simpler = node.forward_in_ops(*node.inputs)
-        if simpler is not None:
-            give(simpler, dy)  # its nodes are younger than all that wait, so they come next
+        if type(node) in SIMPLER:
+            give(
+                SIMPLER[type(node)](node, *node.inputs), dy
+            )  # its nodes are younger than all that wait: they come next
             continue
-        leads = [t is not None and (t.creator is not None or id(t) in wanted) for t in node.inputs]
-        node.wanted = tuple(n and lead for n, lead in zip(node.need, leads, strict=True))
-        grads = node.backward_in_ops(dy, *node.inputs)
-        grads = grads if isinstance(grads, tuple) else (grads,)
-        for receiver, shape, g, asked in zip(node.inputs, node.shapes, grads, node.wanted, strict=True):
-            if asked and receiver is not None:
-                give(receiver, unbroadcast(node.name, g, shape))
+        if type(node) not in GRADIENTS:
+            raise NotImplementedError(
+                f"{node.name}: there is no gradient of its gradient; a penalty on gradients needs one for every op between "
+                f"the input and the penalised output. Put {type(node).__name__} in the table of autograd/double_backward.py"
+            )
+        for receiver, need, shape, rule in zip(
+            node.inputs, node.need, node.shapes, GRADIENTS[type(node)], strict=False
+        ):
+            if receiver is not None and need and (receiver.creator is not None or id(receiver) in wanted):
+                give(receiver, unbroadcast(node.name, rule(node, dy, *node.inputs), shape))
     missing = [i for i, tensor in enumerate(inputs) if id(tensor) not in found]
     if missing:
         raise ValueError(f"grad: the output does not depend on input {missing[0]}, or that does not require a gradient")
     return tuple(found[id(tensor)] for tensor in inputs)
+
+
+# Ops that only gradients are made of
+
+
+class Adjoint(Function):
+    """The backward of the linear op `of`: what it does to dy, the op itself undoes in *its* backward."""
+
+    def forward(self, dy: Array) -> Array:
+        return self.settings["of"].backward(dy)
+
+    def backward(self, dx: Array) -> Array:
+        return self.settings["of"].forward(dx)
+
+
+class LeakyReluGradient(Function):
+    """dy where y is positive, else slope * dy: linear in dy, and its own adjoint. y is as good as constant."""
+
+    op = "leaky_relu"
+
+    def forward(self, dy: Array) -> Array:
+        return self.kernel.backward(dy, **self.settings)
+
+    backward = forward
+
+
+# A convolution is linear in its picture x and in its weight w. With the upstream gradient dy it makes one number out of
+# three things, T(dy, x, w) = <dy, conv(x, w)>, linear in each; every gradient is T with one of them left out:
+#
+#     y  = conv(x, w)       T without dy
+#     dx = Dgrad(dy, w)     T without x
+#     dw = Wgrad(dy, x)     T without w
+#
+# The gradients of each of these are the other two, with the new upstream gradient in the empty place. So the three are
+# closed: derivatives of any order need no further kernel.
+
+
+def fprop(of: Any, x: Tensor, w: Tensor) -> Tensor:
+    """The convolution `of`, of other arrays."""
+    return type(of)(**of.settings)(x, w, None)
+
+
+class Dgrad(Function):
+    """dx of the convolution `of`; `like` has its shape."""
+
+    def forward(self, dy: Array, w: Array) -> Array:
+        self.save(dy, w)
+        return self.settings["of"].gradients(dy, self.settings["like"], w, (True, False, False))[0]
+
+    def backward(self, u: Array) -> tuple[Array | None, Array | None]:
+        (dy, w), of = self.saved, self.settings["of"]
+        return (
+            of.y(u, w) if self.need[0] else None,
+            of.gradients(dy, u, w, (False, True, False))[1] if self.need[1] else None,
+        )
+
+
+class Wgrad(Function):
+    """dw of the convolution `of`; `like` has its shape."""
+
+    def forward(self, dy: Array, x: Array) -> Array:
+        self.save(dy, x)
+        return self.settings["of"].gradients(dy, x, self.settings["like"], (False, True, False))[1]
+
+    def backward(self, u: Array) -> tuple[Array | None, Array | None]:
+        (dy, x), of = self.saved, self.settings["of"]
+        return (
+            of.y(x, u) if self.need[0] else None,
+            of.gradients(dy, x, u, (True, False, False))[0] if self.need[1] else None,
+        )
+
+
+# The tables
+
+
+def block(n: Any, x: Tensor, w: Tensor, skip: Tensor | None) -> Tensor:
+    """What a conv_norm_relu computes."""
+    geometry = {key: n.settings[key] for key in ("stride", "padding", "padding_mode")}
+    norm = {key: n.settings[key] for key in ("activation", "slope", "eps")}
+    return instance_norm(conv2d(x, w, **geometry), skip, **norm)
+
+
+def norm(n: Any, x: Tensor, skip: Tensor | None) -> Tensor:
+    """What an instance norm computes."""
+    s = n.settings
+    y = x - x.mean(axis=(1, 2), keepdims=True)
+    y = y * ((y * y).mean(axis=(1, 2), keepdims=True) + s["eps"]) ** -0.5
+    if s["activation"] != "none":
+        y = leaky_relu(y, negative_slope(s["activation"], s["slope"]))
+    return y if skip is None else y + skip
+
+
+SIMPLER: dict[type[Function], Callable[..., Tensor]] = {
+    ConvNormRelu: block,
+    InstanceNorm: norm,
+    Mean: lambda n, x: x.sum() * (n.settings["weight"] / x.size),
+    Recomputed: lambda n, x, *weights: n.settings["part"](x),
+}
+"""(node, *inputs) -> what the op computes, made of simpler ops: the walk goes through those instead."""
+
+linear = (lambda n, dy, x: Adjoint(of=n)(dy),)
+convolution = (
+    lambda n, dy, x, w, b: Dgrad(of=n, like=x.data)(dy, w),
+    lambda n, dy, x, w, b: Wgrad(of=n, like=w.data)(dy, x),
+    lambda n, dy, x, w, b: dy.sum(axis=(0, 1, 2)),
+)
+
+GRADIENTS: dict[type[Function], Iterable[Callable[..., Tensor]]] = {
+    # op          gradient of the first input            of the second
+    Add: repeat(lambda n, dy, *xs: dy),
+    Sub: (lambda n, dy, x, z: dy, lambda n, dy, x, z: -dy),
+    Mul: (lambda n, dy, x, z: dy * z, lambda n, dy, x, z: dy * x),
+    Div: (lambda n, dy, x, z: dy / z, lambda n, dy, x, z: -dy * x / (z * z)),
+    Pow: (lambda n, dy, x: dy * n.settings["exponent"] * x ** (n.settings["exponent"] - 1),),
+    Exp: (lambda n, dy, x: dy * exp(x),),
+    Tanh: (lambda n, dy, x: dy * (1 - tanh(x) ** 2),),
+    LeakyRelu: (lambda n, dy, x: LeakyReluGradient(y=n.saved[0], **n.settings)(dy),),
+    **dict.fromkeys((Sum, Reshape, GetItem, BatchSlice, ReflectionPad, Resize, Dropout), linear),
+    **dict.fromkeys((Adjoint, LeakyReluGradient), linear),
+    Conv2d: convolution,
+    ConvTranspose2d: convolution,
+    Dgrad: (
+        lambda n, u, dy, w: fprop(n.settings["of"], u, w),
+        lambda n, u, dy, w: Wgrad(of=n.settings["of"], like=w.data)(dy, u),
+    ),
+    Wgrad: (
+        lambda n, u, dy, x: fprop(n.settings["of"], x, u),
+        lambda n, u, dy, x: Dgrad(of=n.settings["of"], like=x.data)(dy, u),
+    ),
+}
+"""For each input of an op (node, upstream gradient, *inputs) -> its gradient; asked only where it is wanted."""

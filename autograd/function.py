@@ -29,14 +29,12 @@ class Function:
 
     op: str | None = None
     view = False  # whether the output is a view of the first input's memory
-    linear = False  # whether the op is linear in its only input, so that its backward needs nothing but dy
     uses = 0  # how many nodes take the output as an input
     epilogue: Epilogue | None = None  # what the backward should do on the way, and what has been done for it:
     sums: Sums | None = None  # see kernels/gpu/epilogue.py; set by the engine
     inputs: tuple[Tensor | None, ...] | None
     saved: tuple[Any, ...]
     shapes: tuple[Any, ...]
-    wanted: tuple[bool, ...]
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -98,21 +96,6 @@ class Function:
     def backward(self, dy: Array) -> Any:
         raise NotImplementedError
 
-    # -- the same in ops, for gradients of gradients: see double_backward.py
-
-    def forward_in_ops(self, *inputs: Any) -> Tensor | None:
-        """What `forward` computes, made of simpler ops; None where `backward_in_ops` is the simpler thing."""
-        return None
-
-    def backward_in_ops(self, dy: Tensor, /, *inputs: Any) -> Any:
-        """What `backward` computes, in Tensors with a history. `self.wanted` tells which gradients will be used."""
-        if not self.linear:
-            raise NotImplementedError(
-                f"{self.name}: there is no gradient of its gradient; a penalty on gradients needs one for every op "
-                f"between the input and the penalised output. Give {type(self).__name__} a backward_in_ops"
-            )
-        return Adjoint(of=self)(dy)
-
     def check_fresh(self) -> None:
         """RuntimeError if this node was used up, or if a value it saved has since been changed in place."""
         if self.inputs is None:
@@ -130,18 +113,6 @@ class Function:
     def release(self) -> None:
         """Let go of everything the node holds."""
         self.inputs, self.saved, self.versions, self.epilogue, self.sums = None, (), [], None, None
-
-
-class Adjoint(Function):
-    """The backward of a linear op as an op: what it does to dy, the op itself undoes in *its* backward."""
-
-    linear = True
-
-    def forward(self, dy: Array) -> Array:
-        return self.settings["of"].backward(dy)
-
-    def backward(self, dx: Array) -> Array:
-        return self.settings["of"].forward(dx)
 
 
 _ones: dict[tuple[str, str], Array] = {}

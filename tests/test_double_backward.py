@@ -67,22 +67,41 @@ def slopes(x: Tensor, w: Tensor, v: Tensor) -> Tensor:
     """A penalty on the input's gradient through every kind of node."""
     h = ops.conv_norm_relu(x, w, stride=2, padding=1, activation="leaky_relu")
     h = ops.tanh(ops.conv2d(h, v, padding=1) / 2.0 - 0.1)
-    (dx,) = grad(ops.mean(h * h[:, ::-1]), [x])
+    (dx,) = grad(ops.mean(h * h[:, ::-1]) - ops.exp(0.5 * h.reshape(-1)).sum() / (1 + h.sum() ** 2), [x])
     return ((dx * dx).sum(axis=(1, 2, 3)) + 1e-12) ** 0.5
 
 
-def test_differences_agree_too_and_third_gradients_exist() -> None:
+def twice(x: Tensor, w: Tensor) -> Tensor:
+    """A gradient of a gradient."""
+    (dw,) = grad((ops.conv2d(x, w, padding=1) ** 3).sum(), [w])
+    (dx,) = grad((dw * dw).sum(), [x])
+    return dx
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "atol"),
+    [(slopes, ((2, 6, 5, 2), (4, 4, 2, 3), (3, 3, 3, 2)), 1e-6), (twice, ((1, 4, 4, 1), (3, 3, 1, 2)), 1e-4)],
+)
+def test_differences_agree_too_and_third_gradients_exist(function, shapes, atol) -> None:
     rng = np.random.default_rng(0)
-    x, w, v = (Tensor(rng.standard_normal(s), requires_grad=True) for s in ((2, 6, 5, 2), (4, 4, 2, 3), (3, 3, 3, 2)))
-    assert gradcheck(slopes, [x, w, v], rtol=1e-4, atol=1e-6)
+    inputs = [Tensor(rng.standard_normal(shape), requires_grad=True) for shape in shapes]
+    assert gradcheck(function, inputs, rtol=1e-4, atol=atol)
+    # Differences of a wrong first gradient agree with the backward of that wrong gradient: so the table against `backward`.
+    upstream = rng.standard_normal(function(*inputs).shape)
+    again = grad(function(*inputs), inputs, Tensor(upstream))
+    for tensor, mine in zip(inputs, again, strict=True):
+        tensor.grad = None
+        function(*inputs).backward(upstream)
+        compare(str(function), mine.data, tensor.grad, 1e-9, 1e-9)
 
-    def twice(x: Tensor, w: Tensor) -> Tensor:
-        (dw,) = grad((ops.conv2d(x, w, padding=1) ** 3).sum(), [w])
-        (dx,) = grad((dw * dw).sum(), [x])
-        return dx
 
-    x, w = (Tensor(rng.standard_normal(s), requires_grad=True) for s in ((1, 4, 4, 1), (3, 3, 1, 2)))
-    assert gradcheck(twice, [x, w], rtol=1e-4, atol=1e-4)
+def test_first_gradients_of_all_arithmetic_are_those_of_backward() -> None:
+    x, z = (Tensor(np.array(values), requires_grad=True) for values in ([0.5, 1.5, -2.0], [[2.0], [-0.7]]))
+    y = ((x - z) / (x * z + 5) + ops.exp(x / 2) * ops.tanh(z) - ops.leaky_relu(x + z + x, 0.3) ** 3)[:, 1:].sum(axis=0)
+    first = grad(y, [x, z])
+    y.backward(np.ones(2))
+    for mine, tensor in zip(first, (x, z), strict=True):
+        compare("arithmetic", mine.data, tensor.grad, 1e-14, 1e-14)
 
 
 @pytest.mark.parametrize(("place", "dtype"), [("cpu", "float64"), ("cpu", "float32"), ("interpret", "float32")])

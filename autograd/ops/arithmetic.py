@@ -22,18 +22,12 @@ class Add(Function):
     def backward(self, dz: Array) -> tuple[Array, ...]:
         return (dz,) * len(self.shapes)
 
-    def backward_in_ops(self, dz: Tensor, *xs: Tensor) -> tuple[Tensor, ...]:
-        return (dz,) * len(xs)
-
 
 class Sub(Function):
     def forward(self, x: Array, y: Array) -> Array:
         return x - y
 
     def backward(self, dz: Array) -> tuple[Array, Array]:
-        return dz, -dz
-
-    def backward_in_ops(self, dz: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return dz, -dz
 
 
@@ -46,9 +40,6 @@ class Mul(Function):
         x, y = self.saved
         return dz * y, dz * x
 
-    def backward_in_ops(self, dz: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return dz * y, dz * x
-
 
 class Div(Function):
     def forward(self, x: Array, y: Array) -> Array:
@@ -59,9 +50,6 @@ class Div(Function):
         x, y = self.saved
         return dz / y, -dz * x / (y * y)
 
-    def backward_in_ops(self, dz: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return dz / y, -dz * x / (y * y)
-
 
 class Pow(Function):
     def forward(self, x: Array) -> Array:
@@ -70,10 +58,6 @@ class Pow(Function):
 
     def backward(self, dy: Array) -> Array:
         (x,) = self.saved
-        exponent = self.settings["exponent"]
-        return dy * exponent * x ** (exponent - 1)
-
-    def backward_in_ops(self, dy: Tensor, x: Tensor) -> Tensor:
         exponent = self.settings["exponent"]
         return dy * exponent * x ** (exponent - 1)
 
@@ -90,8 +74,6 @@ class Exp(Function):
 
 
 class Sum(Function):
-    linear = True
-
     def forward(self, x: Array) -> Array:
         return xp_of(x).asarray(x.sum(**self.settings))
 
@@ -105,7 +87,7 @@ class Sum(Function):
 
 
 class Reshape(Function):
-    view = linear = True
+    view = True
 
     def forward(self, x: Array) -> Array:
         return x.reshape(self.settings["shape"])
@@ -115,7 +97,7 @@ class Reshape(Function):
 
 
 class GetItem(Function):
-    view = linear = True
+    view = True
 
     def forward(self, x: Array) -> Array:
         return x[self.settings["index"]]

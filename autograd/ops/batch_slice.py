@@ -9,7 +9,7 @@ from kernels.device import Array
 
 class BatchSlice(Function):
     op = "batch_slice"
-    view = linear = True
+    view = True
 
     def forward(self, x: Array) -> Array:
         return x[self.settings["start"] : self.settings["stop"]]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from autograd.ops.conv2d import conv2d
-from autograd.ops.instance_norm import Normalising, instance_norm
+from autograd.ops.instance_norm import Normalising
 from autograd.tensor import Tensor
 from kernels.conv2d.reference import check_padding_mode
 from kernels.conv2d.stacked import for_weight
@@ -23,11 +22,6 @@ class ConvNormRelu(Normalising):
         kernel = for_weight(self.kernel, self.saved[1])
         dx, dw = kernel.backward(dout, *self.saved, **self.settings, need=self.need[:2], **self.fused())
         return dx, dw, dout
-
-    def forward_in_ops(self, x: Tensor, w: Tensor, skip: Tensor | None) -> Tensor:
-        geometry = {key: self.settings[key] for key in ("stride", "padding", "padding_mode")}
-        norm = {key: self.settings[key] for key in ("activation", "slope", "eps")}
-        return instance_norm(conv2d(x, w, **geometry), skip, **norm)
 
 
 def conv_norm_relu(

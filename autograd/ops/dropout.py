@@ -9,7 +9,6 @@ from kernels.device import Array
 
 class Dropout(Function):
     op = "dropout"
-    linear = True
 
     def forward(self, x: Array) -> Array:
         return self.kernel.forward(x, **self.settings)

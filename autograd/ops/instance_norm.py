@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from autograd.function import Function
-from autograd.ops.leaky_relu import leaky_relu
 from autograd.tensor import Tensor
 from kernels.device import Array
 from kernels.gpu.epilogue import Sums
@@ -31,14 +30,6 @@ class InstanceNorm(Normalising):
     def backward(self, dy: Array) -> tuple[Array | None, Array | None]:
         dx = self.kernel.backward(dy, *self.saved, **self.settings, **self.fused()) if self.need[0] else None
         return dx, dy
-
-    def forward_in_ops(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        s = self.settings
-        y = x - x.mean(axis=(1, 2), keepdims=True)
-        y = y * ((y * y).mean(axis=(1, 2), keepdims=True) + s["eps"]) ** -0.5
-        if s["activation"] != "none":
-            y = leaky_relu(y, negative_slope(s["activation"], s["slope"]))
-        return y if skip is None else y + skip
 
 
 def instance_norm(

@@ -18,21 +18,6 @@ class LeakyRelu(Function):
     def backward(self, dy: Array) -> Array:
         return self.kernel.backward(dy, *self.saved, **self.settings)
 
-    def backward_in_ops(self, dy: Tensor, x: Tensor) -> Tensor:
-        return LeakyReluGradient(y=self.saved[0], **self.settings)(dy)
-
-
-class LeakyReluGradient(Function):
-    """dy where y is positive, else slope * dy: linear in dy, and its own adjoint. y is as good as constant."""
-
-    op = "leaky_relu"
-    linear = True
-
-    def forward(self, dy: Array) -> Array:
-        return self.kernel.backward(dy, **self.settings)
-
-    backward = forward
-
 
 def leaky_relu(x: Tensor, slope: float = 0.2) -> Tensor:
     """x where positive, else slope * x; 0 <= slope < 1."""

@@ -9,7 +9,6 @@ from kernels.device import Array
 
 class ReflectionPad(Function):
     op = "reflection_pad"
-    linear = True
 
     def forward(self, x: Array) -> Array:
         return self.kernel.forward(x, **self.settings)

@@ -9,7 +9,6 @@ from kernels.device import Array
 
 class Resize(Function):
     op = "resize"
-    linear = True
 
     def forward(self, x: Array) -> Array:
         return self.kernel.forward(x, **self.settings)

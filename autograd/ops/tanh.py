@@ -18,10 +18,6 @@ class Tanh(Function):
     def backward(self, dy: Array) -> Array:
         return self.kernel.backward(dy, *self.saved)
 
-    def backward_in_ops(self, dy: Tensor, x: Tensor) -> Tensor:
-        y = tanh(x)
-        return dy * (1 - y * y)
-
 
 def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent, element by element."""
