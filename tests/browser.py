@@ -10,17 +10,22 @@ Chromium reads commands of its DevTools protocol from descriptor 3 and writes an
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.missing import lacking
+
+MAC = "/Applications/{0}.app/Contents/MacOS/{0}"
+NAMES = ("chromium", "chromium-browser", "google-chrome", MAC.format("Chromium"), MAC.format("Google Chrome"))
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+CURES = {"linux": "apt-get install chromium", "darwin": "brew install --cask chromium"}
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
@@ -31,7 +36,10 @@ class Browser:
     """One page, `width` x `height` pixels; its profile lies in a folder of the test."""
 
     def __init__(self, folder: Path, width: int = 1280, height: int = 900) -> None:
-        assert CHROMIUM, "chromium is not installed: apt-get install chromium"
+        if not CHROMIUM or sys.platform not in CURES:
+            lacking("Chromium", CURES.get(sys.platform, "the browser is driven on Linux and macOS only"))
+        import fcntl  # not on Windows
+
         pipes = os.pipe(), os.pipe()
         self.out, self.answers = pipes[0][1], pipes[1][0]
         theirs = pipes[0][0], pipes[1][1]

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import importlib.util
 import zlib
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import settings
 
 from kernels.device import NAMES, Device, get_device
 from kernels.gpu.launch import set_matmul_precision
+from tests import missing
 
-torch.set_num_threads(1)  # threads only get in each other's way on tensors this small
-settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
-settings.load_profile("repeatable")
+if importlib.util.find_spec("torch"):
+    import torch
+
+    torch.set_num_threads(1)  # threads only get in each other's way on tensors this small
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=60)
+    settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=NAMES, default="cpu", help="where ops and networks run (default: cpu)")
+    parser.addoption(
+        "--complete", action="store_true", help="fail, rather than skip, where a library or Chromium is missing"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    missing.complete = config.getoption("--complete")
+    config.pluginmanager.register(missing.Skips())
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from nn import PatchDiscriminator, ResnetGenerator
-from tests.browser import CHROMIUM, Browser
+from tests.browser import Browser
 from train.data.images import load_image
 from train.errors import UserError
 from train.inference import server as serve
@@ -145,7 +145,6 @@ def test_the_page_names_no_other_site_and_its_title_is_text(server):
     assert "a <b>" not in page and "a \\u003cb>" in page
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed (.ci/run installs it)")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_in_a_browser(server, photo, tmp_path, width):
     """Choose a picture, look at the results, turn the direction round, drop a file that is none."""

@@ -1,0 +1,131 @@
+"""On a machine that lacks something, tests are skipped and say what installs it; with --complete they fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests import browser, missing
+
+ROOT = Path(__file__).parents[1]
+CONFTEST = """
+from tests import missing
+
+missing.EXTRAS |= {"absent_one": "test", "absent_two": "dev"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--complete", action="store_true")
+
+
+def pytest_configure(config):
+    missing.complete = config.getoption("--complete")
+    config.pluginmanager.register(missing.Skips())
+"""
+AT_THE_TOP = """
+import absent_one.part
+
+
+def test_never_reached():
+    raise AssertionError
+"""
+INSIDE = """
+import pytest
+
+from train.errors import UserError
+
+
+def test_here():
+    pass
+
+
+def test_imports():
+    import absent_two
+
+
+def test_is_told():
+    try:
+        import absent_two
+    except ImportError as error:
+        raise UserError("no exchange without it") from error
+
+
+@pytest.fixture
+def library():
+    return __import__("absent_one")
+
+
+def test_is_given(library):
+    pass
+
+
+def test_wrong():
+    assert 1 == 2
+
+
+def test_unknown():
+    import absent_three
+"""
+
+
+def outcome(folder: Path, *options: str) -> tuple[dict[str, int], str]:
+    """How many tests passed, failed, … in a pytest of its own, and all it said."""
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "test_top.py").write_text(AT_THE_TOP)
+    (folder / "test_inside.py").write_text(INSIDE)
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(
+        [*command, "--rootdir", str(folder), str(folder), *options],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stdout.strip().splitlines()[-1]
+    return {
+        word.rstrip("s"): int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", last)
+    }, done.stdout
+
+
+def test_what_lacks_a_library_is_skipped_and_says_what_installs_it(tmp_path):
+    counts, said = outcome(tmp_path)
+    assert counts == {"passed": 1, "failed": 2, "skipped": 4}, said
+    assert 'absent_one is not installed: pip install -e ".[test]"' in said
+    assert 'absent_two is not installed: pip install -e ".[dev]"' in said
+
+
+def test_with_complete_nothing_is_skipped(tmp_path):
+    counts, said = outcome(tmp_path, "--complete")
+    assert counts == {"passed": 1, "failed": 4, "error": 2}, said
+
+
+def test_without_a_browser_its_tests_are_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(browser, "CHROMIUM", None)
+    monkeypatch.setattr(missing, "complete", False)
+    with pytest.raises(pytest.skip.Exception, match=r"Chromium is not installed: (apt-get|brew) install"):
+        browser.Browser(tmp_path)
+    monkeypatch.setattr(missing, "complete", True)
+    with pytest.raises(pytest.fail.Exception, match="Chromium is not installed"):
+        browser.Browser(tmp_path)
+
+
+def test_each_library_comes_with_the_extra_that_is_named():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+
+    def brought(extra: str) -> set[str]:
+        names = set()
+        for line in extras[extra]:
+            name, inner = re.match(r"([\w-]+)(?:\[([\w,]+)\])?", line).groups()
+            names |= set.union(*map(brought, inner.split(","))) if name == "palindrome-gan" else {name}
+        return names
+
+    distribution = {"cupy": "cupy-cuda13x"}
+    assert [n for n, extra in missing.EXTRAS.items() if distribution.get(n, n) not in brought(extra)] == []
