@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -47,15 +48,25 @@ class Device:
 def get_device(name: str = "auto") -> Device:
     """The device of that name; `auto` is `cuda` where there is a usable GPU and CuPy, else `cpu`.
 
-    Raises ValueError for an unknown name and RuntimeError for `cuda` without CuPy or a GPU.
+    Raises ValueError for an unknown name and RuntimeError for `cuda` without CuPy, Triton or a GPU, `interpret` without Triton.
     """
     if name == "auto":
-        return Device("cuda" if _why_no_cuda() is None else "cpu")
+        return Device("cuda" if _why_no_cuda() is None and _has_triton() else "cpu")
     if name not in NAMES:
         raise ValueError(f"unknown device {name!r}; wanted auto, {', '.join(NAMES)}")
     if name == "cuda" and (reason := _why_no_cuda()):
         raise RuntimeError(f"device 'cuda' cannot be used: {reason}; use --device cpu, or mend that")
+    if name != "cpu" and not _has_triton():
+        absent = ModuleNotFoundError("No module named 'triton'", name="triton")
+        raise RuntimeError(
+            f"device {name!r} cannot be used: Triton, which is made for Linux only, is not installed "
+            "(pip install 'triton>=3.6,<3.10'); use --device cpu, or mend that"
+        ) from absent
     return Device(name)
+
+
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def _why_no_cuda() -> str | None:

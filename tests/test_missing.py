@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from kernels import device as devices
 from tests import browser, missing
+from train.cyclegan import main
 
 ROOT = Path(__file__).parents[1]
 CONFTEST = """
@@ -115,6 +117,23 @@ def test_without_a_browser_its_tests_are_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(missing, "complete", True)
     with pytest.raises(pytest.fail.Exception, match="Chromium is not installed"):
         browser.Browser(tmp_path)
+
+
+def test_a_run_in_the_interpreter_without_triton_is_refused_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices, "_has_triton", lambda: False)
+    devices.get_device.cache_clear()
+    assert main(["--device", "interpret", "--max_steps", "1"]) == 2
+    assert (
+        "'interpret' cannot be used: Triton, which is made for Linux only, is not installed" in capsys.readouterr().err
+    )
+    assert devices.get_device("cpu").name == "cpu" and list(tmp_path.iterdir()) == []
+    try:
+        devices.get_device("interpret")
+    except RuntimeError as error:
+        monkeypatch.setattr(missing.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.delitem(sys.modules, "triton", raising=False)
+        assert missing.reason(error)[0] == "triton"  # so a test on such a machine is skipped
 
 
 def test_each_library_comes_with_the_extra_that_is_named():
