@@ -15,13 +15,13 @@ from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from nn.affine import make_affine
 from nn.network import Network
 from tests.torch_reference import TorchPatchDiscriminator, TorchResnetGenerator, load_numpy_state, to_numpy, to_torch
-from train import convert
 from train.config.settings import Config
 from train.convert import main
 from train.cyclegan import CycleGAN
 from train.cyclegan import main as train
 from train.errors import UserError
 from train.files import checkpoint
+from train.weights import convert
 from train.weights import formats as weights
 from train.weights.onnx_graph import onnx_model
 

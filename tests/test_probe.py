@@ -11,8 +11,9 @@ import pytest
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
 from train.data.dataset import test_samples
+from train.evaluation.probe import CODES, high_frequencies, probe, rows, stored
 from train.evaluation.subject import Subject
-from train.probe import CODES, high_frequencies, main, probe, rows, stored
+from train.probe import main
 from train.report.page import write_report
 from train.report.probe import END, START, renew
 from train.report.samples import sample_grid, save_png

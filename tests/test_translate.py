@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
-from train import augmented_cyclegan, stochastic_cyclegan, translate
+from train import augmented_cyclegan, stochastic_cyclegan
 from train.data import deep
 from train.data.images import load_image, save_image, to_uint8
 from train.evaluation.subject import from_run
@@ -192,7 +192,7 @@ def test_memory_that_runs_out_costs_one_picture(monkeypatch, capsys):
             raise MemoryError
         return x
 
-    monkeypatch.setattr(translate.Translator, "__call__", run)
+    monkeypatch.setattr(translator.Translator, "__call__", run)
     assert command("--input in --output out") == 1
     assert "b.png: out of memory; --max_side" in capsys.readouterr().err and Path("out/a.png").exists()
 

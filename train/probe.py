@@ -21,35 +21,29 @@ a section of its report.html:
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from train.config.options import Parser
 from train.config.settings import Config
-from train.data.builtin.colours import chroma, masks
-from train.data.dataset import Sample, paired_test, test_samples
-from train.data.images import to_uint8
+from train.data.dataset import test_samples
 from train.errors import UserError
+from train.evaluation.probe import probe, rows, table
 from train.evaluation.subject import from_run
-from train.files.atomic import write_atomically
-from train.models.model import Rows
-from train.report.probe import BACK, renew
-from train.report.samples import sample_grid, save_png
+from train.report.probe import write_probe
+from train.run.exit_code import exit_code
 
-NOISE = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)  # standard deviations, of 255
-CODES, CYCLES, SHOWN = 8, 4, 4
-Array = np.ndarray
+SHOWN = 4  # test images in the picture
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    return exit_code(lambda: run(parse(arguments)))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line. UserError for a wrong option or value."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
         "python -m train.probe", description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,199 +56,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder of all runs (default: %(default)s)",
     )
     parser.add_argument("--num_test", type=int, default=16, help="test images to use, at most (default: %(default)s)")
-    try:
-        options = parser.parse_args(sys.argv[1:] if arguments is None else list(arguments))
-        if options.num_test < 1:
-            raise UserError(f"--num_test is {options.num_test}; wanted at least 1")
-        subject = from_run(options.name, options.checkpoints_dir, "latest", {})
-        if set(subject.model.directions) != {"AtoB", "BtoA"}:
-            raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
-        pairs = test_samples(subject.config, options.num_test)
-        found = {"step": subject.about["step"]} | probe(subject.model, subject.config, pairs)
-        folder = options.checkpoints_dir / options.name
-        text = json.dumps(found, indent=2).encode()
-        write_atomically(folder / "probe.json", lambda file: file.write(text))
-        save_png(folder / "probe.png", sample_grid(rows(subject.model, pairs[:SHOWN]), f"{options.name}, probe"))
-        in_report = renew(folder)
-        print(table(found))
-        print(f"\nwritten: {folder / 'probe.json'}, probe.png{', and a section of report.html' if in_report else ''}")
-        if not in_report:
-            why = (
-                "has no place for them, it is an older version's"
-                if (folder / "report.html").exists()
-                else "is not there"
-            )
-            print(f"{folder / 'report.html'} {why}; the next that is written will show them")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    options = parser.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    if options.num_test < 1:
+        raise UserError(f"--num_test is {options.num_test}; wanted at least 1")
+    return options
+
+
+def run(options: argparse.Namespace) -> int:
+    """All of the command."""
+    subject = from_run(options.name, options.checkpoints_dir, "latest", {})
+    if set(subject.model.directions) != {"AtoB", "BtoA"}:
+        raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
+    pairs = test_samples(subject.config, options.num_test)
+    found = {"step": subject.about["step"]} | probe(subject.model, subject.config, pairs)
+    grid, folder = rows(subject.model, pairs[:SHOWN]), options.checkpoints_dir / options.name
+    written = write_probe(folder, found, grid, f"{options.name}, probe")
+    print(f"{table(found)}\n\n{written}")
     return 0
-
-
-def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]:
-    """All figures on test images. Pictures go one by one, for they may differ in size."""
-    rng = np.random.default_rng(0)
-    damage: dict[str, list[float]] = {}
-    texture: dict[str, list[float]] = {"real A": [], "fake A": []}
-    variety: dict[str, list[float]] = {"of real A": [], "of fake A": []}
-    for pair in pairs:
-        b = pair.b[None]
-        fake = model.translate(b, "BtoA")
-        code = codes_back(model, b, fake)
-        trials = {f"noise {sigma:g}": fake + rng.normal(0, sigma / 127.5, fake.shape) for sigma in NOISE}
-        trials |= {"8 bit": stored(fake, 0), "JPEG 95": stored(fake, 95), "JPEG 75": stored(fake, 75)}
-        for name, trial in trials.items():
-            back = paint(model, np.clip(trial, -1, 1).astype(np.float32), code)
-            damage.setdefault(name, []).append(float(np.abs(b - back).mean() * 127.5))
-        texture["real A"].append(high_frequencies(pair.a))
-        texture["fake A"].append(high_frequencies(fake[0]))
-        for name, start in (("of real A", pair.a[None]), ("of fake A", fake)):
-            variety[name].append(spread(painted(model, start)))
-        if getattr(config, "two_sided", False):
-            made = [model.translate(b, "BtoA", z)[0] for z in model.codes(CODES, seed=2)[:, None]]
-            variety.setdefault("of real B, codes of A", []).append(spread(made))
-    found: dict[str, Any] = {
-        BACK: mean(damage), "texture": mean(texture), "variety": mean(variety), "images": len(pairs),
-    }  # fmt: skip
-    if not config.dataroot and config.builtin == "colours" and config.direction == "AtoB":
-        found["hues"] = hue_spread(model, pairs)
-        found["hues kept"] = hues_kept(model, pairs)
-    true = paired_test(config, len(pairs)) if hasattr(model, "style") else None
-    if true:
-        found["true pairs"] = told_of_pairs(model, true, "hues" in found)
-    return found
-
-
-def paint(model: Any, a: Array, code: Array | None) -> Array:
-    """a [1,H,W,C] as B, with the code where the model takes one."""
-    return model.translate(a, "AtoB") if code is None else model.translate(a, "AtoB", code)
-
-
-def codes_back(model: Any, b: Array, fake: Array) -> Array | None:
-    """The code with which the fake A should return to b, None for a model without codes."""
-    return model.style(b, fake) if hasattr(model, "style") else None
-
-
-def painted(model: Any, a: Array) -> list[Array]:
-    """a [1,H,W,C] with each of several codes; the same again and again where there are none."""
-    codes = model.codes(CODES, seed=2)[:, None] if hasattr(model, "codes") else [None] * CODES
-    return [paint(model, a, code)[0] for code in codes]
-
-
-def spread(pictures: Sequence[Array]) -> float:
-    """Mean difference between two of the pictures, of 255."""
-    differences = [np.abs(x - y).mean() for i, x in enumerate(pictures) for y in pictures[:i]]
-    return float(np.mean(differences) * 127.5)
-
-
-def stored(x: Array, quality: int) -> Array:
-    """x [1,H,W,C] rounded to 8 bits, and through a JPEG of that quality unless it is 0."""
-    pixels = to_uint8(x[0])
-    if quality:
-        file = io.BytesIO()
-        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-            file, "JPEG", quality=quality, subsampling=0
-        )
-        with Image.open(file) as image:
-            pixels = np.asarray(image).reshape(pixels.shape)
-    return pixels[None].astype(np.float32) / 127.5 - 1
-
-
-def high_frequencies(x: Array) -> float:
-    """Share of the energy of x [H,W,C], apart from its mean, at half the highest frequency and above in either direction."""
-    power = np.abs(np.fft.fft2(x - x.mean((0, 1)), axes=(0, 1))) ** 2
-    fy, fx = (np.abs(np.fft.fftfreq(n)) for n in x.shape[:2])
-    high = np.maximum(fy[:, None], fx[None, :]) >= 0.25  # the highest is 0.5
-    return float(power[high].sum() / max(power.sum(), 1e-12))
-
-
-def hue_spread(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
-    """Circular variance of the animal's and the ground's hue over codes, mean over pictures; and of the true Bs."""
-    spreads: dict[str, list[float]] = {}
-    true: dict[str, list[complex]] = {}
-    for pair in pairs:
-        made = painted(model, pair.a[None])
-        for part, mask in masks(int(pair.name_a.rpartition("_")[2]), pair.a.shape[0]).items():
-            spreads.setdefault(part, []).append(variance_of_angles([chroma(b, mask) for b in made]))
-            true.setdefault(part, []).append(chroma(pair.b, mask))
-    return mean(spreads) | {f"{part}, true Bs": variance_of_angles(values) for part, values in true.items()}
-
-
-def hues_kept(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
-    """Mean cosine of the angle between a B's hue and that of its way back, with a code that knows nothing of the B."""
-    rng = np.random.default_rng(1)
-    kept: dict[str, list[float]] = {}
-    for i, pair in enumerate(pairs):
-        fake = model.translate(pair.b[None], "BtoA")
-        code = model.codes(1, seed=100 + i) if hasattr(model, "codes") else None
-        trials = {"": fake, ", noise 5": fake + rng.normal(0, 5 / 127.5, fake.shape), ", JPEG 75": stored(fake, 75)}
-        for how, trial in trials.items():
-            back = paint(model, np.clip(trial, -1, 1).astype(np.float32), code)[0]
-            for part, cosine in turned(back, pair).items():
-                kept.setdefault(part + how, []).append(cosine)
-    return mean(kept)
-
-
-def turned(made: Array, pair: Sample) -> dict[str, float]:
-    """The cosine of the angle between the true hue and that of `made`, for each part of a built-in picture in colours."""
-    found = {}
-    for part, mask in masks(int(pair.name_a.rpartition("_")[2]), pair.a.shape[0]).items():
-        angle = chroma(made, mask) * chroma(pair.b, mask).conjugate()
-        found[part] = angle.real / max(abs(angle), 1e-12)
-    return found
-
-
-def told_of_pairs(model: Any, pairs: Sequence[Sample], coloured: bool) -> dict[str, float]:
-    """A -> B beside the true B, with the code that is read from the two and with one that knows nothing of them."""
-    found: dict[str, list[float]] = {}
-    for i, pair in enumerate(pairs):
-        a, b = pair.a[None], pair.b[None]
-        for how, code in (("its code", model.style(b, a)), ("another code", model.codes(1, seed=100 + i))):
-            made = paint(model, a, code)[0]
-            found.setdefault(f"off, {how}", []).append(float(np.abs(made - pair.b).mean() * 127.5))
-            for part, cosine in (turned(made, pair) if coloured else {}).items():
-                found.setdefault(f"{part}, {how}", []).append(cosine)
-    return mean(found)
-
-
-def variance_of_angles(values: Sequence[complex]) -> float:
-    """1 - |mean direction|: 0 where all angles agree, near 1 where they go round the circle."""
-    return float(1 - abs(np.mean([v / max(abs(v), 1e-12) for v in values])))
-
-
-def mean(columns: dict[str, list[float]]) -> dict[str, float]:
-    return {name: float(np.mean(values)) for name, values in columns.items()}
-
-
-def rows(model: Any, pairs: Sequence[Sample]) -> Rows:
-    """Each A with several codes, then each B there and back again and again, with a fresh code each time."""
-    grid: Rows = []
-    for pair in pairs:
-        made = painted(model, pair.a[None])
-        named = (
-            {f"code {i + 1}": b for i, b in enumerate(made[:CYCLES])}
-            if hasattr(model, "codes")
-            else {"fake B": made[0]}
-        )
-        grid.append({"real A": pair.a} | named)
-    for pair in pairs:
-        row, b = {"real B": pair.b}, pair.b[None]
-        for i in range(CYCLES):
-            a = model.translate(b, "BtoA")
-            b = paint(model, a, model.codes(1, seed=10 + i) if hasattr(model, "codes") else None)
-            row |= {f"A {i + 1}": a[0], f"B {i + 1}": b[0]}
-        grid.append(row)
-    return grid
-
-
-def table(found: dict[str, Any]) -> str:
-    """The figures in lines."""
-    lines = []
-    for title, figures in found.items():
-        if isinstance(figures, dict):
-            lines.append(title)
-            lines += [f"  {name:22} {value:8.3f}" for name, value in figures.items()]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from PIL import Image
 
 from train.data.images import for_eyes, inspect, load_picture, to_uint8
 from train.errors import UserError
+from train.inference.pictures import translated
 from train.inference.translator import Translator, open_translator
-from train.translate import translated
 
 MOST_BYTES = 32 << 20  # of an upload
 MOST_PIXELS = 50_000_000  # of an uploaded picture, which is then shrunk

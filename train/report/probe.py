@@ -11,15 +11,17 @@ import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from train.evaluation.probe import BACK
 from train.files.atomic import write_atomically
+from train.models.model import Rows
 from train.report.charts import draw
-from train.report.samples import embedded
+from train.report.samples import embedded, sample_grid, save_png
 
 START, END = "<!-- probe -->", "<!-- end of probe -->"
-BACK = "|B - back|"
 ABOUT = {
     BACK: "B → A → B: mean difference to the B where it began, of 255, if the fake A is disturbed on the way. What the "
     "picture shows survives noise of one grey level, 8 bits and JPEG; a hidden message does not.",
@@ -54,6 +56,18 @@ def section(folder: Path) -> str:
         f"</section></div><p class='soft'>Below: each A with several codes, if the model takes any; then each B there and "
         f"back, again and again, with a fresh code each time.</p>{shown}{END}"
     )
+
+
+def write_probe(folder: Path, found: Mapping[str, Any], grid: Rows, title: str) -> str:
+    """Write probe.json and probe.png, and renew the report; tells what was written, in words."""
+    text = json.dumps(found, indent=2).encode()
+    write_atomically(folder / "probe.json", lambda file: file.write(text))
+    save_png(folder / "probe.png", sample_grid(grid, title))
+    report = folder / "report.html"
+    if renew(folder):
+        return f"written: {folder / 'probe.json'}, probe.png, and a section of report.html"
+    why = "has no place for them, it is an older version's" if report.exists() else "is not there"
+    return f"written: {folder / 'probe.json'}, probe.png\n{report} {why}; the next that is written will show them"
 
 
 def renew(folder: Path) -> bool:

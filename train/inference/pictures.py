@@ -1,0 +1,91 @@
+"""Picture files through a translator: each at its own size, with its alpha channel, colour profile and 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from train.data.images import Picture, keeps_16_bits, load_picture, resize, save_picture
+from train.errors import UserError
+from train.inference.places import find, plan
+from train.inference.translator import Translator, open_translator
+
+
+@dataclass
+class Outcome:
+    """What became of the inputs."""
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)  # outputs that were there
+    shallower: list[Path] = field(default_factory=list)  # of the written: 8 bits for an input's 16
+    failed: dict[Path, str] = field(default_factory=dict)  # input -> why
+
+
+def translate_images(
+    weights: str | Path,
+    input: str | Path | Sequence[str | Path],
+    output: str | Path,
+    direction: str = "",
+    format: str = "",
+    existing: str = "refuse",
+    max_side: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+    codes: int = 1,
+) -> Outcome:
+    """Translate pictures and write them; the options are those of the command.
+
+    Raises UserError before anything is written if weights, inputs or outputs do not fit together; a single file that
+    cannot be read or written is noted in the outcome.
+    """
+    inputs = [input] if isinstance(input, str | Path) else list(input)
+    jobs, outcome = plan(find(inputs, Path(output)), Path(output), format, existing, codes), Outcome()
+    translator = open_translator(weights, direction, device)
+    if codes > 1 and not translator.coded:
+        raise UserError(f"--codes {codes}: this generator takes no code, and has one translation of a picture")
+    bar = tqdm(jobs.items(), unit="picture", disable=not progress)
+    for source, targets in bar:
+        bar.set_postfix_str(source.name, refresh=True)
+        there = [target for target in targets if existing == "skip" and target.exists()]
+        outcome.skipped += there
+        if len(there) == len(targets):
+            continue
+        try:
+            original = load_picture(source, translator.in_channels)
+            for code, target in enumerate(targets):
+                if target in there:
+                    continue
+                _, picture = translated(translator, original, max_side, code)
+                save_picture(target, picture)
+                outcome.written.append(target)
+                if picture.bits == 16 and not keeps_16_bits(target, picture.pixels.shape[2]):
+                    outcome.shallower.append(target)
+        except UserError as error:
+            outcome.failed[source] = str(error)
+        except MemoryError:
+            outcome.failed[source] = f"{source}: out of memory; --max_side 2000 shrinks it to at most that many pixels"
+    return outcome
+
+
+def translated(
+    translator: Translator, picture: Picture, max_side: int = 0, code: int = 0
+) -> tuple[np.ndarray, Picture]:
+    """What the generator saw of a picture, and its translation with what belongs to it.
+
+    Both are shrunk if a side is larger than `max_side` (0: never).
+    """
+    x, alpha = picture.pixels, picture.alpha
+    height, width = x.shape[:2]
+    if max_side and max(height, width) > max_side:
+        scale = max_side / max(height, width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        x = resize(x, *size)
+        alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).resize(size))
+    y = translator(x, code)
+    same_kind = y.shape[2] == x.shape[2]  # a colour profile speaks of gray or of RGB, not of both
+    return x, Picture(y, picture.bits, alpha, picture.icc if same_kind else None)

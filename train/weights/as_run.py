@@ -1,0 +1,80 @@
+"""Networks from elsewhere as a run of train.cyclegan, which `--continue_train` trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from train.config import options
+from train.config.settings import Config
+from train.errors import UserError
+from train.files import checkpoint
+from train.models.cyclegan import CycleGAN
+from train.weights.architecture import Architecture
+from train.weights.formats import Weights
+
+
+def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str]) -> Path:
+    """A run folder that `--continue_train` trains on from step 0, with fresh optimisers; returns its checkpoint."""
+    architectures = {key: w.architecture() for key, w in found.items()}
+    given, _ = options.parse(["--preset", "paper", *arguments, "--name", name], "train.convert", None)
+    settings = {**given, **inferred(architectures)}
+    config = Config(**settings)
+    config.check()
+    path = Path(config.checkpoints_dir) / name / "latest.npz"
+    if path.exists():
+        raise UserError(f"{path.parent} already holds a run; choose another --run")
+    model = CycleGAN(config.replace(device="cpu"))
+    for key, network in model.networks().items():
+        if key in found:
+            network.load_state_dict(found[key].network().state_dict())
+    fresh = [key for key in model.networks() if key not in found]
+    checkpoint.save(
+        path, {"program": "train.cyclegan", "config": config.as_dict(), "run": {}, "model": model.state_dict()}
+    )
+    print(f"{path}  {', '.join(found)}" + (f"; fresh, because not given: {', '.join(fresh)}" if fresh else ""))
+    print(f"train on with: python -m train.cyclegan --continue_train --name {name} --dataroot DIR")
+    return path
+
+
+def inferred(found: dict[str, Architecture]) -> dict[str, Any]:
+    """The settings of a run that follow from its networks; UserError where a run cannot have them."""
+    settings: dict[str, Any] = {}
+    if not found.keys() & {"gen_ab", "gen_ba"}:
+        raise UserError(
+            f"--run needs a generator whose direction is known, from a file called …_net_G_A.pth or …_net_G_B.pth; "
+            f"seen: {', '.join(found)}"
+        )
+
+    def agree(name: str, key: str, value: Any) -> None:
+        if settings.setdefault(key, value) != value:
+            raise UserError(f"--run: the networks disagree: {name} wants {key} {value}, another {settings[key]}")
+
+    for name, a in found.items():
+        if a.affine:
+            raise UserError(
+                f"--run: {name} has norms that scale and shift, which a run does not train; translate with it as it is"
+            )
+        s = a.settings
+        domain_in = "input_nc" if name in ("gen_ab", "disc_a") else "output_nc"
+        agree(name, domain_in, s["in_channels"])
+        if a.is_generator:
+            agree(name, "output_nc" if domain_in == "input_nc" else "input_nc", s["out_channels"])
+            agree(name, "ngf", s["ngf"])
+            if a.kind == "resnet":
+                agree(name, "netG", "resnet")
+                agree(name, "n_blocks", s["n_blocks"])
+                agree(name, "upsample", s["upsample"])
+            elif s["num_downs"] in (7, 8):
+                agree(name, "netG", f"unet_{2 ** s['num_downs']}")
+            else:
+                raise UserError(
+                    f"--run: {name} is a U-Net of {s['num_downs']} levels; a run has 7 (unet_128) or 8 (unet_256)"
+                )
+        else:
+            agree(name, "ndf", s["ndf"])
+            agree(name, "netD", "pixel" if a.kind == "pixel" else "basic" if s["n_layers"] == 3 else "n_layers")
+            if settings["netD"] == "n_layers":
+                agree(name, "n_layers_D", s["n_layers"])
+    return settings

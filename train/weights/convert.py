@@ -1,0 +1,113 @@
+"""Weights from one format to another; everything written is read back and compared."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+
+from autograd import Tensor, no_grad
+from nn.network import Network
+from train.errors import UserError
+from train.files.atomic import write_atomically
+from train.weights import formats as weights
+from train.weights.formats import FIELD_NAMES, LONE_NAMES, TORCH, Weights
+from train.weights.onnx_graph import onnx_model
+
+SINGLE = (*TORCH, ".onnx")  # formats that hold one network
+TARGETS = (".pth", ".safetensors", ".onnx", ".npz")
+
+
+def chosen(found: dict[str, Weights], name: str, source: Path) -> Weights:
+    """The network of that name, ours or the field's (G_A); UserError lists what there is."""
+    name = weights.OUR_NAMES.get(name, name)
+    if name not in found:
+        raise UserError(f"--network {name}: {source} holds {', '.join(found)}")
+    return found[name]
+
+
+def convert(found: dict[str, Weights], target: Path, force: bool = False) -> list[Path]:
+    """Write networks to a file or, in the field's way, to a folder; returns the files. UserError before the first one."""
+    if target.suffix and target.suffix not in (*weights.FORMATS, ".onnx") and not target.is_dir():
+        raise UserError(f"{target}: unknown format {target.suffix}; wanted {' '.join(TARGETS)}, or a folder")
+    networks = {name: w.network() for name, w in found.items()}
+    if target.suffix in SINGLE:
+        name = "gen_ab" if "gen_ab" in networks else next(iter(networks))
+        files = {target: {name: networks[name]}}
+    elif target.suffix in weights.FORMATS:
+        files = {target: networks}
+    else:
+        called = {name: (FIELD_NAMES | LONE_NAMES).get(name, name) for name in networks}
+        files = {target / f"latest_net_{called[name]}.pth": {name: network} for name, network in networks.items()}
+    if not force and (there := [file for file in files if file.exists()]):
+        raise UserError(f"{there[0]} exists already; replace it with --force, or choose another target")
+    for file, held in files.items():
+        if file.suffix == ".onnx":
+            write_onnx(file, *held.values())
+            proof = check_onnx(file, *held.values())
+        else:
+            weights.save(file, held)
+            proof = check_copy(file, held)
+        print(f"{file}  {', '.join(held)}; {proof}")
+    if target.suffix not in (*weights.FORMATS, ".onnx"):
+        print(how_to_test(target, found))
+    return list(files)
+
+
+def write_onnx(file: Path, network: Network) -> None:
+    data = onnx_model(network).SerializeToString()
+    write_atomically(file, lambda out: out.write(data), size=len(data))
+
+
+def check_copy(file: Path, held: dict[str, Network]) -> str:
+    """Reads a file back; RuntimeError if a weight differs."""
+    back = weights.load(file)
+    for name, network in held.items():
+        again = (back.get(name) or next(iter(back.values()))).network().state_dict()
+        if any(not np.array_equal(value, again[key], equal_nan=True) for key, value in network.state_dict().items()):
+            raise RuntimeError(f"{file}: {name} read back differs from what was written")
+    return "read back: equal"
+
+
+def check_onnx(file: Path, network: Network) -> str:
+    """Runs a file in onnxruntime beside our network at two sizes; RuntimeError if they disagree."""
+    try:
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError:
+        return "not checked: pip install onnxruntime compares it"
+    session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    step = 2 ** getattr(network, "num_downs", 5)
+    said = []
+    for n, height, width in ((1, step, step), (2, step, 2 * step)):
+        x = np.tanh(
+            np.random.default_rng(height + width).standard_normal((n, height, width, network.in_channels), np.float32)
+        )
+        (theirs,) = session.run(None, {"x": np.ascontiguousarray(x.transpose(0, 3, 1, 2))})
+        with no_grad():
+            ours = network(Tensor(x, device=network.device)).numpy()
+        worst = float(abs(ours - theirs.transpose(0, 2, 3, 1)).max())
+        if not worst <= 1e-3 * max(1.0, float(abs(ours).max())):
+            raise RuntimeError(f"{file}: onnxruntime differs by {worst:.2g} at {n}x{height}x{width}")
+        said.append(f"{worst:.0e} at {n}x{height}x{width}")
+    return f"onnxruntime differs by at most {', '.join(said)}"
+
+
+def how_to_test(folder: Path, found: dict[str, Weights]) -> str:
+    """What to type in the field's code to translate with these files."""
+    name = next((name for name, w in found.items() if w.architecture().is_generator), None)
+    if name is None:
+        return ""
+    a = found[name].architecture()
+    if a.kind == "resnet" and (a.settings["n_blocks"] not in (6, 9) or a.settings["upsample"] != "deconv"):
+        return "the field's code has ResNet generators of 6 or 9 blocks with transposed convolutions; this is another"
+    if a.kind == "unet" and a.settings["num_downs"] not in (7, 8):
+        return "the field's code has U-Nets of 7 and 8 levels; this is another"
+    net_g = f"resnet_{a.settings['n_blocks']}blocks" if a.kind == "resnet" else f"unet_{2 ** a.settings['num_downs']}"
+    suffix = f" --model_suffix _{FIELD_NAMES[name][-1]}" if name in FIELD_NAMES else ""
+    for flag, key in (("input_nc", "in_channels"), ("output_nc", "out_channels")):
+        suffix += f" --{flag} {a.settings[key]}" if a.settings[key] != 3 else ""
+    return (
+        f"in the field's code: python test.py --model test --no_dropout --netG {net_g} --ngf {a.settings['ngf']} "
+        f"--checkpoints_dir {folder.parent} --name {folder.name}{suffix} --dataroot PICTURES"
+    )
