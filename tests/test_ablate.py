@@ -15,9 +15,9 @@ from train.ablate import main
 from train.cyclegan import CycleGAN
 from train.data import dataset as data
 from train.data.builtin.streets import CLASSES, street
-from train.evaluate import score_photos
 from train.evaluation import domain_distance
 from train.evaluation.metrics import Scores
+from train.evaluation.scoring import score_photos
 from train.evaluation.verdict import spread, verdict, ways
 from train.run import trainer
 from train.run.ablation import VARIANTS, AblationConfig

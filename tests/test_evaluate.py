@@ -17,10 +17,11 @@ from PIL import Image
 from nn import PatchDiscriminator, ResnetGenerator
 from train.config.registry import SYSTEMS
 from train.cyclegan import main as train_main
-from train.evaluate import contact_sheet, finite, main
+from train.evaluate import main
 from train.evaluation import domain_distance
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.metrics import l1
+from train.report.evaluation import contact_sheet, finite
 from train.run import trainer
 from train.weights import formats as weights
 
