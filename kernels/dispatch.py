@@ -6,9 +6,11 @@ and just as correct.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from types import ModuleType
 
 from kernels.device import Device
@@ -24,3 +26,15 @@ def implementation(op: str, device: Device) -> ModuleType:
         if importlib.util.find_spec(module):
             return importlib.import_module(module)
     raise NotImplementedError(f"op {op!r} has no reference.py")
+
+
+@contextlib.contextmanager
+def references() -> Iterator[None]:
+    """Within this context the CPU computes by `reference.py` alone: plain NumPy, no compiler to load or to wait for."""
+    before, PREFERENCE["cpu"] = PREFERENCE["cpu"], ("reference",)
+    implementation.cache_clear()
+    try:
+        yield
+    finally:
+        PREFERENCE["cpu"] = before
+        implementation.cache_clear()

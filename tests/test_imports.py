@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("kernels", "autograd", "nn", "train")
-OURS = {*LAYERS, "benchmarks", "tests"}
+OURS = {*LAYERS, "benchmarks", "lessons", "tests"}
 HEAVY = {"torch", "cupy", "triton", "numba", "matplotlib", "scipy"}
 
 
