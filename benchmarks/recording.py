@@ -20,7 +20,6 @@ from benchmarks.op_providers import OpWork, OursOps
 from kernels.cast import gpu as cast
 from kernels.gpu.autotune import Tiles
 from kernels.gpu.launch import Launch, hooks, recorded
-from nn.stacked import Twins
 from tests.cases import CASES
 from train.config.settings import Config, sides
 from train.cyclegan import CycleGAN
@@ -71,8 +70,8 @@ def record_step(
         with recorded(run=False):
             model.step(*pictures)  # makes what a run makes once: the pools
         with _watched(step), recorded(run=False) as step.launches:
-            twins = [twins.tied() for twins in vars(model).values() if isinstance(twins, Twins)]
-            for network in (*model.networks().values(), *twins):
+            stacks = [pair.both() for pair in getattr(model, "pairs", ())]
+            for network in (*model.networks().values(), *stacks):
                 for _, parameter in network.named_parameters():
                     parameter.data = parameter.data.view(Watched)
             model.step(*pictures)

@@ -1,8 +1,8 @@
-"""Two networks of one architecture, run side by side: each layer is one launch for both.
+"""Two networks of one architecture with their weights stacked, so that each layer is one launch for both.
 
-A network of the same structure holds, for every pair of parameters, their stack [2,...]; the two networks' own data become
-views of it. So there is one copy of the weights. Whoever trains, saves or loads a single network goes on as before, and
-a grouped convolution (kernels/conv2d/stacked.py) finds both weights in one array.
+A third network of the same structure holds, for every pair of parameters, their stack [2,...]; the two networks' own data
+become views of it. So there is one copy of the weights. Whoever trains, saves or loads a single network goes on as before,
+and a convolution with stacked weights (kernels/conv2d/stacked.py) finds both in one array.
 """
 
 from __future__ import annotations
@@ -21,41 +21,42 @@ from nn.network import Network
 Pictures = tuple[Tensor, ...]
 
 
-class Twins:
-    """`twins(xs, ys)` is the first network on the tensors xs and the second on ys.
+class StackedPair:
+    """`pair(xs, ys)` is the first network on the tensors xs and the second on ys.
 
-    They run as one batch with grouped weights where the networks are built alike, all tensors have one size, and both get
+    They run as one batch with stacked weights where the networks are built alike, all tensors have one size, and both get
     as many pictures. Elsewhere, and on the CPU, where launches cost nothing, one network runs after the other.
     """
 
     def __init__(self, first: Network, second: Network) -> None:
         self.first, self.second = first, second
         self.alike = structure(first) == structure(second)
-        self.both: Network | None = None
+        self.stack: Network | None = None
         if self.alike and on_gpu(first):
-            self.tied()
+            self.both()
 
     def __call__(self, xs: Pictures, ys: Pictures) -> tuple[Pictures, Pictures]:
         inputs = (*xs, *ys)
         fit = len({x.shape[1:] for x in inputs}) == 1 and sum(map(len, xs)) == sum(map(len, ys))
         if not (self.alike and fit and on_gpu(self.first)):
-            return together(self.first, *xs), together(self.second, *ys)
-        outputs = together(self.tied(), *inputs)
+            return as_one_batch(self.first, xs), as_one_batch(self.second, ys)
+        outputs = as_one_batch(self.both(), inputs)
         return outputs[: len(xs)], outputs[len(xs) :]
 
-    def each(self, *calls: tuple[Network, Pictures]) -> list[Pictures]:
-        """What one of the two networks, or each of them, makes of its own pictures; in the order of the calls."""
-        if len(calls) == 2 and calls[0][0] is self.second:
-            return self.each(*calls[::-1])[::-1]
-        if len(calls) == 2:
-            return list(self(calls[0][1], calls[1][1]))
-        return [together(network, *xs) for network, xs in calls]
+    def each(self, one: tuple[Network, Pictures], other: tuple[Network, Pictures]) -> tuple[Pictures, Pictures]:
+        """What each of the two networks, given in either order, makes of its own pictures; in the order given."""
+        if one[0] is self.first:
+            return self(one[1], other[1])
+        others, ones = self(other[1], one[1])
+        return ones, others
 
-    def tied(self) -> Network:
+    def both(self) -> Network:
         """The network of stacks, made anew where the two networks' data was replaced (by `to` or `astype`)."""
-        if self.both is None or not all(p.holds() for _, p in self.both.named_parameters() if isinstance(p, Stack)):
-            self.both = stacked(self.first, self.second)
-        return self.both
+        if self.stack is None or not all(
+            p.holds() for _, p in self.stack.named_parameters() if isinstance(p, StackedParameter)
+        ):
+            self.stack = stacked(self.first, self.second)
+        return self.stack
 
 
 def on_gpu(network: Network) -> bool:
@@ -63,7 +64,7 @@ def on_gpu(network: Network) -> bool:
     return next(p.device.name for _, p in network.named_parameters()) != "cpu"
 
 
-def together(network: Network, *xs: Tensor) -> Pictures:
+def as_one_batch(network: Network, xs: Pictures) -> Pictures:
     """network(x) of each x, as one batch where sizes agree. Exact: instance norm keeps pictures apart."""
     if len({x.shape[1:] for x in xs}) > 1 or len(xs) == 1:
         return tuple(network(x) for x in xs)
@@ -75,7 +76,7 @@ def together(network: Network, *xs: Tensor) -> Pictures:
     return tuple(outputs)
 
 
-class Stack(Parameter):
+class StackedParameter(Parameter):
     """Parameters of one shape as one tensor [G,...], of which their data are views from now on.
 
     A gradient that arrives here is shared out to them, as views; they own it, and forget it by themselves.
@@ -120,7 +121,7 @@ def stacked(first: Any, second: Any) -> Any:
     both = copy.copy(first)
     for name, value in vars(first).items():
         if isinstance(value, Parameter):
-            setattr(both, name, Stack((value, getattr(second, name))))
+            setattr(both, name, StackedParameter((value, getattr(second, name))))
         elif isinstance(value, Module):
             setattr(both, name, stacked(value, getattr(second, name)))
     return both

@@ -19,7 +19,7 @@ from tests.test_training_step import flat, images
 from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import NonFiniteLoss
-from train.models.cuda_graph import GraphedStep
+from train.models.directions import GraphedStep
 from train.models.image_pool import DevicePool
 
 # As small as the networks go: the interpreter is slow. A step takes some two seconds.
@@ -55,7 +55,7 @@ def strays(config: Config, model_class: type[CycleGAN] = CycleGAN) -> Step:
     a, b = (model.tensor(x) for x in batches(config, 1)[0])
     with recorded(run=False):
         model.play(a, b)  # makes the pools
-        stacks = [twins.both for twins in (model.gens, model.discs)]
+        stacks = [pair.stack for pair in model.pairs]
         for network in (*model.networks().values(), *stacks):
             for parameter in network.parameters():
                 parameter.data = parameter.data.view(Watched)
@@ -96,7 +96,7 @@ def test_replays_in_bfloat16_with_the_hinge_loss():
     graphed.graphed = GraphedStep(graphed, warm=0)
     a, b = (graphed.tensor(x) for x in batches(config, 1)[0])
     with no_grad():
-        graphed.gens((a,), (b,))  # leaves weights in bfloat16, which the graph must not take for its own
+        graphed.pairs[0]((a,), (b,))  # leaves weights in bfloat16, which the graph must not take for its own
     assert train(graphed, batches(config, 2)) == train(usual, batches(config, 2))
 
 
@@ -108,9 +108,9 @@ def test_a_captured_step_is_launches_and_nothing_else():
 
 def test_an_operation_between_the_launches_is_named():
     class Doubling(CycleGAN):
-        def generator_losses(self, *ways):
-            losses = super().generator_losses(*ways)
-            return losses | {"G_A": losses["G_A"] * 2.0}
+        def generator_losses(self, d):
+            losses = yield from super().generator_losses(d)
+            return losses | {f"G_{d.name}": losses[f"G_{d.name}"] * 2.0}
 
     assert "multiply" in {operation.name for operation in strays(CONFIG, Doubling).operations}
 

@@ -1,4 +1,4 @@
-"""Stacks of weights: grouped convolutions beside one group after the other, and twins beside two networks."""
+"""Stacks of weights: grouped convolutions beside one group after the other, and stacked pairs beside two networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autograd.ops import conv2d
 from kernels.conv2d.stacked import GroupByGroup, for_weight
 from kernels.gpu.launch import hooks, recorded
 from nn import Adam, PatchDiscriminator, ResnetGenerator
-from nn.stacked import Twins
+from nn.stacked import StackedPair
 from tests.sanitiser import sanitised, shuffled
 
 REFLECT = dict(padding=1, padding_mode="reflect")
@@ -104,7 +104,7 @@ def test_images_that_cannot_be_shared_out_are_refused() -> None:
             conv2d(Tensor(x[:3], device=device), Tensor(w, device=device))
 
 
-# Twins
+# Stacked pairs
 
 
 def pair(kind: str) -> tuple[Any, Any]:
@@ -126,20 +126,20 @@ def pictures(count: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["generator", "discriminator"])
-def test_twins_are_two_networks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stacked_pair_is_two_networks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs, gradients (of parameters and pictures), and an Adam step after two passes."""
     monkeypatch.setattr(hooks, "matmul", "fp32")
     results = []
     for tied in (True, False):
         first, second = pair(kind)
-        twins = Twins(first, second)
+        both = StackedPair(first, second)
         optimizer = Adam(first.parameters() + second.parameters())
         a, b, c, d = pictures(4)
         c.requires_grad = True
         with recorded() as launches:
             if tied:
-                xs, ys = twins((a, b), (c, d))
-                (x,), (y,) = twins((c,), (a,))
+                xs, ys = both((a, b), (c, d))
+                (x,), (y,) = both((c,), (a,))
             else:
                 xs, ys, x, y = (first(a), first(b)), (second(c), second(d)), first(c), second(a)
         total = Tensor(np.zeros((), np.float32), device="interpret")
@@ -167,28 +167,28 @@ def test_twins_are_two_networks(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_two_networks_stay_their_own() -> None:
     first, second = pair("discriminator")
     before = first.state_dict()
-    twins = Twins(first, second)
+    both = StackedPair(first, second)
     a, b = pictures(2)
     assert all(np.array_equal(v, before[k]) for k, v in first.state_dict().items())
-    (y,), _ = twins((a,), (b,))
+    (y,), _ = both((a,), (b,))
     assert np.allclose(y.data, first(a).data, atol=1e-5)
     first.load_state_dict({k: 2 * v for k, v in before.items()})  # in place: the stack follows
-    (y,), _ = twins((a,), (b,))
+    (y,), _ = both((a,), (b,))
     assert np.allclose(y.data, first(a).data, atol=1e-5)
     first.astype("float32")  # new arrays: the stack is made anew
     first.load_state_dict(before)
-    (y,), _ = twins((a,), (b,))
+    (y,), _ = both((a,), (b,))
     assert np.allclose(y.data, first(a).data, atol=1e-5)
     assert "parameters" in first.summary(16, 16)
 
 
 def test_gradients_are_forgotten_and_added_by_each_network() -> None:
     first, second = pair("discriminator")
-    twins = Twins(first, second)
+    both = StackedPair(first, second)
     a, b = pictures(2)
 
     def once() -> np.ndarray:
-        (x,), (y,) = twins((a,), (b,))
+        (x,), (y,) = both((a,), (b,))
         (x * x + y * y).mean().backward()
         return first.parameters()[0].grad.copy()
 
@@ -199,12 +199,12 @@ def test_gradients_are_forgotten_and_added_by_each_network() -> None:
     assert np.allclose(once(), one, rtol=1e-5)
     first.requires_grad_(False)
     second.requires_grad_(False)
-    assert not twins((a,), (b,))[0][0].requires_grad
+    assert not both((a,), (b,))[0][0].requires_grad
 
 
 def test_a_change_of_one_network_makes_the_graph_stale() -> None:
     first, second = pair("discriminator")
-    (x,), _ = Twins(first, second)(*((p,) for p in pictures(2)))
+    (x,), _ = StackedPair(first, second)(*((p,) for p in pictures(2)))
     second.parameters()[0].changed()
     with pytest.raises(RuntimeError, match="changed in place"):
         x.mean().backward()
@@ -214,19 +214,19 @@ def test_a_change_of_one_network_renews_the_conversion_to_bfloat16() -> None:
     import ml_dtypes
 
     first, second = pair("discriminator")
-    twins = Twins(first, second)
+    both = StackedPair(first, second)
     a, b = (Tensor(p.data.astype(ml_dtypes.bfloat16), device="interpret") for p in pictures(2))
-    before = twins((a,), (b,))[1][0].data.copy()
+    before = both((a,), (b,))[1][0].data.copy()
     second.load_state_dict(
         {k: -v if v.ndim == 4 else v for k, v in second.state_dict().items()}
     )  # biases are not converted
-    assert not np.array_equal(twins((a,), (b,))[1][0].data, before)
+    assert not np.array_equal(both((a,), (b,))[1][0].data, before)
 
 
 def test_networks_that_differ_run_one_after_the_other() -> None:
     first, _ = pair("discriminator")
     other = PatchDiscriminator(ndf=3, n_layers=1, device="interpret")
     a, b, c = pictures(3)
-    (x, y), (z,) = Twins(first, other)((a, b), (c,))
+    (x, y), (z,) = StackedPair(first, other)((a, b), (c,))
     assert np.allclose(x.data, first(a).data, atol=1e-6) and np.allclose(z.data, other(c).data, atol=1e-6)
     assert len(y) == 1

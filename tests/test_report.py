@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from train.config.settings import PRESETS, Config
-from train.report.charts import POINTS, column, draw, envelope, quantities, smooth
+from train.models.quantities import quantities
+from train.report.charts import POINTS, column, draw, envelope, smooth
 from train.report.doctor import Finding
 from train.report.page import write_report
 

@@ -12,7 +12,7 @@ import torch
 from autograd import Tensor
 from autograd.lanes import lanes
 from nn import UnetGenerator
-from nn.stacked import together
+from nn.stacked import as_one_batch
 from tests.torch_reference import (
     TorchCycleGAN,
     TorchPatchDiscriminator,
@@ -182,14 +182,14 @@ def test_runs_are_repeatable_and_seeds_matter() -> None:
     )
 
 
-def test_together_is_two_passes() -> None:
+def test_as_one_batch_is_two_passes() -> None:
     """Outputs and gradients of one batch of two equal those of two batches of one; unequal sizes go one by one."""
     (a, b), other = images(TINY, 1)[0], np.zeros((1, 40, 24, 3))
 
     def judged(joint: bool) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
         disc = ours(TINY, "float64").disc_b
         x, y = Tensor(a), Tensor(b)
-        outputs = together(disc, x, y) if joint else (disc(x), disc(y))
+        outputs = as_one_batch(disc, (x, y)) if joint else (disc(x), disc(y))
         ((outputs[0] * outputs[0]).mean() + (outputs[1] * 3.0).mean()).backward()
         return [o.numpy() for o in outputs], {n: p.grad for n, p in disc.named_parameters() if p.trained}
 
@@ -199,7 +199,7 @@ def test_together_is_two_passes() -> None:
     for name, grad in grads.items():
         assert np.abs(grad - grads_apart[name]).max() <= 1e-13, name
     model = ours(TINY, "float64")
-    first, second = together(model.disc_b, Tensor(a), Tensor(other))
+    first, second = as_one_batch(model.disc_b, (Tensor(a), Tensor(other)))
     assert np.array_equal(first.numpy(), apart[0]) and second.shape == (1, 3, 1, 1)
 
 
@@ -231,12 +231,12 @@ def test_each_player_moves_alone() -> None:
     a, b = model.tensor(real_a), model.tensor(real_b)
 
     was_gens, was_discs = snapshot(*gens), snapshot(*discs)
-    ways = model.ways(a, b)
-    model.update("g", model.generator_losses, ways)
+    directions = model.two_directions(a, b)
+    model.update("g", model.generator_losses, directions)
     assert same(was_discs, snapshot(*discs)) and not same(was_gens, snapshot(*gens))
 
     was_gens = snapshot(*gens)
-    model.update("d", model.discriminator_losses, ways)
+    model.update("d", model.discriminator_losses, directions)
     assert same(was_gens, snapshot(*gens)) and not same(was_discs, snapshot(*discs))
     assert all(p.requires_grad for network in model.networks().values() for p in network.parameters())
 
@@ -244,7 +244,7 @@ def test_each_player_moves_alone() -> None:
 def test_lanes_give_the_same_bits_in_turn_and_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     states = []
     for pays in (False, True):
-        monkeypatch.setattr("train.cyclegan.side_by_side_pays", lambda size, pays=pays: pays)
+        monkeypatch.setattr("train.models.directions.side_by_side_pays", lambda size, pays=pays: pays)
         model = CycleGAN(TINY)
         losses = [model.step(a, b) for a, b in images(TINY, 3)]
         states.append([losses, flat(model.state_dict())])
@@ -289,10 +289,10 @@ def test_a_spoilt_discriminator_loss_stops_before_its_own_update() -> None:
     fake = np.full((1, 24, 24, 3), np.nan, np.float32)
     before = model.state_dict()
     with pytest.raises(NonFiniteLoss, match="loss D_A is nan"), np.errstate(all="ignore"):
-        ways = model.ways(a, b)
-        for way in ways:
-            way.fake = fake
-        model.update("d", model.discriminator_losses, ways)
+        directions = model.two_directions(a, b)
+        for d in directions:
+            d.fake = fake
+        model.update("d", model.discriminator_losses, directions)
     assert flat(before["networks"]) == flat(model.state_dict()["networks"])
 
 

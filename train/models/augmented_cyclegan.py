@@ -1,7 +1,7 @@
 """Augmented CycleGAN: what B has and A has not is a code z_b, which is generated with, read back, and kept through the cycle.
 
     gen_ab  A x Z_b -> B       enc_b   A x B -> Z_b, what leads from a to b       disc_zb  do codes look drawn?
-    gen_ba  B -> A             disc_a, disc_b judge pictures
+    gen_ba  B -> A             disc_a, disc_b do pictures look real?
 
     step
         fake_b = gen_ab(a, z)      rec_a = gen_ba(fake_b)      rec_z = enc_b(a, fake_b)
@@ -30,8 +30,8 @@ from nn.losses import generator_loss
 from nn.network import Network
 from train.config.settings import setting
 from train.errors import UserError
+from train.models.quantities import Quantity
 from train.models.stochastic_cyclegan import SMALL, StochasticConfig, StochasticCycleGAN
-from train.report.charts import Quantity
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class AugmentedCycleGAN(StochasticCycleGAN):
             )
         return nets
 
-    def make_judges(self) -> dict[str, Network]:
-        nets = super().make_judges()
+    def make_discriminators(self) -> dict[str, Network]:
+        nets = super().make_discriminators()
         if not self.config.stoch_enc:
             for side, number in self.sides():
                 nets[f"disc_z{side}"] = LatentDiscriminator(
@@ -112,9 +112,9 @@ class AugmentedCycleGAN(StochasticCycleGAN):
 
         cases: list[tuple[str, Network, Tensor, Tensor]]
         cases = [("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)]
-        judges = {} if c.stoch_enc else {n: self.players["d"][f"disc_z{side_of(n)}"] for n in post}
-        cases += [(f"D_{n}", judge, codes[side_of(n)], post[n]) for n, judge in judges.items()]
-        judged = self.judge(cases)
+        latent_discs = {} if c.stoch_enc else {n: self.players["d"][f"disc_z{side_of(n)}"] for n in post}
+        cases += [(f"D_{n}", disc, codes[side_of(n)], post[n]) for n, disc in latent_discs.items()]
+        losses_d = self.train_discriminators(cases)
 
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b)),
@@ -125,7 +125,7 @@ class AugmentedCycleGAN(StochasticCycleGAN):
         if pair:
             losses["sup_A"] = l1_loss(self.gen_ba(pair[1], post.get("sup_z_A")), pair[0], c.lambda_sup_A)
             losses["sup_B"] = l1_loss(self.gen_ab(pair[0], post["sup_z_B"]), pair[1], c.lambda_sup_B)
-        losses |= {f"G_{n}": generator_loss(judge(post[n])) for n, judge in judges.items()}
+        losses |= {f"G_{n}": generator_loss(disc(post[n])) for n, disc in latent_discs.items()}
         for side, z in codes.items():
             mu, logvar = self.encode(side, a, fake_b) if side == "b" else self.encode(side, fake_a, b)
             cycle = negative_log_likelihood(z, mu, logvar) * c.lambda_z if c.stoch_enc else l1_loss(mu, z, c.lambda_z)
@@ -133,7 +133,7 @@ class AugmentedCycleGAN(StochasticCycleGAN):
         if c.stoch_enc:
             losses |= {f"kl_{n}": kl_divergence(mu, logvar) * c.lambda_z for n, (mu, logvar) in read.items()}
         self.update("g", losses)
-        return judged | losses
+        return losses_d | losses
 
     def encode(self, side: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the code of domain `side` that leads from the one picture to the other."""
@@ -182,8 +182,8 @@ class AugmentedCycleGAN(StochasticCycleGAN):
         ]  # fmt: skip
         for name, whose in (("z", "codes"), ("sup_z", "known pairs' codes")):
             codes += [
-                (f"Judges of {whose}", (f"D_{name}_B", f"D_{name}_A"), "Do the codes that the encoder reads look like drawn ones? 0.25 (dashed): cannot tell.", 0.25),
-                (f"Encoders against the judges of {whose}", (f"G_{name}_B", f"G_{name}_A"), "How far the encoders are from fooling them. 0.25: undecided.", 0.25),
+                (f"Discriminators of {whose}", (f"D_{name}_B", f"D_{name}_A"), "Do the codes that the encoder reads look like drawn ones? 0.25 (dashed): cannot tell.", 0.25),
+                (f"Encoders against the discriminators of {whose}", (f"G_{name}_B", f"G_{name}_A"), "How far the encoders are from fooling them. 0.25: undecided.", 0.25),
                 (f"KL of {whose}", (f"kl_{name}_B", f"kl_{name}_A"), "How far the distribution of read codes is from the prior.", None),
             ]  # fmt: skip
         return [*super().charts(), *codes]

@@ -1,4 +1,4 @@
-"""Exponential moving averages of networks: steadier than any single step's weights, which still sway with the game."""
+"""EMA, an exponential moving average of networks: steadier than any single step's weights, which still sway with the game."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from nn.network import Network
 
 
-class Averages:
+class EMA:
     """Copies of networks that follow them: average += (1 - d) (weights - average) after each step.
 
     d is `decay`, but at most (n - 1) / (n + 9) in step n, so that the random weights of the start are soon forgotten; the

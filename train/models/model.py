@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -18,12 +18,20 @@ from kernels.device import Array, Device, get_device
 from nn.network import Network
 from nn.optim import Adam
 from train.config.settings import Config
-from train.data.dataset import Sample
 from train.errors import NonFiniteLoss
-from train.report.charts import Quantity
+from train.models.ema import EMA
+from train.models.quantities import Quantity
 
-Losses = dict[str, float]
 Rows = list[dict[str, np.ndarray]]
+
+
+class Pair(Protocol):
+    """A picture of each domain, [H,W,C] in [-1, 1]."""
+
+    @property
+    def a(self) -> np.ndarray: ...
+    @property
+    def b(self) -> np.ndarray: ...
 
 
 class Model(ABC):
@@ -37,12 +45,14 @@ class Model(ABC):
     """What the columns of the sample grid show, for the report."""
 
     seen: dict[str, Array]
-    """What the last step made, for train/run/watch.py: real_a, fake_b, … and the judges' scores D_A_real, D_A_fake, …"""
+    """What the last step made, for train/run/watch.py: real_a, fake_b, … and the discriminators' scores D_A_real, …"""
 
     players: dict[str, dict[str, Network]]
-    """Who learns together, networks by name: "g", which makes pictures, and "d", which judges them."""
+    """Who learns together, networks by name: "g", the generators, and "d", the discriminators."""
     optimizers: dict[str, Adam]
     """Each player's."""
+    ema: EMA | None = None
+    """Averages of the generators over the steps, where --ema asks for them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -53,7 +63,7 @@ class Model(ABC):
     # -- what a system says of itself
 
     @abstractmethod
-    def step(self, real_a: Array, real_b: Array, /) -> Losses:
+    def step(self, real_a: Array, real_b: Array, /) -> dict[str, float]:
         """One update of all players from pictures [N,H,W,C] in [-1, 1]; the weighted losses by name.
 
         Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
@@ -64,7 +74,7 @@ class Model(ABC):
         """Pictures [N,H,W,C] of one domain as the other, on the host."""
 
     @abstractmethod
-    def sample_rows(self, pairs: Sequence[Sample], /) -> Rows:
+    def sample_rows(self, pairs: Sequence[Pair], /) -> Rows:
         """The sample grid's rows: a picture [H,W,C] under each column's label."""
 
     @abstractmethod
@@ -82,8 +92,14 @@ class Model(ABC):
         return {name: network for networks in self.players.values() for name, network in networks.items()}
 
     def shown(self, name: str) -> Network:
-        """A network as others are to see it, and as it is saved."""
-        return self.networks()[name]
+        """A network as others are to see it, and as it is saved: of the generators their average, if there is one."""
+        return self.ema.shown(name) if self.ema is not None and name in self.ema.networks else self.networks()[name]
+
+    def start(self) -> None:
+        """Call it when `players` has all networks."""
+        if self.config.ema:
+            self.ema = EMA(self.players["g"], self.config.ema)
+        self.make_optimizers()
 
     def make_optimizers(self) -> None:
         """One Adam for each player."""
@@ -106,17 +122,19 @@ class Model(ABC):
     def astype(self, dtype: str) -> Self:
         """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
         self.dtype = np.dtype(dtype)
-        for network in self.networks().values():
+        averages = self.ema.networks.values() if self.ema is not None else ()
+        for network in (*self.networks().values(), *averages):
             network.astype(dtype)
         self.make_optimizers()
         return self
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as host arrays and plain values."""
-        return {
+        state: dict[str, Any] = {
             "networks": {name: self.shown(name).state_dict() for name in self.networks()},
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
         }
+        return state | ({"averages": self.ema.state_dict()} if self.ema is not None else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`, exactly."""
@@ -124,6 +142,8 @@ class Model(ABC):
             network.load_state_dict(state["networks"][name])
         for player, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][player])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["averages"], state["networks"])
 
 
 def storage(precision: str, device: Device) -> np.dtype:

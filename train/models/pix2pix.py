@@ -1,12 +1,12 @@
 """pix2pix: translation learnt from pairs, the predecessor that CycleGAN does without (Isola et al. 2017).
 
     gen   G: A -> B, a U-Net whose dropout is the only noise
-    disc  D judges pairs: A beside a real or a generated B, patch by patch
+    disc  D tells true pairs from false: A beside a real or a generated B, patch by patch
 
     D:  half of  log loss(D(a, b), real) + log loss(D(a, G(a)), fake)
     G:  log loss(D(a, G(a)), real) + lambda_L1 * |G(a) - b|
 
-`step` trains D first, as the field's code does. Data are aligned: pairs of one name in trainA and trainB, or images in a
+`step` trains D first, as the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix) does. Data are aligned: pairs of one name in trainA and trainB, or images in a
 folder `train` with A on the left and B on the right. `translate` does not drop, so one picture has one translation.
 
 Run `python -m train.pix2pix --help` for the command.
@@ -25,20 +25,19 @@ from autograd.ops import add, concat, l1_loss
 from kernels.device import Array
 from nn.layers import dropping
 from nn.losses import discriminator_loss, generator_loss
-from nn.stacked import together
+from nn.stacked import as_one_batch
 from train.config.settings import PRESETS, Config, another_default, setting
-from train.data.dataset import Sample
 from train.errors import UserError
-from train.models.cyclegan import discriminator, generator
-from train.models.model import Model, Rows, host_picture, refuse_nonfinite
-from train.report.charts import Quantity
+from train.models.model import Model, Pair, Rows, host_picture, refuse_nonfinite
+from train.models.networks import discriminator, generator
+from train.models.quantities import Quantity
 
 NAMES = ("G_GAN", "G_L1", "D_real", "D_fake")
 
 
 @dataclass(frozen=True)
 class Pix2PixConfig(Config):
-    """The settings of a run. Defaults are the field's for pix2pix, but for the norm, which is instance norm here too."""
+    """The settings of a run. Defaults are the reference implementation's for pix2pix, but for the norm, which is instance norm here too."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {k: v for k, v in PRESETS["tiny"].items() if k != "n_blocks"} | dict(netG="unet_64"),
@@ -93,7 +92,7 @@ class Pix2Pix(Model):
         self.gen = generator(config, config.input_nc, config.output_nc, 0, config.dropout)
         self.disc = discriminator(config, config.input_nc + config.output_nc, 1)
         self.players = {"g": {"gen": self.gen}, "d": {"disc": self.disc}}
-        self.make_optimizers()
+        self.start()
 
     def step(self, real_a: Array, real_b: Array) -> dict[str, float]:
         """One update of both players from pairs [N,H,W,C] in [-1, 1]; returns the losses by name, G's weighted.
@@ -111,24 +110,24 @@ class Pix2Pix(Model):
             self.optimizers["d"].zero_grad()
             (add(*losses.values()) * 0.5).backward()
             self.optimizers["d"].step()
-        judged = self.generator_losses(a, b, fake_b)
-        refuse_nonfinite(judged)
+        losses_g = self.generator_losses(a, b, fake_b)
+        refuse_nonfinite(losses_g)
         self.optimizers["g"].zero_grad()
-        add(*judged.values()).backward()
+        add(*losses_g.values()).backward()
         self.optimizers["g"].step()
-        losses |= judged
+        losses |= losses_g
         return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
 
     def discriminator_losses(self, a: Tensor, b: Tensor, fake_b: Tensor) -> dict[str, Tensor]:
         """What the discriminator minimises, half of each: calling true pairs real, and pairs with a fake fake."""
         self.disc.requires_grad_(True)
-        real, fake = together(self.disc, concat(a, b), concat(a, fake_b))
+        real, fake = as_one_batch(self.disc, (concat(a, b), concat(a, fake_b)))
         self.seen |= {"D_A_real": real.data, "D_A_fake": fake.data}
         mode = self.config.gan_mode
         return {"D_real": discriminator_loss(real, True, mode), "D_fake": discriminator_loss(fake, False, mode)}
 
     def generator_losses(self, a: Tensor, b: Tensor, fake_b: Tensor) -> dict[str, Tensor]:
-        """What the generator minimises. The discriminator only judges."""
+        """What the generator minimises. The discriminator does not learn."""
         self.disc.requires_grad_(False)
         c = self.config
         losses = {"G_L1": l1_loss(fake_b, b, c.lambda_L1)}
@@ -145,13 +144,13 @@ class Pix2Pix(Model):
             raise ValueError("pix2pix learns one direction, A → B; train with --direction BtoA for the other")
         return host_picture(self.gen(self.tensor(pictures)))
 
-    def sample_rows(self, pairs: Sequence[Sample]) -> Rows:
+    def sample_rows(self, pairs: Sequence[Pair]) -> Rows:
         """Input, translation and truth of each sample."""
         return [{"real A": p.a, "fake B": self.translate(p.a[None])[0], "true B": p.b} for p in pairs]
 
     @no_grad()
     def run_networks(self, real_a: Array, real_b: Array) -> None:
-        """A translation, and both judgements."""
+        """A translation, and what the discriminator says of it and of the truth."""
         a, b = self.tensor(real_a), self.tensor(real_b)
         for picture in (b, self.gen(a)):
             self.disc(concat(a, picture))
@@ -164,13 +163,13 @@ class Pix2Pix(Model):
                 "Discriminator",
                 ("D_real", "D_fake"),
                 (
-                    "How wrong the judge is about true pairs, and about inputs with their translation. 0: never "
+                    "How wrong the discriminator is about true pairs, and about inputs with their translation. 0: never "
                     f"mistaken. {even:.2g} (dashed): it cannot tell them apart."
                 ),
                 even,
             ),
             (
-                "Generator against the judge",
+                "Generator against the discriminator",
                 ("G_GAN",),
                 "How far the generator is from being believed. It often rises while the pictures improve.",
                 None if self.config.gan_mode == "hinge" else even,

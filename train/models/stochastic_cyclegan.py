@@ -25,9 +25,8 @@ from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
 from nn.optim import clip_grad_norm
 from train.config.settings import Config, another_default, setting
-from train.data.dataset import Sample
-from train.models.model import Losses, Model, Rows, host_picture, refuse_nonfinite
-from train.report.charts import Quantity
+from train.models.model import Model, Pair, Rows, host_picture, refuse_nonfinite
+from train.models.quantities import Quantity
 
 SMALL: dict[str, Any] = dict(
     input_nc=1, load_size=32, crop_size=32, n_down=3, batch_size=4, ngf=12, ndf=24, ndf_A=16, nlatent=4, lr=0.001,
@@ -48,21 +47,26 @@ class StochasticConfig(Config):
     batch_size: int = another_default("batch_size", 32)
     ngf: int = another_default("ngf", 32)
     n_blocks: int = another_default("n_blocks", 3, help="residual blocks of the generators")
-    ndf: int = another_default("ndf", 64, help="channels of the first layer of the judge of B, and of codes")
+    ndf: int = another_default("ndf", 64, help="channels of the first layer of the discriminator of B, and of codes")
     lambda_A: float = another_default("lambda_A", 1.0)
     lambda_B: float = another_default("lambda_B", 1.0)
     n_epochs: int = another_default("n_epochs", 25)
     n_epochs_decay: int = another_default("n_epochs_decay", 25)
 
-    ndf_A: int = setting(32, "channels of the first layer of the judge of A", group="networks", least=1)
+    ndf_A: int = setting(32, "channels of the first layer of the discriminator of A", group="networks", least=1)
     n_down: int = setting(
-        4, "strided layers of the judge of A and of encoders: 4 for 64 px, 3 for 32 px", group="networks", least=1
+        4,
+        "strided layers of the discriminator of A and of encoders: 4 for 64 px, 3 for 32 px",
+        group="networks",
+        least=1,
     )
     nlatent: int = setting(16, "numbers in a code", group="networks", least=1)
     max_gnorm: float = setting(
         500.0, "gradients of a network longer than this are shortened", group="schedule", least=0
     )
-    slower_D: float = setting(5.0, "how many times slower the judges learn than the rest", group="schedule", least=1)
+    slower_D: float = setting(
+        5.0, "how many times slower the discriminators learn than the rest", group="schedule", least=1
+    )
 
     netG: str = "coded"
     netD: str = "affine"
@@ -82,14 +86,14 @@ class StochasticConfig(Config):
         """Why the networks cannot take pictures of this size, in words; "" if they can."""
         if width % 2 or height % 2:
             return "the generators want even sides"
-        least = max(16, 4 * 2**self.n_down)  # the judge of B needs 16
+        least = max(16, 4 * 2**self.n_down)  # the discriminator of B needs 16
         if min(width, height) < least:
             return f"--n_down {self.n_down} wants sides of at least {least}"
         return ""
 
     def networks(self) -> str:
         """The networks in a few words."""
-        return f"generators ngf {self.ngf}, judges ndf {self.ndf} and {self.ndf_A}, codes of {self.nlatent} numbers"
+        return f"generators ngf {self.ngf}, discriminators ndf {self.ndf} and {self.ndf_A}, codes of {self.nlatent} numbers"
 
 
 class StochasticCycleGAN(Model):
@@ -107,8 +111,8 @@ class StochasticCycleGAN(Model):
     def __init__(self, config: StochasticConfig) -> None:
         super().__init__(config)
         self.rng = np.random.default_rng([config.seed, 6])
-        self.players = {"g": self.make_generators(), "d": self.make_judges()}
-        self.make_optimizers()
+        self.players = {"g": self.make_generators(), "d": self.make_discriminators()}
+        self.start()
 
     # -- the networks
 
@@ -117,7 +121,7 @@ class StochasticCycleGAN(Model):
         self.gen_ab, self.gen_ba = self.generator("ab", 0), self.generator("ba", 1, coded=False)
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
 
-    def make_judges(self) -> dict[str, Network]:
+    def make_discriminators(self) -> dict[str, Network]:
         """What learns to tell: disc_b sees overlapping patches, disc_a the whole of a picture of the smallest size."""
         c = self.config
         wide_a = [(min(2**i, 4) * c.ndf_A, 2) for i in range(c.n_down)]
@@ -126,10 +130,10 @@ class StochasticCycleGAN(Model):
         self.disc_b = AffineDiscriminator(c.output_nc, wide_b, **self.common(3))
         return {"disc_a": self.disc_a, "disc_b": self.disc_b}
 
-    def generator(self, way: str, number: int, coded: bool = True) -> CodedGenerator:
+    def generator(self, direction: str, number: int, coded: bool = True) -> CodedGenerator:
         """The generator A -> B ("ab") or B -> A ("ba")."""
         c = self.config
-        ends = {"ab": (c.input_nc, c.output_nc), "ba": (c.output_nc, c.input_nc)}[way]
+        ends = {"ab": (c.input_nc, c.output_nc), "ba": (c.output_nc, c.input_nc)}[direction]
         return CodedGenerator(*ends, c.ngf, c.n_blocks, c.nlatent if coded else 0, **self.common(number))
 
     def common(self, number: int) -> dict[str, Any]:
@@ -139,7 +143,7 @@ class StochasticCycleGAN(Model):
 
     # -- the step
 
-    def step(self, real_a: Array, real_b: Array, *pair: Array) -> Losses:
+    def step(self, real_a: Array, real_b: Array, *pair: Array) -> dict[str, float]:
         """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
 
         `pair`: further pictures of A and of B that belong together, for a system that learns from such.
@@ -148,11 +152,11 @@ class StochasticCycleGAN(Model):
         return {name: loss.item() for name, loss in losses.items()}
 
     def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """Draw codes, make fakes, let the judges learn from them, then the others from the judges."""
+        """Draw codes, make fakes, let the discriminators learn from them, then the generators from the discriminators."""
         z = self.draw(len(a))
         fake_b, fake_a = self.gen_ab(a, z), self.gen_ba(b)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a.data, "fake_b": fake_b.data}
-        judged = self.judge([("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)])
+        losses_d = self.train_discriminators([("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)])
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b)),
             "G_B": generator_loss(self.disc_a(fake_a)),
@@ -160,10 +164,10 @@ class StochasticCycleGAN(Model):
             "cycle_B": l1_loss(self.gen_ab(fake_a, z), b, self.config.lambda_B),
         }
         self.update("g", losses)
-        return judged | losses
+        return losses_d | losses
 
-    def judge(self, cases: list[tuple[str, Network, Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Let judges learn: half for calling what is real real, half for calling what is fake fake. Their losses."""
+    def train_discriminators(self, cases: list[tuple[str, Network, Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Let discriminators learn: half for calling what is real real, half for calling what is fake fake. Their losses."""
         self.freeze("d", False)
         losses = {}
         for name, disc, real, fake in cases:
@@ -213,7 +217,7 @@ class StochasticCycleGAN(Model):
         """The codes with which fake_a should be translated back to real_b: drawn, for nothing reads them here."""
         return self.codes(len(real_b), seed=1)
 
-    def sample_rows(self, pairs: Sequence[Sample], shown: int = 4) -> Rows:
+    def sample_rows(self, pairs: Sequence[Pair], shown: int = 4) -> Rows:
         """Pictures of A with several codes, then pictures of B there and back."""
         rows: Rows = []
         codes = self.codes(shown)
@@ -241,15 +245,15 @@ class StochasticCycleGAN(Model):
     def charts(self) -> list[Quantity]:
         """The report's charts of the losses."""
         return [
-            ("Judges", ("D_A", "D_B"), "D_A judges the fakes of B, D_B those of A. 0: never mistaken. 0.25 (dashed): cannot tell.", 0.25),
-            ("Generators against the judges", ("G_A", "G_B"), "How far the generators are from fooling them. 0.25: undecided. 1: all are caught.", 0.25),
+            ("Discriminators", ("D_A", "D_B"), "D_A looks at fakes of B, D_B at those of A. 0: never mistaken. 0.25 (dashed): cannot tell.", 0.25),
+            ("Generators against the discriminators", ("G_A", "G_B"), "How far the generators are from fooling them. 0.25: undecided. 1: all are caught.", 0.25),
             ("Cycle", ("cycle_A", "cycle_B"), "There and back again. cycle_A: A → B → A; cycle_B: B → A → B. Should fall.", None),
         ]  # fmt: skip
 
     # -- state
 
     def set_lr(self, lr: float) -> None:
-        """The learning rate: the judges' is `slower_D` times smaller, at every point of the schedule."""
+        """The learning rate: the discriminators' is `slower_D` times smaller, at every point of the schedule."""
         self.optimizers["g"].lr, self.optimizers["d"].lr = lr, lr / self.config.slower_D
 
     def state_dict(self) -> dict[str, Any]:

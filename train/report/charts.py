@@ -5,7 +5,6 @@ matplotlib is loaded only when one is drawn.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.config.settings import Config
+from train.models.quantities import Quantity
 
 Series = NDArray[np.float64]
-Quantity = tuple[str, tuple[str, ...], str, float | None]
-"""A chart: title, keys of the records, a text for learners, and the value at which the judge cannot tell."""
 SCORES = {"ssim", "retrieval", "distance"}  # kinds of records that few steps have, and many runs not at all
 POINTS = 1000  # at most so many of a curve are drawn, however long the run
 
@@ -31,63 +28,6 @@ VARIABLES = {INK: "var(--soft)", RULE: "var(--rule)", LINES[0]: "var(--first)", 
 def cards(history: Sequence[Mapping[str, Any]], charts: Sequence[Quantity]) -> list[str]:
     """One HTML card per chart: its curves, their last values, and what a learner may expect of them."""
     return [card for quantity in (*charts, *COMMON) if (card := _card(history, *quantity))]
-
-
-def quantities(config: Mapping[str, Any]) -> list[Quantity]:
-    """The charts of CycleGAN's losses."""
-    settings = dataclasses.asdict(Config()) | dict(config)
-    even, fooled = {
-        "lsgan": (0.25, "0.25: the judge is undecided. 1: all are caught"),
-        "vanilla": (0.693, "0.69: the judge is undecided. More: caught"),
-        "hinge": (1.0, "Below 0 they pass for real, above 0 they are caught"),
-        "wgangp": (0.0, "The judge's mean score of the fakes, negated: only its changes mean something"),
-    }[settings["gan_mode"]]
-    undecided = {"hinge": 0.0, "wgangp": None}.get(settings["gan_mode"], even)
-    la, lb, li = (float(settings[key]) for key in ("lambda_A", "lambda_B", "lambda_identity"))
-    return [
-        (
-            "Discriminators",
-            ("D_A", "D_B"),
-            (
-                "The judges. D_A tells real pictures of B from those of the A → B generator, D_B does so for A. "
-                + (
-                    "Minus half the distance that a judge sees between real and fake, plus half its gradient penalty: "
-                    "it starts high, falls below 0 (dashed), and comes back towards 0 as the fakes come near."
-                    if settings["gan_mode"] == "wgangp"
-                    else f"0: never mistaken. {even:.2g} (dashed): cannot tell real from fake. Between is healthy; a "
-                    "judge that stays at 0 has won, and the generator learns little from it."
-                )
-            ),
-            even,
-        ),
-        (
-            "Generators against the judges",
-            ("G_A", "G_B"),
-            (
-                f"G_A: how far the A → B generator is from fooling D_A; G_B is the other way. {fooled}. "
-                "It often rises while the pictures improve, because the judge improves too."
-            ),
-            undecided,
-        ),
-        (
-            "Cycle",
-            ("cycle_A", "cycle_B"),
-            (
-                "There and back again. cycle_A: how far A → B → A ends from its start; cycle_B: B → A → B. "
-                f"Should fall. Weights {la:g} and {lb:g}; cycle_A = {la / 10:g} is an error of 5 % of black to white."
-            ),
-            None,
-        ),
-        (
-            "Identity",
-            ("idt_A", "idt_B"),
-            (
-                "idt_A: how much the A → B generator changes a picture that is in B already and should stay; idt_B: "
-                f"the other way. Keeps colours honest. Should fall. Weights {lb * li:g} and {la * li:g}."
-            ),
-            None,
-        ),
-    ]
 
 
 COMMON: list[Quantity] = [

@@ -21,8 +21,9 @@ from kernels.memory import size_text
 from train.config.settings import Config
 from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 from train.files.atomic import write_atomically
+from train.models.quantities import LEGEND, Quantity, quantities
 from train.report import probe
-from train.report.charts import Quantity, cards, column, quantities
+from train.report.charts import cards, column
 from train.report.doctor import RULES, WINDOW, Finding, examine
 from train.report.samples import embedded
 
@@ -123,15 +124,6 @@ def _doctor(findings: Sequence[Finding], history: Records) -> str:
     return (
         f'<p class="soft doctor">Doctor: nothing to report. {len(RULES)} rules looked at the last {WINDOW} looks.</p>'
     )
-
-
-LEGEND = {
-    "real": "A picture as it is.",
-    "fake": "Its translation into the other domain: what the run is about.",
-    "reconstructed": "The fake translated back. It should equal the real one.",
-    "identity": "The real one given to the generator of its own domain. It should not change.",
-}
-"""The columns of CycleGAN's sample grids."""
 
 
 def _samples(samples: Sequence[tuple[int, Path]], legend: Mapping[str, str]) -> str:

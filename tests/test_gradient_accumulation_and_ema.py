@@ -1,4 +1,4 @@
-"""A step in parts equals one whole step; the averaged generators are what is shown, saved and gone on with."""
+"""A step in micro-batches equals one whole step; the averaged generators are what is shown, saved and gone on with."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from tests.test_training_step import TINY, flat, images
 from train.cyclegan import CycleGAN
-from train.models.gradient_accumulation import parts
+from train.models.directions import micro_batches
 
 
 @pytest.mark.parametrize(("count", "batch"), [(2, 4), (3, 5)])
-def test_parts_equal_a_large_batch_up_to_rounding(count: int, batch: int) -> None:
-    """Losses, pools and weights after five steps in float64; the last part of 5 in 3 is smaller than the others."""
+def test_micro_batches_equal_a_large_batch_up_to_rounding(count: int, batch: int) -> None:
+    """Losses, pools and weights after five steps in float64; the last of 3 micro-batches of 5 is smaller than the others."""
     config = TINY.replace(batch_size=batch, pool_size=3)
     whole, split = CycleGAN(config).astype("float64"), CycleGAN(config.replace(accumulate=count)).astype("float64")
     for a, b in images(config, 5):
@@ -29,15 +29,17 @@ def test_parts_equal_a_large_batch_up_to_rounding(count: int, batch: int) -> Non
         assert all(np.abs(x - y).max() <= 1e-12 for x, y in zip(mine.images, theirs.images, strict=True))
 
 
-def test_the_sizes_of_parts() -> None:
+def test_the_sizes_of_micro_batches() -> None:
     pictures = np.arange(7)
-    split = [(part, a.tolist()) for part, a, _ in parts(pictures, pictures, 3)]
+    split = [(micro_batch, a.tolist()) for micro_batch, a, _ in micro_batches(pictures, pictures, 3)]
     assert [a for _, a in split] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert [(part.share, part.first, part.last) for part, _ in split] == [
+    assert [(micro_batch.share, micro_batch.first, micro_batch.last) for micro_batch, _ in split] == [
         (3 / 7, True, False), (3 / 7, False, False), (1 / 7, False, True)
     ]  # fmt: skip
-    ((part, a, _),) = parts(pictures[:1], pictures[:1], 4)  # the last batch of an epoch may be that small
-    assert part.share == 1 and part.first and part.last and len(a) == 1
+    ((micro_batch, a, _),) = micro_batches(
+        pictures[:1], pictures[:1], 4
+    )  # the last batch of an epoch may be that small
+    assert micro_batch.share == 1 and micro_batch.first and micro_batch.last and len(a) == 1
 
 
 def steps(model: CycleGAN, batches: list[Any]) -> list[dict[str, np.ndarray]]:
@@ -92,4 +94,4 @@ def test_the_gpus_code_goes_on_exactly() -> None:
     second.load_state_dict(first.state_dict())
     assert first.step(c, d) == second.step(c, d)
     assert flat(first.state_dict()) == flat(second.state_dict())
-    assert len(first.pool_a.images) == 1 and first.averages is not None and first.averages.steps == 2
+    assert len(first.pool_a.images) == 1 and first.ema is not None and first.ema.steps == 2
