@@ -15,7 +15,6 @@ from train.config.settings import Config, another_default, setting
 from train.cyclegan import CycleGAN
 from train.data import sources
 from train.files import checkpoint
-from train.models.model import Losses
 from train.run.command import run_command
 
 TINY = dict(load_size=24, crop_size=24, ndf=2, n_blocks=1, n_epochs=1, n_epochs_decay=0, max_dataset_size=2)
@@ -38,7 +37,7 @@ class Toy(CycleGAN):
     metric = ("strength",)
     legend: ClassVar[Mapping[str, str]] = {"real": "what a toy sees"}
 
-    def step(self, real_a: Any, real_b: Any) -> Losses:
+    def step(self, real_a: Any, real_b: Any) -> dict[str, float]:
         assert isinstance(self.config, ToyConfig)
         return super().step(real_a, real_b) | {"strength": self.config.strength}
 
