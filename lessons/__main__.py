@@ -79,7 +79,8 @@ def check(chosen: list[Chapter], solution: Path | None) -> int:
     """0 if all are solved."""
     if solution and len(chosen) != 1:
         raise ValueError("--solution is one file: name one chapter")
-    return 0 if all([grading.grade(c, (solution or c.exercise).resolve()) for c in chosen]) else 1
+    solved = [grading.grade(c, (solution or c.exercise).resolve()) for c in chosen]  # every one is told
+    return 0 if all(solved) else 1
 
 
 if __name__ == "__main__":
