@@ -15,7 +15,11 @@ from types import ModuleType
 
 from kernels.device import Device
 
-PREFERENCE = {"cpu": ("cpu", "reference"), "cuda": ("gpu", "reference"), "interpret": ("gpu", "reference")}
+PREFERENCE: dict[str, tuple[str, ...]] = {
+    "cpu": ("cpu", "reference"),
+    "cuda": ("gpu", "reference"),
+    "interpret": ("gpu", "reference"),
+}
 
 
 @functools.cache
