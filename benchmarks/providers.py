@@ -183,7 +183,7 @@ def references_only() -> None:
     from kernels import dispatch
 
     for device in dispatch.PREFERENCE:
-        dispatch.PREFERENCE[device] = ("reference",)  # type: ignore[assignment]
+        dispatch.PREFERENCE[device] = ("reference",)
 
 
 class Reference(Ours):
