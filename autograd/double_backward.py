@@ -192,7 +192,7 @@ linear = (lambda n, dy, x: Adjoint(of=n)(dy),)
 convolution = (
     lambda n, dy, x, w, b: Dgrad(of=n, like=x.data)(dy, w),
     lambda n, dy, x, w, b: Wgrad(of=n, like=w.data)(dy, x),
-    lambda n, dy, x, w, b: dy.sum(axis=(0, 1, 2)),
+    lambda n, dy, x, w, b: dy.sum(axis=(0, 1, 2)) if b.ndim == 1 else dy.reshape(len(b), -1, b.shape[1]).sum(axis=1),
 )
 
 GRADIENTS: dict[type[Function], Iterable[Callable[..., Tensor]]] = {

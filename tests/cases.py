@@ -60,14 +60,14 @@ def _draw(rng: np.random.Generator, name: str, shape: Shape, values: str) -> np.
         return rng.integers(-2, 3, shape) / 2
     draw = rng.standard_normal(shape)
     if name == "w":
-        return (draw + 0.1) / np.sqrt(np.prod(shape[:3]))
+        return (draw + 0.1) / np.sqrt(np.prod(shape[-4:-1]))
     if values == "extreme":
         return draw * 300
     return draw + (100 if values == "large" else 0.5)
 
 
 def _conv(label: str, x: Shape, w: Shape, bias: bool, more: dict[str, Any] | None = None, **settings: Any) -> Case:
-    shapes = dict(x=x, w=w, b=(w[3],) if bias else None)
+    shapes = dict(x=x, w=w, b=(*w[:-4], w[-1]) if bias else None)  # w [R,S,C,K], or a stack of them [G,R,S,C,K]
     return Case("conv2d", label, shapes, settings, **(more or {}))
 
 
@@ -113,6 +113,16 @@ CONVOLUTIONS = (
           dict(full=dict(x=(1, 256, 256, 64), w=(1, 1, 64, 128), b=(128,)))),
     _conv("innermost", (1, 2, 2, 8), (4, 4, 8, 8), True, stride=2, padding=1),  # one pixel remains
     _conv("oblong-kernel", (2, 6, 7, 2), (3, 5, 2, 3), True, padding=2),
+    _conv("more-than-a-tile", (2, 9, 7, 17), (3, 3, 17, 20), True, stride=2, padding=1),
+    _conv("near-both-edges", (2, 3, 2, 4), (3, 3, 4, 5), False, padding=1, **REFLECT),
+    _conv("small-kernel-reflect", (1, 5, 6, 3), (3, 2, 3, 4), True, padding=2, **REFLECT),
+    _conv("stride-2-even-reflect", (1, 7, 6, 3), (4, 4, 3, 4), True, stride=2, padding=1, **REFLECT),
+    _conv("taps-that-miss", (1, 5, 6, 2), (1, 3, 2, 70), False, stride=3, padding=1),  # some phases meet no weight
+    _conv("stack", (2, 8, 8, 16), (2, 3, 3, 16, 16), False, padding=1, **REFLECT),
+    _conv("stack-patch", (4, 7, 6, 3), (2, 4, 4, 3, 5), True, stride=2, padding=1),
+    _conv("stack-of-three", (3, 5, 4, 2), (3, 3, 3, 2, 3), True),
+    _conv("stack-in-runs", (2, 36, 38, 2), (2, 1, 1, 2, 3), True),  # dw and db are summed in several parts
+    _conv("stack-few-out", (4, 6, 5, 16), (2, 3, 3, 16, 3), True, padding=1, **REFLECT),
 )  # fmt: skip
 
 TRANSPOSED_CONVOLUTIONS = (
@@ -124,6 +134,8 @@ TRANSPOSED_CONVOLUTIONS = (
     _up("degenerate", (1, 1, 1, 8), (4, 4, 8, 5), True, output_padding=0),  # U-Net's innermost: one pixel grows
     _up("unet", (2, 3, 5, 7), (4, 4, 7, 4), True,
         dict(full=dict(x=(1, 64, 64, 256), w=(4, 4, 256, 64), b=(64,))), output_padding=0),
+    _up("more-than-a-tile", (2, 5, 4, 17), (3, 3, 17, 5), True, output_padding=1),
+    _up("stack", (4, 3, 4, 5), (2, 3, 3, 5, 3), True, output_padding=1),
 )  # fmt: skip
 
 FUSED_BLOCKS = (
@@ -146,6 +158,9 @@ FUSED_BLOCKS = (
     _block("relu-skip", (2, 5, 6, 4), (3, 3, 4, 4), (2, 5, 6, 4), padding=1, activation="relu", **REFLECT),
     _block("leaky-skip", (1, 6, 5, 3), (4, 4, 3, 6), (1, 5, 4, 6), padding=1, activation="leaky_relu", slope=0.3),
     _block("one-pixel", (1, 2, 2, 3), (4, 4, 3, 5), None, stride=2, padding=1, activation="leaky_relu"),
+    _block("in-runs", (2, 26, 25, 3), (3, 3, 3, 5), None, padding=1, activation="relu", **REFLECT),
+    _block("stack", (4, 6, 5, 3), (2, 3, 3, 3, 4), (4, 6, 5, 4), padding=1, activation="relu", **REFLECT),
+    _block("stack-down", (2, 8, 8, 4), (2, 4, 4, 4, 3), None, stride=2, padding=1, activation="relu"),
 )  # fmt: skip
 
 NORMS = (
@@ -158,6 +173,7 @@ NORMS = (
     _norm("one-pixel", (2, 1, 1, 5), False, activation="relu"),
     _norm("large-mean", (2, 16, 16, 3), False, dict(values="large")),
     _norm("wide-eps", (1, 3, 9, 2), False, eps=0.1),
+    _norm("many-channels", (1, 12, 13, 70), True, activation="relu"),
 )
 
 
@@ -229,6 +245,7 @@ POINTWISE = (
     _map("leaky_relu", "relu", (2, 5, 4, 3), TIES, slope=0.0),
     *_five("dropout", (1, 16, 16, 32), (1, 8, 8, 512), TIES, p=0.5, key=0xDEADBEEF),
     _map("dropout", "rare", (2, 6, 5, 3), p=0.1, key=7),
+    _map("dropout", "never", (2, 6, 5, 3), p=0.0, key=1),
 )
 
 LOSSES = (
@@ -262,6 +279,7 @@ JOINS = (
          full=dict(x=(1, 128, 128, 64), y=(1, 128, 128, 64))),
     Case("concat", "degenerate", dict(x=(2, 3, 4, 5))),  # nothing to join
     Case("concat", "batch", dict(x=(1, 3, 4, 2), y=(3, 3, 4, 2)), dict(axis=0)),
+    Case("concat", "rows", dict(x=(2, 3, 4, 2), y=(2, 5, 4, 2)), dict(axis=1)),
 )  # fmt: skip
 
 SUMS = (

@@ -24,7 +24,9 @@ if importlib.util.find_spec("hypothesis"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", choices=NAMES, default="cpu", help="where ops and networks run (default: cpu)")
+    parser.addoption(
+        "--device", choices=NAMES, help="where to test (default: networks on cpu, ops on cpu and interpret)"
+    )
     parser.addoption(
         "--complete", action="store_true", help="fail, rather than skip, where a library or Chromium is missing"
     )
@@ -39,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def device(pytestconfig: pytest.Config) -> Device:
     """The device given by --device, multiplying float32 in full precision: tolerances are those of float32."""
     set_matmul_precision("fp32")
-    return get_device(pytestconfig.getoption("device"))
+    return get_device(pytestconfig.getoption("device") or "cpu")
 
 
 @pytest.fixture(autouse=True)

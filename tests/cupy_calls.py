@@ -18,7 +18,7 @@ import cupy
 import numpy as np
 
 NAMES = {"cupy", "xp"}  # what the product calls the array library
-OTHERS = {"np", "tl", "ops()"}  # what has functions of the same names
+OTHERS = {"np", "tl", "self.ops"}  # what has functions of the same names
 # A thing of the kind that a function returns.
 RETURNS = {"cuda.get_current_stream": "cuda.Stream.null", "get_default_memory_pool": "_default_memory_pool"}
 

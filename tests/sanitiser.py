@@ -6,7 +6,8 @@
 Every output and every `guarded` input lies between two guard zones. Guards and fresh outputs are filled with NaNs, so a read
 outside shows in the result; at the end of the block a write outside, or an output with an element that no program wrote,
 raises `SanitiserError`. `order` turns the list of programs into the order in which they run: a correct kernel gives the same
-bits in any, as a GPU promises none.
+bits in any, as a GPU promises none. `every_read=True` also raises it at the first load from an address outside all arrays,
+even if what it gives is thrown away: a mirrored address carries no mask, only arithmetic keeps it inside.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from kernels.gpu.launch import hooks
+from kernels.gpu import launch
+from kernels.gpu.launch import Pointer, hooks
 
 GUARD = 512  # bytes on either side
 SIGNALLING = (
@@ -29,7 +32,7 @@ UNWRITTEN = 0xFF  # all bytes: a NaN in both that no arithmetic gives
 
 
 class SanitiserError(AssertionError):
-    """A kernel wrote outside its arrays or did not write all of its output."""
+    """A kernel wrote or read outside its arrays, or did not write all of its output."""
 
 
 class Memory:
@@ -78,16 +81,47 @@ def shuffled(seed: int) -> Callable[[Iterable[tuple]], list[tuple]]:
 
 
 @contextlib.contextmanager
-def sanitised(order: Callable[[Iterable[tuple]], Iterable[tuple]] = iter) -> Iterator[Memory]:
+def sanitised(order: Callable[[Iterable[tuple]], Iterable[tuple]] = iter, every_read: bool = False) -> Iterator[Memory]:
     """Kernels launched inside run on guarded memory and in that order; on leaving, the memory is checked."""
     memory = Memory()
-    saved = hooks.allocate, hooks.order
-    hooks.allocate, hooks.order = memory.allocate, order
-    try:
+    with (
+        mock.patch.multiple(hooks, allocate=memory.allocate, order=order),
+        reads_inside(memory) if every_read else contextlib.nullcontext(),
+    ):
         yield memory
-    finally:
-        hooks.allocate, hooks.order = saved
     memory.check()
+
+
+@contextlib.contextmanager
+def reads_inside(memory: Memory) -> Iterator[None]:
+    """SanitiserError at a load from an address neither in `memory` nor in an array that a kernel was given."""
+    from kernels.gpu.interpreter import Builder
+
+    given: list[np.ndarray] = []  # copies that were made contiguous, and tables of addresses
+
+    class Noted(Pointer):
+        def __init__(self, array: np.ndarray) -> None:
+            super().__init__(array)
+            given.append(array)
+
+    def checked(load: Any) -> Any:
+        def check_and_load(self: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+            lanes = np.broadcast_to(getattr(mask, "data", True), pointers.data.shape)
+            addresses = pointers.data[lanes].astype(np.int64)
+            known = [*given, *(array for _, array, _ in memory.blocks)]
+            ranges = np.array(sorted((a.ctypes.data, a.ctypes.data + a.nbytes) for a in known))
+            last = np.searchsorted(ranges[:, 0], addresses, "right") - 1  # the last that begins at or before it
+            if not ((last >= 0) & (addresses < np.maximum.accumulate(ranges[:, 1])[last])).all():
+                raise SanitiserError("a kernel read outside its arrays")
+            return load(self, pointers, mask, *rest)
+
+        return check_and_load
+
+    with (
+        mock.patch.object(launch, "Pointer", Noted),
+        mock.patch.object(Builder, "create_masked_load", checked(Builder.create_masked_load)),
+    ):
+        yield
 
 
 def _end(size: int) -> int:

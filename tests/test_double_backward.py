@@ -12,17 +12,18 @@ from nn import PatchDiscriminator
 from nn.losses import gradient_penalty
 from tests.cases import CASES, Case, arrays
 from tests.harness import compare
-from tests.tolerances import tolerance
+from tests.tolerances import tolerance, within
 from tests.torch_ops import TORCH
 from tests.torch_reference import TorchPatchDiscriminator, load_numpy_state, to_torch
 from tests.torch_reference import gradient_penalty as torch_penalty
 
 TWICE = {
-    "conv2d", "conv_transpose2d", "conv_norm_relu", "instance_norm", "leaky_relu", "tanh", "mean", "add", "part",
+    "conv2d", "conv_transpose2d", "conv_norm_relu", "instance_norm", "leaky_relu", "tanh", "mean", "add", "batch_slice",
     "reflection_pad", "resize", "dropout",
 }  # fmt: skip
 SAMPLED = {"minimal", "ragged", "non-contiguous", "degenerate", "stride-2-strided", "stride-2-reflect", "unread-edge",
-           "patch", "innermost", "unet", "leaky-skip", "relu-skip", "relu", "bilinear-down", "many"}  # fmt: skip
+           "patch", "innermost", "unet", "leaky-skip", "relu-skip", "relu", "bilinear-down", "many",
+           "stack", "stack-patch"}  # fmt: skip
 
 
 def second_gradients(case: Case, device: Device) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -60,7 +61,9 @@ def test_second_gradients_agree_with_torch(case: Case) -> None:
     mine, wanted = second_gradients(case, Device("cpu"))
     rtol, atol = tolerance(case.op, "float64", case.values)
     for i, (a, b) in enumerate(zip(mine, wanted, strict=True)):
-        compare(f"{case}, second gradient {i}", a, b, 100 * rtol, 100 * atol)  # two backwards and a square on top
+        compare(
+            f"{case}, second gradient {i}", a, b, within(b, 100 * rtol, 100 * atol)
+        )  # two backwards and a square on top
 
 
 def slopes(x: Tensor, w: Tensor, v: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ def test_differences_agree_too_and_third_gradients_exist(function, shapes, atol)
     for tensor, mine in zip(inputs, again, strict=True):
         tensor.grad = None
         function(*inputs).backward(upstream)
-        compare(str(function), mine.data, tensor.grad, 1e-9, 1e-9)
+        compare(str(function), mine.data, tensor.grad, within(tensor.grad, 1e-9, 1e-9))
 
 
 def test_first_gradients_of_all_arithmetic_are_those_of_backward() -> None:
@@ -101,7 +104,7 @@ def test_first_gradients_of_all_arithmetic_are_those_of_backward() -> None:
     first = grad(y, [x, z])
     y.backward(np.ones(2))
     for mine, tensor in zip(first, (x, z), strict=True):
-        compare("arithmetic", mine.data, tensor.grad, 1e-14, 1e-14)
+        compare("arithmetic", mine.data, tensor.grad, within(tensor.grad, 1e-14, 1e-14))
 
 
 @pytest.mark.parametrize(("place", "dtype"), [("cpu", "float64"), ("cpu", "float32"), ("interpret", "float32")])
@@ -124,7 +127,7 @@ def test_the_penalty_of_a_whole_discriminator(place: str, dtype: str) -> None:
     for name, p in disc.named_parameters():
         if p.trained and p.grad is not None:  # the last bias moves no slope
             g = p.grad.transpose(p.torch_axes) if p.ndim == 4 else p.grad
-            compare(name, np.asarray(g), wanted[name].numpy(), tight, tight)
+            compare(name, np.asarray(g), wanted[name].numpy(), within(wanted[name].numpy(), tight, tight))
 
 
 def test_values_without_history_under_no_grad_and_what_is_refused() -> None:

@@ -1,110 +1,25 @@
-"""Stacks of weights: grouped convolutions beside one group after the other, and stacked pairs beside two networks."""
+"""Stacks of weights: a stacked pair beside two networks. The ops alone are in tests/test_ops.py, in cases called stack."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from autograd import Tensor
 from autograd.ops import conv2d
-from kernels.conv2d.stacked import GroupByGroup, for_weight
 from kernels.gpu.launch import hooks, recorded
 from nn import Adam, PatchDiscriminator, ResnetGenerator
 from nn.stacked import StackedPair
-from tests.sanitiser import sanitised, shuffled
-
-REFLECT = dict(padding=1, padding_mode="reflect")
-# op, x of 2 groups, w, third is a bias or a skip, settings
-CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], bool, dict[str, Any]]] = {
-    "whole tiles": ("conv2d", (2, 8, 8, 16), (2, 3, 3, 16, 16), False, REFLECT),
-    "bias": ("conv2d", (4, 7, 6, 3), (2, 4, 4, 3, 5), True, dict(stride=2, padding=1)),
-    "three groups": ("conv2d", (3, 5, 4, 2), (3, 3, 3, 2, 3), True, {}),
-    "runs": ("conv2d", (2, 36, 38, 2), (2, 1, 1, 2, 3), True, {}),  # dw and db in several runs
-    "few out": ("conv2d", (4, 6, 5, 16), (2, 3, 3, 16, 3), True, REFLECT),  # a tile wider than the channels
-    "transposed": ("conv_transpose2d", (4, 3, 4, 5), (2, 3, 3, 5, 3), True, {}),
-    "block": ("conv_norm_relu", (4, 6, 5, 3), (2, 3, 3, 3, 4), True, REFLECT),
-    "block without skip": ("conv_norm_relu", (2, 8, 8, 4), (2, 4, 4, 4, 3), False, dict(stride=2, padding=1)),
-}
-
-
-def arrays(case: str, dtype: Any = np.float32) -> list[Any]:
-    """x, w, third, dy."""
-    op, x_shape, w_shape, with_third, settings = CASES[case]
-    rng = np.random.default_rng(0)
-    x, w = rng.normal(0.5, 1.0, x_shape), rng.normal(0, 1, w_shape) / np.sqrt(np.prod(w_shape[1:4]))
-    y = GroupByGroup(importlib.import_module(f"kernels.{op}.reference")).forward(x, w, **settings)
-    y = y[0] if isinstance(y, tuple) else y
-    third_shape = y.shape if op == "conv_norm_relu" else (w_shape[0], y.shape[-1])
-    third = rng.normal(size=third_shape) if with_third else None
-    return [a if a is None else a.astype(dtype) for a in (x, w, third, rng.normal(0.2, 1, y.shape))]
-
-
-def both_ways(case: str, module: Any, x: Any, w: Any, third: Any, dy: Any, **need: Any) -> list[Any]:
-    """Outputs, then gradients."""
-    settings = CASES[case][-1]
-    result = module.forward(x, w, third, **settings)
-    results = result if isinstance(result, tuple) else (result,)
-    return [*results, *module.backward(dy, x, w, *results[1:], **settings, **need)]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_grouped_is_group_by_group(case: str) -> None:
-    gpu = importlib.import_module(f"kernels.{CASES[case][0]}.gpu")
-    given = arrays(case)
-    wanted = both_ways(case, GroupByGroup(gpu), *given)
-    assert for_weight(gpu, given[1]) is gpu
-    for order in (iter, shuffled(0)):
-        with sanitised(order) as memory:
-            guarded = [None if a is None else memory.guarded(a) for a in given]
-            for i, (one, want) in enumerate(zip(both_ways(case, gpu, *guarded), wanted, strict=True)):
-                assert one.shape == want.shape and one.dtype == want.dtype
-                assert np.allclose(one, want, rtol=1e-5, atol=1e-5 * np.abs(want).max()), f"result {i}"
-
-
-@pytest.mark.parametrize("case", ["bias", "transposed", "block"])
-def test_grouped_in_bfloat16(case: str) -> None:
-    import ml_dtypes
-
-    gpu = importlib.import_module(f"kernels.{CASES[case][0]}.gpu")
-    given = arrays(case, ml_dtypes.bfloat16)
-    for one, want in zip(both_ways(case, gpu, *given), both_ways(case, GroupByGroup(gpu), *given), strict=True):
-        one, exact = one.astype(np.float32), want.astype(np.float32)
-        assert np.allclose(one, exact, rtol=2**-7, atol=2**-7 * np.abs(exact).max())
-
-
-def test_only_what_is_needed_is_computed() -> None:
-    for case in ("bias", "transposed"):
-        gpu = importlib.import_module(f"kernels.{CASES[case][0]}.gpu")
-        x, w, _, dy = arrays(case)
-        settings = CASES[case][4]
-        every = gpu.backward(dy, x, w, **settings)
-        for need in ((True, False, False), (False, True, False), (False, False, True)):
-            for module in (gpu, GroupByGroup(gpu)):
-                results = module.backward(dy, x, w, **settings, need=need)
-                assert [r is not None for r in results] == list(need)
-                for one, wanted in zip(results, every, strict=True):
-                    assert one is None or np.allclose(one, wanted, rtol=1e-5, atol=1e-5)
-
-
-def test_a_module_that_takes_no_stacks_is_called_for_each_group() -> None:
-    x, w, b, _ = arrays("bias")
-    both = conv2d(Tensor(x), Tensor(w), Tensor(b), **CASES["bias"][4]).data
-    for g in range(2):
-        alone = conv2d(Tensor(x[2 * g : 2 * g + 2]), Tensor(w[g]), Tensor(b[g]), **CASES["bias"][4]).data
-        assert np.array_equal(both[2 * g : 2 * g + 2], alone)
 
 
 def test_images_that_cannot_be_shared_out_are_refused() -> None:
-    x, w, *_ = arrays("bias")
+    x, w = np.ones((3, 7, 6, 3), np.float32), np.ones((2, 4, 4, 3, 5), np.float32)
     for device in ("cpu", "interpret"):
         with pytest.raises(ValueError, match="3 images cannot be shared out to a stack of 2 weights"):
-            conv2d(Tensor(x[:3], device=device), Tensor(w, device=device))
-
-
-# Stacked pairs
+            conv2d(Tensor(x, device=device), Tensor(w, device=device))
 
 
 def pair(kind: str) -> tuple[Any, Any]:
@@ -211,8 +126,6 @@ def test_a_change_of_one_network_makes_the_graph_stale() -> None:
 
 
 def test_a_change_of_one_network_renews_the_conversion_to_bfloat16() -> None:
-    import ml_dtypes
-
     first, second = pair("discriminator")
     both = StackedPair(first, second)
     a, b = (Tensor(p.data.astype(ml_dtypes.bfloat16), device="interpret") for p in pictures(2))

@@ -10,6 +10,7 @@ import pytest
 
 from autograd import Tensor, ops
 from autograd.ops.conv2d import Conv2d
+from autograd.ops.conv_norm_relu import ConvNormRelu
 from autograd.ops.instance_norm import InstanceNorm
 from autograd.ops.l1_loss import L1Loss
 from autograd.ops.reflection_pad import ReflectionPad
@@ -18,9 +19,10 @@ from kernels.device import get_device
 from kernels.instance_norm.reference import SLOPES, pixel_mean, spread
 from tests.cases import CASES, Case
 from tests.harness import check_op, compare
+from tests.tolerances import within
 
 CPU = get_device("cpu")
-DTYPES = ("float32", "float64")
+PRECISIONS = ("fp32", "fp64")
 
 
 def case_of(op: str, label: str) -> Case:
@@ -108,26 +110,70 @@ WRONG_BACKWARDS = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_right_ones_pass(dtype):
-    check_op(NORM, CPU, dtype, norm())
-    check_op(NORM, CPU, dtype, norm(lambda y, x: y, lambda dx, dskip, x, dy: (dx, dskip)))
-    check_op(CONV, CPU, dtype)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_right_ones_pass(precision):
+    check_op(NORM, CPU, precision, norm())
+    check_op(NORM, CPU, precision, norm(lambda y, x: y, lambda dx, dskip, x, dy: (dx, dskip)))
+    check_op(CONV, CPU, precision)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("wrong", WRONG_FORWARDS)
-def test_wrong_forwards_are_caught(wrong, dtype):
+def test_wrong_forwards_are_caught(wrong, precision):
     with pytest.raises(AssertionError, match="instance_norm-ragged"):
-        check_op(NORM, CPU, dtype, norm(forward=WRONG_FORWARDS[wrong]))
+        check_op(NORM, CPU, precision, norm(forward=WRONG_FORWARDS[wrong]))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("wrong", WRONG_BACKWARDS)
-def test_wrong_backwards_are_caught(wrong, dtype):
+def test_wrong_backwards_are_caught(wrong, precision):
     error = RuntimeError if wrong == "missing" else AssertionError  # a gradient left out is the engine's to notice
     with pytest.raises(error, match="instance_norm"):
-        check_op(NORM, CPU, dtype, norm(backward=WRONG_BACKWARDS[wrong]))
+        check_op(NORM, CPU, precision, norm(backward=WRONG_BACKWARDS[wrong]))
+
+
+def spoilt_block(spoil: Callable[[Any], None]) -> Callable[..., Tensor]:
+    """The fused block, with what its backward returns (dx, dw, dskip) or its output (alone) passed through a spoiler."""
+
+    class Spoilt(ConvNormRelu):
+        def forward(self, x: Any, w: Any, skip: Any) -> Any:
+            y = super().forward(x, w, skip)
+            spoil([y])
+            return y
+
+        def backward(self, dy: Any) -> Any:
+            gradients = super().backward(dy)
+            spoil(gradients)
+            return gradients
+
+    def block(x: Tensor, w: Tensor, skip: Tensor | None, **settings: Any) -> Tensor:
+        return Spoilt(**dict(stride=1, slope=0.2, eps=1e-5) | settings)(x, w, skip)
+
+    return block
+
+
+def a_corner_of_9(results: Any, which: int, count: int) -> None:
+    if len(results) == count:
+        results[which][(0,) * results[which].ndim] = 9
+
+
+@pytest.mark.parametrize(("which", "count", "name"), [(0, 1, "y"), (0, 3, "dx"), (1, 3, "dw")], ids=["y", "dx", "dw"])
+@pytest.mark.parametrize("label", ["ragged", "relu-skip"])
+def test_one_wrong_element_in_bfloat16_is_caught(label, which, count, name):
+    case, device = case_of("conv_norm_relu", label), get_device("interpret")
+    check_op(case, device, "bf16", spoilt_block(lambda results: None))
+    with pytest.raises(AssertionError, match=f"{name} is wrong in 1 of"):
+        check_op(case, device, "bf16", spoilt_block(lambda results: a_corner_of_9(results, which, count)))
+
+
+def test_bfloat16_is_held_to_one_rounding():
+    """y off by the distance to the next number of 8 digits, which is twice what rounding costs."""
+    case = case_of("instance_norm", "ragged")
+    check_op(case, get_device("interpret"), "bf16", norm(lambda y, x: y))
+    with pytest.raises(AssertionError, match="y is wrong"):
+        check_op(
+            case, get_device("interpret"), "bf16", norm(lambda y, x: (y.astype("f4") * (1 + 2**-7)).astype(y.dtype))
+        )
 
 
 def test_what_passes_at_float32_must_still_be_right_at_float64():
@@ -135,9 +181,9 @@ def test_what_passes_at_float32_must_still_be_right_at_float64():
     wrong = norm(
         backward=lambda dx, dskip, x, dy: (None if dx is None else dx.astype("float32").astype(dx.dtype), dskip)
     )
-    check_op(NORM, CPU, "float32", wrong)
+    check_op(NORM, CPU, "fp32", wrong)
     with pytest.raises(AssertionError, match="dx is wrong"):
-        check_op(NORM, CPU, "float64", wrong)
+        check_op(NORM, CPU, "fp64", wrong)
 
 
 class ContiguousOnly(Tanh):
@@ -157,9 +203,9 @@ class ContiguousGradientOnly(Tanh):
 
 @pytest.mark.parametrize("op", [ContiguousOnly, ContiguousGradientOnly])
 def test_gaps_that_are_read_are_caught(op):
-    check_op(case_of("tanh", "ragged"), CPU, "float64", lambda x: op()(x))
+    check_op(case_of("tanh", "ragged"), CPU, "fp64", lambda x: op()(x))
     with pytest.raises(AssertionError, match="wrong"):
-        check_op(case_of("tanh", "non-contiguous"), CPU, "float64", lambda x: op()(x))
+        check_op(case_of("tanh", "non-contiguous"), CPU, "fp64", lambda x: op()(x))
 
 
 class WeightsNeedTheInput(Conv2d):
@@ -173,7 +219,7 @@ class WeightsNeedTheInput(Conv2d):
 def test_a_gradient_that_depends_on_which_others_are_wanted_is_caught():
     wrong = lambda x, w, b, **s: WeightsNeedTheInput(**{"stride": 1, "padding_mode": "zeros", **s})(x, w, b)
     with pytest.raises(AssertionError, match="w alone: dw has other bits"):
-        check_op(CONV, CPU, "float64", wrong)
+        check_op(CONV, CPU, "fp64", wrong)
 
 
 class SignWithoutZero(L1Loss):
@@ -218,17 +264,19 @@ def spreading_everywhere(x: Tensor, skip: Tensor | None = None, *, activation: s
 )
 def test_usual_mistakes_are_caught(op, label, wrong):
     with pytest.raises(AssertionError, match=f"{op}-{label}"):
-        check_op(case_of(op, label), CPU, "float64", wrong)
+        check_op(case_of(op, label), CPU, "fp64", wrong)
 
 
 def test_compare_is_exact_at_its_bound_and_takes_no_nan():
     truth = np.array([1.0, -2.0, 0.0])
-    compare("x", truth + np.array([0.5, 0, 0]), truth, rtol=0.5, atol=0)
-    compare("x", truth + np.array([0, 0, 0.5]), truth, rtol=0, atol=0.25)  # a quarter of the largest
+    compare("x", truth + np.array([0.5, 0, 0]), truth, np.array([0.5, 0, 0]))
+    assert within(truth, 0.5, 0).tolist() == [0.5, 1, 0] and within(truth, 0, 0.25).tolist() == [0.5] * 3
     for wrong in ([0.51, 0, 0], [0, 0, 1e-9], [np.nan, 0, 0], [np.inf, 0, 0]):
         with pytest.raises(AssertionError, match="wrong in 1 of 3"):
-            compare("x", truth + np.array(wrong), truth, rtol=0.5, atol=0)
+            compare("x", truth + np.array(wrong), truth, np.array([0.5, 1, 0]))
     with pytest.raises(AssertionError, match="has shape"):
-        compare("x", truth[:, None], truth, rtol=1, atol=1)
+        compare("x", truth[:, None], truth, 1)
     with pytest.raises(AssertionError, match="wrong"):
-        compare("x", truth, np.array([1.0, -2.0, np.nan]), rtol=1, atol=1)
+        compare("x", truth, np.array([1.0, -2.0, np.nan]), 1)
+    with pytest.raises(AssertionError, match="wrong"):
+        compare("x", truth, truth, np.nan)

@@ -14,9 +14,10 @@ import pytest
 import kernels
 from autograd import Tensor, ops
 from kernels import dispatch
-from kernels.device import to_host
+from kernels.device import Device, get_device, to_host
 from tests.cases import ADAM, CASES, LABELS
 from tests.harness import check_op
+from tests.rounding import PRECISIONS
 from tests.tolerances import KINDS
 from tests.torch_ops import TORCH
 
@@ -26,24 +27,34 @@ ACCELERATED = {op for op in FOLDERS if importlib.util.find_spec(f"kernels.{op}.c
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes a `dtype` runs in float32, and on the CPU in float64 too."""
-    if "dtype" in metafunc.fixturenames:
-        cpu = metafunc.config.getoption("device") == "cpu"
-        metafunc.parametrize("dtype", ["float32", "float64"] if cpu else ["float32"])
+    """What takes a `where` runs on the CPU and on the interpreted GPU, or on the device asked for; in all its precisions.
+
+    tf32 is a way to multiply matrices. The interpreter has none of its own, so there a few cases prove the bound.
+    """
+    if "where" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("device")
+        tries = [
+            pytest.param(case, get_device(name), precision, id=f"{case}-{name}-{precision}")
+            for name in ([asked] if asked else ["cpu", "interpret"])
+            for precision in PRECISIONS[name]
+            for case in CASES
+            if precision != "tf32" or (KINDS[case.op] == "gemm" and (name == "cuda" or case.label == "ragged"))
+        ]
+        metafunc.parametrize(("case", "where", "precision"), tries)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_op_agrees_with_torch(case, device, dtype):
-    check_op(case, device, dtype)
+def test_op_agrees_with_torch(case, where, precision):
+    check_op(case, where, precision)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS["cpu"])
 @pytest.mark.parametrize("case", [case for case in CASES if case.op in ACCELERATED], ids=str)
-def test_reference_behind_the_cpu_code_agrees_with_torch(case, device, dtype, monkeypatch):
+def test_reference_behind_the_cpu_code_agrees_with_torch(case, precision, monkeypatch):
     monkeypatch.setattr(dispatch, "PREFERENCE", dict.fromkeys(dispatch.PREFERENCE, ("reference",)))
     dispatch.implementation.cache_clear()
     try:
-        assert dispatch.implementation(case.op, device).__name__ == f"kernels.{case.op}.reference"
-        check_op(case, device, dtype)
+        assert dispatch.implementation(case.op, Device("cpu")).__name__ == f"kernels.{case.op}.reference"
+        check_op(case, Device("cpu"), precision)
     finally:
         dispatch.implementation.cache_clear()
 

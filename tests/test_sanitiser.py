@@ -62,8 +62,15 @@ def _races(x, y, n, BLOCK: tl.constexpr):
     tl.store(y + after, 7.0, mask=after < n)
 
 
-def run(kernel, order=iter):
-    with sanitised(order) as memory:
+@triton.jit
+def _reads_outside_and_forgets(x, y, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    unmasked = tl.load(x + at)
+    tl.store(y + at, tl.where(at < n, unmasked, 0.0) + 1, mask=at < n)
+
+
+def run(kernel, order=iter, every_read=False):
+    with sanitised(order, every_read) as memory:
         x = memory.guarded(np.arange(N, dtype=np.float32))
         y = empty(x, x.shape)
         launch(kernel, (triton.cdiv(N, BLOCK),), x, y, N, BLOCK=BLOCK)
@@ -84,6 +91,12 @@ def test_a_write_outside_is_caught(kernel):
 
 def test_a_read_outside_leaves_a_nan():
     assert np.isnan(run(_reads_outside)[-1])
+
+
+def test_a_read_outside_is_caught_even_if_nothing_comes_of_it():
+    assert np.array_equal(run(_sound, every_read=True), run(_reads_outside_and_forgets))
+    with pytest.raises(SanitiserError, match="read outside"):
+        run(_reads_outside_and_forgets, every_read=True)
 
 
 def test_an_element_that_was_not_written_is_caught():

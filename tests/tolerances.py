@@ -54,3 +54,8 @@ def tolerance(op: str, dtype: Any, values: str = "random") -> tuple[float, float
     """(rtol, atol) for an op's results and gradients on inputs of that kind (see tests.cases.Case.values)."""
     rtol, atol = TABLE[np.dtype(dtype).name if dtype != "bfloat16" else "bfloat16"][KINDS[op]]
     return (rtol, atol * LARGE_MEAN) if values == "large" else (rtol, atol)
+
+
+def within(wanted: np.ndarray, rtol: float, atol: float) -> np.ndarray:
+    """The largest |result - wanted| of each element."""
+    return rtol * np.abs(wanted) + atol * max(1.0, float(np.abs(wanted).max(initial=0)))

@@ -20,6 +20,19 @@ def last(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
+def stacked(op: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A convolution that also takes a stack of weights [G,...] and biases [G,K]: each meets its share of the pictures."""
+
+    def each(x: Tensor, w: Tensor, third: Tensor | None = None, *rest: Any, **settings: Any) -> Tensor:
+        if w.ndim == 4:
+            return op(x, w, third, *rest, **settings)
+        thirds = [None] * len(w) if third is None else third if third.ndim == 2 else third.chunk(len(w))
+        return torch.cat([op(*group, *rest, **settings) for group in zip(x.chunk(len(w)), w, thirds, strict=True)])
+
+    return each
+
+
+@stacked
 def conv2d(
     x: Tensor, w: Tensor, b: Tensor | None, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
 ) -> Tensor:
@@ -28,6 +41,7 @@ def conv2d(
     return last(F.conv2d(padded, w.permute(3, 2, 0, 1).contiguous(), b, stride))
 
 
+@stacked
 def conv_transpose2d(
     x: Tensor, w: Tensor, b: Tensor | None, stride: int = 2, padding: int = 1, output_padding: int = 1
 ) -> Tensor:
@@ -52,6 +66,7 @@ def conditional_instance_norm(
     return {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
 
 
+@stacked
 def conv_norm_relu(
     x: Tensor, w: Tensor, skip: Tensor | None, stride: int = 1, padding: int = 0, padding_mode: str = "zeros",
     activation: str = "relu", **norm: Any,
