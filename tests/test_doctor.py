@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,10 +38,8 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
 
 
-def train(folder: Path, options: str, make_model: Callable[[Config], CycleGAN] = CycleGAN) -> int:
-    return run_command(
-        make_model, "train.cyclegan", None, [*SMALL.split(), "--checkpoints_dir", str(folder), *options.split()]
-    )
+def train(folder: Path, options: str, system: type[CycleGAN] = CycleGAN) -> int:
+    return run_command(system, [*SMALL.split(), "--checkpoints_dir", str(folder), *options.split()])
 
 
 def found(folder: Path) -> set[str]:

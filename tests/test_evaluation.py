@@ -76,7 +76,7 @@ def test_resume_is_exact(tmp_path: Path, stops: list[int]) -> None:
     assert main([*TINY.split(), "--checkpoints_dir", str(whole)]) == 0
     line, Stopping.steps = TINY.split(), 0
     for Stopping.stop in stops:
-        assert run_command(Stopping, "train.cyclegan", None, [*line, "--checkpoints_dir", str(parts)]) == 130
+        assert run_command(Stopping, [*line, "--checkpoints_dir", str(parts)]) == 130
         line = ["--continue_train", "--name", "run"]
     assert main([*line, "--checkpoints_dir", str(parts)]) == 0
     for got, wanted in zip(lines(parts), lines(whole), strict=True):

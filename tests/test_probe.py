@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
 from train.data.dataset import test_samples
 from train.evaluation.probe import CODES, high_frequencies, probe, rows, stored
@@ -26,6 +25,9 @@ FAINT = 1e-4  # how strongly the hiding model writes the colours into its fake A
 class Hiding:
     """Its fake A is gray, but for colours written far below what 8 bits hold; so it returns exactly."""
 
+    def takes_code(self, direction: str) -> bool:
+        return False
+
     def translate(self, x: np.ndarray, direction: str = "AtoB") -> np.ndarray:
         if direction == "BtoA":
             gray = (x @ WEIGHTS)[..., None] * np.ones(3, np.float32)
@@ -42,6 +44,9 @@ class Honest:
         if direction == "BtoA" or z is None:
             return gray
         return np.clip(gray + 0.3 * np.tanh(z), -1, 1)
+
+    def takes_code(self, direction: str) -> bool:
+        return direction == "AtoB"
 
     def codes(self, count: int, seed: int = 0) -> np.ndarray:
         return np.random.default_rng(seed).standard_normal((count, 1, 1, 3))
@@ -69,7 +74,13 @@ def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() ->
 
 
 class TwoSided(Honest):
-    """A code of A says how bright its fake A is."""
+    """A code of A, where there are such, says how bright its fake A is."""
+
+    def __init__(self, both: bool = True) -> None:
+        self.both = both
+
+    def takes_code(self, direction: str) -> bool:
+        return self.both or super().takes_code(direction)
 
     def translate(self, x: np.ndarray, direction: str = "AtoB", z: np.ndarray | None = None) -> np.ndarray:
         made = super().translate(x, direction, z)
@@ -77,9 +88,8 @@ class TwoSided(Honest):
 
 
 def test_codes_of_a_are_probed_where_there_are_some() -> None:
-    config = AugmentedConfig(**{k: getattr(CONFIG, k) for k in ("builtin", "load_size", "crop_size", "device")})
-    pairs = test_samples(config, 2)
-    one, two = (probe(TwoSided(), config.replace(two_sided=flag), pairs)["variety"] for flag in (False, True))
+    pairs = test_samples(CONFIG, 2)
+    one, two = (probe(TwoSided(both), CONFIG, pairs)["variety"] for both in (False, True))
     values = 0.3 * np.tanh(TwoSided().codes(CODES, seed=2)[:, 0, 0, 0])
     wanted = np.mean([abs(a - b) for i, a in enumerate(values) for b in values[:i]]) * 127.5
     assert two.pop("of real B, codes of A") == pytest.approx(wanted, rel=1e-3) and one == two

@@ -120,7 +120,7 @@ def test_stopped_by_hand_anywhere(
     done, line = 0, command(data, tmp_path)
     for stop in stops:
         Interrupter.at = stop - done
-        assert run_command(Interrupter, "train.cyclegan", None, line) == 130
+        assert run_command(Interrupter, line) == 130
         out = capsys.readouterr().out
         assert f"stopped after step {stop} of 20; everything is saved" in out
         assert checkpoint.load(tmp_path / "run" / "latest.npz")["run"]["step"] == stop

@@ -33,6 +33,8 @@ class ToyConfig(Config):
 class Toy(CycleGAN):
     """CycleGAN of one direction that is judged by another loss."""
 
+    program = "toys.toy"
+    settings = ToyConfig
     directions = ("BtoA",)
     metric = ("strength",)
     legend: ClassVar[Mapping[str, str]] = {"real": "what a toy sees"}
@@ -43,7 +45,7 @@ class Toy(CycleGAN):
 
 
 def toy(line: str) -> int:
-    return run_command(Toy, "toys.toy", "A toy.", line.split(), ToyConfig)
+    return run_command(Toy, line.split())
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,7 @@ def test_a_run_of_another_system(capsys: pytest.CaptureFixture[str]) -> None:
     assert toy("--continue_train --n_epochs 2") == 0
     assert checkpoint.load("checkpoints/scenes/latest.npz")["run"]["step"] == 4
 
-    assert run_command(CycleGAN, "train.cyclegan", None, ["--continue_train"]) == 2
+    assert run_command(CycleGAN, ["--continue_train"]) == 2
     assert "go on with python -m toys.toy --continue_train" in capsys.readouterr().err
 
 

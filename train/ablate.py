@@ -9,6 +9,7 @@ import sys
 
 from train.config.options import parse
 from train.errors import UserError
+from train.models.registry import elsewhere
 from train.run.ablation import AblationConfig, study
 from train.run.exit_code import exit_code
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def ablate(arguments: list[str] | None) -> int:
     """All of the command."""
-    settings, continued = parse(arguments, "train.ablate", __doc__, AblationConfig)
+    settings, continued = parse(arguments, "train.ablate", __doc__, AblationConfig, elsewhere=elsewhere)
     if continued:
         raise UserError("--continue_train: leave it out, the study goes on with what is there by itself")
     page = study(AblationConfig(**settings))

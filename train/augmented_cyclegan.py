@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from train.models import augmented_cyclegan
 from train.models.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
 
 __all__ = ["AugmentedConfig", "AugmentedCycleGAN", "main"]
@@ -14,9 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
     from train.run.command import run_command
 
-    return run_command(
-        AugmentedCycleGAN, "train.augmented_cyclegan", augmented_cyclegan.__doc__, arguments, AugmentedConfig
-    )
+    return run_command(AugmentedCycleGAN, arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from train.config.settings import Config
-from train.models import cyclegan
 from train.models.cyclegan import CycleGAN
 
 __all__ = ["Config", "CycleGAN", "main"]
@@ -15,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
     from train.run.command import run_command
 
-    return run_command(CycleGAN, "train.cyclegan", cyclegan.__doc__, arguments)
+    return run_command(CycleGAN, arguments)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from train.evaluation.evaluation import Evaluation
 from train.evaluation.inception import library
 from train.evaluation.scoring import Asked, score
 from train.evaluation.subject import from_run, from_weights
+from train.models.registry import OWN, elsewhere, include
 from train.report.evaluation import contact_sheet, introduction, results, words, write_evaluation
 from train.run.exit_code import exit_code
 
@@ -46,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; settings of the data that were not typed are absent. UserError for a wrong option or value."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
-        "python -m train.evaluate", usage="%(prog)s --name RUN | --weights FILE --dataroot DIR  [options]",
+        "python -m train.evaluate", elsewhere=elsewhere, usage="%(prog)s --name RUN | --weights FILE --dataroot DIR  [options]",
         description=first, epilog=rest, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument_group("what to evaluate").add_argument
@@ -62,6 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="latest",
         help="which of the run's states: latest, best, or the number of a kept epoch (default: %(default)s)",
     )
+    add("--system", default="", metavar="MODULE", help=OWN)
     add("--weights", type=Path, help="instead of a run: a file or folder with one generator, A to B, or both")
     data = parser.add_argument_group("data (as a run was trained, unless given anew; defaults are for --weights)")
     for name in DATA:
@@ -106,6 +108,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def evaluate(options: argparse.Namespace) -> int:
     """All of the command."""
     start = time.perf_counter()
+    if options.system:
+        include(options.system)
     if options.fid:
         library()  # before anything is computed
     palette = read_palette(options.palette) if options.palette else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from train.models import pix2pix
 from train.models.pix2pix import Pix2Pix, Pix2PixConfig
 
 __all__ = ["Pix2PixConfig", "Pix2Pix", "main"]
@@ -14,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
     from train.run.command import run_command
 
-    return run_command(Pix2Pix, "train.pix2pix", pix2pix.__doc__, arguments, Pix2PixConfig)
+    return run_command(Pix2Pix, arguments)
 
 
 if __name__ == "__main__":

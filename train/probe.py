@@ -31,6 +31,7 @@ from train.data.dataset import test_samples
 from train.errors import UserError
 from train.evaluation.probe import probe, rows, table
 from train.evaluation.subject import from_run
+from train.models.registry import OWN, elsewhere, include
 from train.report.probe import write_probe
 from train.run.exit_code import exit_code
 
@@ -46,7 +47,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line. UserError for a wrong option or value."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
-        "python -m train.probe", description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m train.probe",
+        elsewhere=elsewhere,
+        description=first,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--name", default="", help="a run: its folder under --checkpoints_dir")
     parser.add_argument(
@@ -55,6 +60,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=Path(Config.checkpoints_dir),
         help="folder of all runs (default: %(default)s)",
     )
+    parser.add_argument("--system", default="", metavar="MODULE", help=OWN)
     parser.add_argument("--num_test", type=int, default=16, help="test images to use, at most (default: %(default)s)")
     options = parser.parse_args(sys.argv[1:] if arguments is None else list(arguments))
     if options.num_test < 1:
@@ -64,6 +70,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """All of the command."""
+    if options.system:
+        include(options.system)
     subject = from_run(options.name, options.checkpoints_dir, "latest", {})
     if set(subject.model.directions) != {"AtoB", "BtoA"}:
         raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from train.models import stochastic_cyclegan
 from train.models.stochastic_cyclegan import StochasticConfig, StochasticCycleGAN
 
 __all__ = ["StochasticConfig", "StochasticCycleGAN", "main"]
@@ -14,9 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit status."""
     from train.run.command import run_command
 
-    return run_command(
-        StochasticCycleGAN, "train.stochastic_cyclegan", stochastic_cyclegan.__doc__, arguments, StochasticConfig
-    )
+    return run_command(StochasticCycleGAN, arguments)
 
 
 if __name__ == "__main__":

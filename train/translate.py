@@ -20,6 +20,7 @@ from pathlib import Path
 from train.errors import UserError
 from train.inference.pictures import translate_images
 from train.inference.server import serve
+from train.models.registry import OWN, include
 from train.run.exit_code import exit_code
 
 __all__ = ["main", "translate_images"]
@@ -53,6 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="folder for the translations; for a single input, a file's name will do",
     )
+    add("--system", default="", metavar="MODULE", help=OWN)
     add("--direction", choices=("AtoB", "BtoA"), default="", help="which generator (default: AtoB, or the only one)")
     add("--codes", type=int, default=1, metavar="N", help="for a run whose generator takes codes: that many translations of each picture, called NAME_1, NAME_2, … (default: 1)")  # fmt: skip
     add("--format", default="", metavar="EXT", help="format of the outputs, such as png (default: each input's own)")
@@ -77,6 +79,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def translate(given: argparse.Namespace) -> int:
     """All of the command."""
+    if given.system:
+        include(given.system)
     if given.serve is not None:
         return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512)
     outcome = translate_images(

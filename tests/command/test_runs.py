@@ -130,7 +130,7 @@ def test_nan_names_step_loss_and_images_and_keeps_the_last_good_state(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = [*TINY.split(), "--dataroot", str(root), "--max_steps", "9", "--save_latest_freq", "2"]
-    assert command.run_command(Spoilt, "train.cyclegan", None, line) == 2
+    assert command.run_command(Spoilt, line) == 2
     err = capsys.readouterr().err
     assert "step 3: loss cycle_B is nan. First seen in a loss itself" in err
     assert "a0.png" in err or "a1.png" in err or "a2.png" in err

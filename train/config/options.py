@@ -7,10 +7,9 @@ import difflib
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from train.config.registry import SYSTEMS, classes
 from train.config.settings import ABOUT_PRESETS, Config, Size, sides
 from train.errors import UserError
 
@@ -30,12 +29,13 @@ def parse(
     description: str | None,
     config: type[Config] = Config,
     switches: Mapping[str, str] | None = None,
+    elsewhere: Callable[[str], str] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """The settings given on the command line, and whether to continue an earlier run.
 
     Only options that were typed (or set by `--preset`) are in the dict. `switches` are further options of the program, by
-    name with their help, which are on or off and no settings of a run; those typed are in the dict too. Raises UserError
-    for a wrong option or value.
+    name with their help, which are on or off and no settings of a run; those typed are in the dict too. `elsewhere` says
+    of a word that is no option who has it. Raises UserError for a wrong option or value.
     """
     parser = Parser(
         prog=f"python -m {program}",
@@ -43,6 +43,7 @@ def parse(
         description=(description or "").split("\n")[0],
         allow_abbrev=False,
         formatter_class=_Help,
+        elsewhere=elsewhere,
     )
     group = parser.add_argument_group("presets", "\n".join(_presets(config)))
     group.add_argument(
@@ -142,17 +143,6 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     return spelled
 
 
-def _elsewhere(word: str) -> str:
-    """Which systems have an option that was typed where it is none, in words; "" if none has."""
-    if not word.startswith("--"):
-        return ""
-    have = [program for program in SYSTEMS if word.removeprefix("--") in classes(program)[1].options()]
-    if not have:
-        return ""
-    first = f"{', '.join(have[:-1])} and " if have[1:] else ""
-    return f"{first}{have[-1]} {'have' if first else 'has'} it"
-
-
 def _nearest(word: str, known: Sequence[str]) -> str:
     """What may have been meant, as a question; "" where nothing is near."""
     if not word.startswith("-"):
@@ -170,13 +160,17 @@ class _Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises UserError and knows the nearest name of a mistyped option."""
+    """argparse that raises UserError and knows the nearest name of a mistyped option, or `elsewhere` who has it."""
+
+    def __init__(self, *args: Any, elsewhere: Callable[[str], str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.elsewhere = elsewhere or (lambda word: "")
 
     def error(self, message: str) -> NoReturn:
         known = [name for action in self._actions for name in action.option_strings]
         if message.startswith("unrecognized arguments:"):
             word = message.split()[2].split("=")[0]
-            hint = FIELD.get(word) or _elsewhere(word) or _nearest(word, known)
+            hint = FIELD.get(word) or self.elsewhere(word) or _nearest(word, known)
             message = f"there is no option {word}{'; ' if hint else ''}{hint} (--help lists all)"
         raise UserError(message)
 

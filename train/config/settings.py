@@ -344,9 +344,15 @@ class Config:
                 f"--crop_size {self.crop_size} is larger than --load_size {self.load_size}; make it at most as large"
             )
 
+    @property
+    def generator_sides(self) -> tuple[int, int]:
+        """Generators take pictures whose sides are multiples of the first and at least the second, pixels."""
+        step = 4 if self.netG == "resnet" else int(self.netG.removeprefix("unet_"))  # they halve and double
+        return step, max(step, 8)
+
     def misfit(self, width: int, height: int) -> str:
         """Why the networks cannot take pictures of this size, in words; "" if they can."""
-        step = 4 if self.netG == "resnet" else int(self.netG.removeprefix("unet_"))  # the generator halves and doubles
+        step, _ = self.generator_sides
         if width % step or height % step:
             return f"--netG {self.netG} wants sides that are multiples of {step}"
         layers = {"basic": 3, "n_layers": self.n_layers_D, "pixel": 0}[self.netD]

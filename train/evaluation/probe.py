@@ -40,7 +40,7 @@ def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]
         texture["fake A"].append(high_frequencies(fake[0]))
         for name, start in (("of real A", pair.a[None]), ("of fake A", fake)):
             variety[name].append(spread(painted(model, start)))
-        if getattr(config, "two_sided", False):
+        if model.takes_code("BtoA"):
             made = [model.translate(b, "BtoA", z)[0] for z in model.codes(CODES, seed=2)[:, None]]
             variety.setdefault("of real B, codes of A", []).append(spread(made))
     found: dict[str, Any] = {
@@ -49,7 +49,7 @@ def probe(model: Any, config: Config, pairs: Sequence[Sample]) -> dict[str, Any]
     if not config.dataroot and config.builtin == "colours" and config.direction == "AtoB":
         found["hues"] = hue_spread(model, pairs)
         found["hues kept"] = hues_kept(model, pairs)
-    true = paired_test(config, len(pairs)) if hasattr(model, "style") else None
+    true = paired_test(config, len(pairs)) if model.takes_code("AtoB") else None
     if true:
         found["true pairs"] = told_of_pairs(model, true, "hues" in found)
     return found
@@ -62,12 +62,12 @@ def paint(model: Any, a: Array, code: Array | None) -> Array:
 
 def codes_back(model: Any, b: Array, fake: Array) -> Array | None:
     """The code with which the fake A should return to b, None for a model without codes."""
-    return model.style(b, fake) if hasattr(model, "style") else None
+    return model.style(b, fake) if model.takes_code("AtoB") else None
 
 
 def painted(model: Any, a: Array) -> list[Array]:
     """a [1,H,W,C] with each of several codes; the same again and again where there are none."""
-    codes = model.codes(CODES, seed=2)[:, None] if hasattr(model, "codes") else [None] * CODES
+    codes = model.codes(CODES, seed=2)[:, None] if model.takes_code("AtoB") else [None] * CODES
     return [paint(model, a, code)[0] for code in codes]
 
 
@@ -116,7 +116,7 @@ def hues_kept(model: Any, pairs: Sequence[Sample]) -> dict[str, float]:
     kept: dict[str, list[float]] = {}
     for i, pair in enumerate(pairs):
         fake = model.translate(pair.b[None], "BtoA")
-        code = model.codes(1, seed=100 + i) if hasattr(model, "codes") else None
+        code = model.codes(1, seed=100 + i) if model.takes_code("AtoB") else None
         trials = {"": fake, ", noise 5": fake + rng.normal(0, 5 / 127.5, fake.shape), ", JPEG 75": stored(fake, 75)}
         for how, trial in trials.items():
             back = paint(model, np.clip(trial, -1, 1).astype(np.float32), code)[0]
@@ -163,7 +163,7 @@ def rows(model: Any, pairs: Sequence[Sample]) -> Rows:
         made = painted(model, pair.a[None])
         named = (
             {f"code {i + 1}": b for i, b in enumerate(made[:CYCLES])}
-            if hasattr(model, "codes")
+            if model.takes_code("AtoB")
             else {"fake B": made[0]}
         )
         grid.append({"real A": pair.a} | named)
@@ -171,7 +171,7 @@ def rows(model: Any, pairs: Sequence[Sample]) -> Rows:
         row, b = {"real B": pair.b}, pair.b[None]
         for i in range(CYCLES):
             a = model.translate(b, "BtoA")
-            b = paint(model, a, model.codes(1, seed=10 + i) if hasattr(model, "codes") else None)
+            b = paint(model, a, model.codes(1, seed=10 + i) if model.takes_code("AtoB") else None)
             row |= {f"A {i + 1}": a[0], f"B {i + 1}": b[0]}
         grid.append(row)
     return grid

@@ -11,10 +11,11 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from nn.network import Network
-from train.config.registry import SYSTEMS, classes
 from train.config.settings import Config, resolve
 from train.errors import UserError
 from train.files import checkpoint
+from train.models.registry import loaded
+from train.weights import formats as weights
 
 
 @dataclass
@@ -54,29 +55,11 @@ def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any]) ->
     if not file.exists():
         kept = ", ".join(sorted(p.stem.removeprefix("epoch_") for p in file.parent.glob("*.npz") if _is_state(p)))
         raise UserError(f"--epoch {epoch}: there is no {file}; this run has kept {kept}")
-    config, model, about = loaded(file, checkpoint.load(file), changes)
+    state = checkpoint.load(file)
+    config, model = loaded(file, state, changes)
+    about = {"step": state["run"]["step"], "weights": str(file)}
     cache = file.parent / "domain_classifier.npz"
     return Subject(model, config, f"{name}, {file.stem}", file.parent / f"evaluation_{epoch}", about, cache)
-
-
-def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Config, Any, dict[str, Any]]:
-    """Settings with `changes`, model, and what to say of it, from the state in a run's checkpoint. UserError for another's."""
-    program = state.get("program", "train.cyclegan")
-    if program not in SYSTEMS:
-        raise UserError(f"{file}: made by {program}; evaluation knows {', '.join(SYSTEMS)}")
-    make_model, config_type = classes(program)
-    try:
-        settings = {option: state["config"][option] for option in config_type.options() if option in state["config"]}
-        config = resolve(config_type(**{**settings, **changes}))
-        config.check()
-        model = make_model(config)
-        for part, network in model.networks().items():
-            network.load_state_dict(state["model"]["networks"][part])
-        return config, model, {"step": state["run"]["step"], "weights": str(file)}
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{file} is a checkpoint, but not one of a run that this program can load ({type(error).__name__}: {error})"
-        ) from error
 
 
 def _is_state(path: Path) -> bool:
@@ -85,8 +68,6 @@ def _is_state(path: Path) -> bool:
 
 def from_weights(file: Path, changes: Mapping[str, Any]) -> Subject:
     """The generators in a file or folder of weights, on the data that `changes` name."""
-    from train.weights import formats as weights
-
     if not changes.get("dataroot"):
         raise UserError(f"--weights {file}: on which images? Name their folder with --dataroot")
     config = resolve(Config(**changes))

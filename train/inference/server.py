@@ -174,9 +174,8 @@ def both_ways(weights: str | Path, direction: str, device: str) -> dict[str, Tra
     """A translator for each direction that the weights have, the one asked for first."""
     first = open_translator(weights, direction, device)
     found = {first.direction: first}
-    if first.back is not None:
-        other = "BtoA" if first.direction == "AtoB" else "AtoB"
-        found[other] = open_translator(weights, other, device)
+    for other in first.directions:
+        found.setdefault(other, first if other == first.direction else open_translator(weights, other, device))
     return found
 
 

@@ -13,10 +13,12 @@ from nn.resnet_generator import ResnetGenerator
 from nn.unet_generator import UnetGenerator
 from train.errors import UserError
 from train.inference.strips import run_in_strips
+from train.models.registry import loaded
 from train.weights import formats as weights
 
 LARGE = 1 << 20  # pixels from which a ResNet generator works in strips
 DIRECTIONS = {"AtoB": ("gen_ab", "gen_ba", "disc_b"), "BtoA": ("gen_ba", "gen_ab", "disc_a")}
+OTHER = {"AtoB": "BtoA", "BtoA": "AtoB"}
 
 
 class Translator:
@@ -59,6 +61,7 @@ class Translator:
         generator = network(forth)
         assert generator is not None
         self.generator, self.back, self.judge = generator, network(back), network(judge)
+        self.directions = (self.direction, OTHER[self.direction])[: 1 if self.back is None else 2]
         architecture = found[forth].architecture()
         if not architecture.is_generator:
             raise UserError(f"{found[forth].source}: {forth} is a discriminator, which translates nothing")
@@ -82,46 +85,46 @@ class Translator:
         return whole(self.judge, padded(fake, 4, least=32))[..., 0]
 
 
-class CodedTranslator(Translator):
-    """The generator of one direction of a run with codes. The codes are those of the run's samples: the same for all pictures.
+class ModelTranslator(Translator):
+    """One direction of a run whose system itself translates. Codes are those of the run's samples: the same for all pictures.
 
     There is no way back where it would want a code read from the picture, and no judge, whose patches depend on the size.
     """
 
-    def __init__(self, run: weights.CodedRun, direction: str = "", device: str = "auto") -> None:
-        from train.evaluation.subject import loaded  # here, for it imports the systems
-
-        config, self.model, _ = loaded(run.file, run.state, {"device": device})
-        self.path, self.direction, self.device = run.file, direction or "AtoB", self.model.gen_ab.device
-        forth, back, _ = DIRECTIONS[self.direction]
-        self.generator, self.back, self.judge = getattr(self.model, forth), getattr(self.model, back), None
+    def __init__(self, run: weights.WholeRun, direction: str = "", device: str = "auto") -> None:
+        config, self.model = loaded(run.file, run.state, {"device": device})
+        there = self.model.directions
+        self.path, self.direction, self.device = run.file, direction or there[0], self.model.device
+        if self.direction not in there:
+            raise UserError(f"{run.file}: translates {there[0]} only; leave out --direction {direction}")
+        self.directions, self.sides = there, config.generator_sides
         channels = config.input_nc, config.output_nc
         self.in_channels, self.out_channels = channels if self.direction == "AtoB" else channels[::-1]
-        self.coded = self.takes_code(forth)
+        self.coded = self.model.takes_code(self.direction)
 
     def __call__(self, x: np.ndarray, code: int = 0) -> np.ndarray:
-        return self.made(x, self.direction, self.model.codes(code + 1)[code:])
+        codes = (self.model.codes(code + 1)[code:],) if self.coded else ()
+        return self.made(x, self.direction, *codes)
 
-    def made(self, x: np.ndarray, direction: str, z: np.ndarray | None = None) -> np.ndarray:
-        """The model's translation of x [H,W,C] of any size, with one code z [1,1,1,L]."""
+    def made(self, x: np.ndarray, direction: str, *z: np.ndarray) -> np.ndarray:
+        """The model's translation of x [H,W,C] of any size, with one code z [1,1,1,L] where it takes one."""
         height, width = x.shape[:2]
-        return self.model.translate(padded(x, 2, least=8)[None], direction, z)[0, :height, :width]
-
-    def takes_code(self, name: str) -> bool:
-        return getattr(self.model, name).nlatent > 0
+        return self.model.translate(padded(x, *self.sides)[None], direction, *z)[0, :height, :width]
 
     def reconstruct(self, fake: np.ndarray) -> np.ndarray | None:
-        if self.takes_code(DIRECTIONS[self.direction][1]):
-            return None
-        return self.made(fake, "BtoA")
+        other = OTHER[self.direction]
+        return None if other not in self.directions or self.model.takes_code(other) else self.made(fake, other)
+
+    def scores(self, fake: np.ndarray) -> np.ndarray | None:
+        return None
 
 
 def open_translator(path: str | Path, direction: str = "", device: str = "auto") -> Translator:
-    """The translator for what lies there, a run with codes among it."""
+    """The translator for what lies there: files of weights, or a run that only its system translates with."""
     try:
         return Translator(path, direction, device)
-    except weights.CodedRun as run:
-        return CodedTranslator(run, direction, device)
+    except weights.WholeRun as run:
+        return ModelTranslator(run, direction, device)
 
 
 def run(network: Network, x: np.ndarray) -> np.ndarray:

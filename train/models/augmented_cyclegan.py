@@ -70,6 +70,9 @@ class AugmentedConfig(StochasticConfig):
 class AugmentedCycleGAN(StochasticCycleGAN):
     """The networks, and the step as the paper has it. Losses of codes are called after the code: D_z_B, G_z_B, cycle_z_B."""
 
+    program = "train.augmented_cyclegan"
+    settings = AugmentedConfig
+
     config: AugmentedConfig
 
     def make_generators(self) -> dict[str, Network]:

@@ -37,6 +37,8 @@ class CycleGAN(CyclePictures, TwoDirections):
     """The four networks, an Adam for both generators and one for both discriminators, and a pool of past fakes for each
     discriminator. `step` makes one full update of both players."""
 
+    program = "train.cyclegan"
+    plain_generators = True
     names = NAMES
 
     def __init__(self, config: Config) -> None:

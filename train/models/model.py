@@ -37,10 +37,17 @@ class Pair(Protocol):
 class Model(ABC):
     """The networks and optimisers of a system."""
 
+    program: ClassVar[str]
+    """The module that trains it: `python -m program`. Checkpoints name it, and train/models/registry.py finds the class by it."""
+    settings: ClassVar[type[Config]] = Config
+    """The class of its settings."""
     directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
     """What `translate` knows: "AtoB", "BtoA" or both."""
     metric: ClassVar[tuple[str, ...]] = ("cycle_A", "cycle_B")
     """The losses whose sum says how good an epoch was; the plateau policy watches it."""
+    plain_generators: ClassVar[bool] = False
+    """Whether a translation is nothing but the forward of gen_ab, gen_ba or a lone generator: then files of weights hold it,
+    in other formats too, and large pictures go in strips. Else this class itself translates."""
     legend: ClassVar[Mapping[str, str]]
     """What the columns of the sample grid show, for the report."""
 
@@ -72,6 +79,13 @@ class Model(ABC):
     @abstractmethod
     def translate(self, pictures: Array, direction: str = "AtoB", /) -> np.ndarray:
         """Pictures [N,H,W,C] of one domain as the other, on the host."""
+
+    def takes_code(self, direction: str) -> bool:
+        """Whether `translate` takes codes in this direction, as its third argument.
+
+        Then there are `codes(count, seed=0)`, codes to look at, and `style(real_b, fake_a)`, those that lead back to real_b.
+        """
+        return False
 
     @abstractmethod
     def sample_rows(self, pairs: Sequence[Pair], /) -> Rows:

@@ -77,6 +77,9 @@ class Pix2PixConfig(Config):
 class Pix2Pix(Model):
     """The two networks and their optimisers. `step` makes one full update of both players."""
 
+    program = "train.pix2pix"
+    settings = Pix2PixConfig
+    plain_generators = True
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     metric: ClassVar[tuple[str, ...]] = ("G_L1",)
     legend: ClassVar[Mapping[str, str]] = {

@@ -82,6 +82,11 @@ class StochasticConfig(Config):
     lambda_identity: float = 0.0
     pool_size: int = 0
 
+    @property
+    def generator_sides(self) -> tuple[int, int]:
+        """Generators take pictures whose sides are multiples of the first and at least the second, pixels."""
+        return 2, 8
+
     def misfit(self, width: int, height: int) -> str:
         """Why the networks cannot take pictures of this size, in words; "" if they can."""
         if width % 2 or height % 2:
@@ -99,6 +104,8 @@ class StochasticConfig(Config):
 class StochasticCycleGAN(Model):
     """The networks and one Adam for each player."""
 
+    program = "train.stochastic_cyclegan"
+    settings = StochasticConfig
     legend: ClassVar[Mapping[str, str]] = {
         "real": "A picture as it is.",
         "z 1, z 2, …": "Its translations with different codes z, the same in all rows. Do they differ?",
@@ -199,6 +206,10 @@ class StochasticCycleGAN(Model):
         return self.tensor(self.rng.standard_normal((count, 1, 1, self.config.nlatent)))
 
     # -- pictures
+
+    def takes_code(self, direction: str) -> bool:
+        """Whether `translate` takes codes in this direction."""
+        return (self.gen_ab if direction == "AtoB" else self.gen_ba).nlatent > 0
 
     def codes(self, count: int, seed: int = 0) -> np.ndarray:
         """Codes [count,1,1,nlatent] for looking at: the same whenever asked, apart from training's."""

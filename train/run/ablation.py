@@ -84,7 +84,7 @@ class AblationConfig(Config):
 
 def trained(config: Config) -> Run:
     """The run of these settings, done: made now, continued, or found."""
-    run = Run(CycleGAN, resolve(config), "train.cyclegan")
+    run = Run(CycleGAN, resolve(config))
     latest = run.folder / "latest.npz"
     if latest.exists():
         state = checkpoint.load(latest)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import sys
 
 from kernels.gpu import autotune as tuning
 from kernels.memory import peak_bytes, size_text
@@ -14,6 +13,7 @@ from train.data.sources import BUILTIN
 from train.errors import UserError
 from train.evaluation.metrics import format_scores
 from train.models.model import Model
+from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
 from train.run.exit_code import exit_code
 from train.run.start import new_run, resume_run
@@ -22,22 +22,14 @@ from train.run.trainer import Run
 SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
 
 
-def run_command(
-    make_model: Callable[[Any], Model],
-    program: str,
-    description: str | None,
-    arguments: list[str] | None,
-    config: type[Config] = Config,
-) -> int:
-    """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped.
-
-    `make_model` makes a system from its settings, of which `config` is the class; `program` is the module that is run.
-    """
+def run_command(system: type[Model], arguments: list[str] | None = None) -> int:
+    """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
 
     def work() -> int:
-        settings, continued = parse(arguments, program, description, config, SWITCHES)
+        about = sys.modules[system.__module__].__doc__
+        settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere)
         dry = settings.pop("dry_run", False)
-        run = (resume_run if continued else new_run)(make_model, settings, program, config)
+        run = (resume_run if continued else new_run)(system, settings)
         introduce(run)
         measure_tiles(run.config)
         if dry:
@@ -99,5 +91,6 @@ def farewell(run: Run) -> int:
     print(f"\nreport   {run.folder / 'report.html'}")
     print(f"samples  {run.sample_path(run.step)}")
     print(f"weights  {run.folder / 'latest.npz'}")
-    print(f"scores   {run.command('train.evaluate')}")
+    own = "" if run.system.program in SYSTEMS else f" --system {run.system.program}"
+    print(f"scores   {run.command('train.evaluate' + own)}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ from train.models.model import Model
 from train.run.trainer import Run
 
 
-def new_run(
-    make_model: Callable[[Any], Model], settings: dict[str, Any], program: str, config_type: type[Config] = Config
-) -> Run:
+def new_run(system: type[Model], settings: dict[str, Any]) -> Run:
     """A run from scratch, in a folder of its own."""
-    config = config_type(**settings)
+    config = system.settings(**settings)
     parent = Path(config.checkpoints_dir)
     if config.name in (".", "..") or set(config.name) & set("/\\\0"):
         raise UserError(
@@ -31,12 +28,10 @@ def new_run(
         raise UserError(
             f"{parent / config.name} already holds a run; add --continue_train to go on with it, or choose another --name"
         )
-    return Run(make_model, resolve(config), program)
+    return Run(system, resolve(config))
 
 
-def resume_run(
-    make_model: Callable[[Any], Model], settings: dict[str, Any], program: str, config_type: type[Config] = Config
-) -> Run:
+def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
     """The run `--name`, as it was saved last; settings typed now must not make it another run."""
     parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
     runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
@@ -51,14 +46,14 @@ def resume_run(
     state = checkpoint.load(parent / name / "latest.npz")
     try:
         saved, of = state["config"], state.get("program", "train.cyclegan")
-        if of != program:
+        if of != system.program:
             raise UserError(f"run {name!r} was made by another program; go on with python -m {of} --continue_train")
-        known_settings = {option: saved[option] for option in config_type.options() if option in saved}
+        known_settings = {option: saved[option] for option in system.settings.options() if option in saved}
         settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
-        config = resolve(config_type(**settings))
+        config = resolve(system.settings(**settings))
         check_same_run(saved, config)
         config.check()
-        run = Run(make_model, config, program)
+        run = Run(system, config)
         run.load_state_dict(state)
         finished = run.step >= run.total
     except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -53,11 +53,11 @@ class Run:
     report.html      all of it on one page
     """
 
-    def __init__(self, make_model: Callable[[Any], Model], config: Config, program: str) -> None:
+    def __init__(self, system: type[Model], config: Config) -> None:
         # Everything that can refuse bad input comes before the first file is written.
         if config.tensorboard:
             require()
-        self.config, self.program = config, program
+        self.system, self.config = system, config
         self.folder = Path(config.checkpoints_dir) / config.name
         self.dataset = dataset(config)
         self.loader = Loader(self.dataset, config.images_per_step, config.num_threads)
@@ -67,7 +67,7 @@ class Run:
         self.evaluation = Evaluation(config, EVALUATED, self.classifier_file) if config.eval_freq else None
         self.tell: Callable[[str], None] = functools.partial(print, file=sys.stderr, flush=True)
         try:
-            self.model = make_model(config)
+            self.model = system(config)
         except (RuntimeError, ValueError) as error:
             raise UserError(str(error)) from error
         self.schedule = Schedule(config)
@@ -194,7 +194,9 @@ class Run:
         scores, metric = self.evaluation(self.model), self.evaluation.metric
         self.verdict = [metric, overall(scores, metric)]
         rows = {heading[0]: table["model"] for heading, table in scores.items()}
-        shown = "  ".join(f"{COLUMNS[m]} " + " ".join(show(m, row[m]) for row in rows.values()) for m in rows["A"])
+        shown = "  ".join(
+            f"{COLUMNS[m]} " + " ".join(show(m, row[m]) for row in rows.values()) for m in next(iter(rows.values()))
+        )
         self.tell(f"epoch {self.epoch}, {' and '.join(scores)}: {shown}")
         return {f"{metric}_{start}": value for start, row in rows.items() for metric, value in row.items()}
 
@@ -246,7 +248,7 @@ class Run:
 
     def command_to_go_on(self) -> str:
         """What to type to continue this run."""
-        return self.command(f"{self.program} --continue_train")
+        return self.command(f"{self.system.program} --continue_train")
 
     # -- what is written
 
@@ -311,7 +313,7 @@ class Run:
         """Everything the rest of the run depends on. Data order and crops follow from seed, epoch and position."""
         own = {name: getattr(self, name) for name in PLACE}
         return {
-            "program": self.program,
+            "program": self.system.program,
             "config": self.config.as_dict(),
             "run": own,
             "schedule": self.schedule.state_dict(),

@@ -11,6 +11,7 @@ from train.config.settings import Config
 from train.errors import UserError
 from train.files import checkpoint
 from train.models.cyclegan import CycleGAN
+from train.models.registry import elsewhere
 from train.weights.architecture import Architecture
 from train.weights.formats import Weights
 
@@ -18,7 +19,9 @@ from train.weights.formats import Weights
 def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str]) -> Path:
     """A run folder that `--continue_train` trains on from step 0, with fresh optimisers; returns its checkpoint."""
     architectures = {key: w.architecture() for key, w in found.items()}
-    given, _ = options.parse(["--preset", "paper", *arguments, "--name", name], "train.convert", None)
+    given, _ = options.parse(
+        ["--preset", "paper", *arguments, "--name", name], "train.convert", None, elsewhere=elsewhere
+    )
     settings = {**given, **inferred(architectures)}
     config = Config(**settings)
     config.check()
@@ -31,7 +34,7 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str]) -> 
             network.load_state_dict(found[key].network().state_dict())
     fresh = [key for key in model.networks() if key not in found]
     checkpoint.save(
-        path, {"program": "train.cyclegan", "config": config.as_dict(), "run": {}, "model": model.state_dict()}
+        path, {"program": CycleGAN.program, "config": config.as_dict(), "run": {}, "model": model.state_dict()}
     )
     print(f"{path}  {', '.join(found)}" + (f"; fresh, because not given: {', '.join(fresh)}" if fresh else ""))
     print(f"train on with: python -m train.cyclegan --continue_train --name {name} --dataroot DIR")

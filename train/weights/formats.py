@@ -27,27 +27,28 @@ from nn.network import Network
 from train.errors import UserError
 from train.files import checkpoint
 from train.files.atomic import write_atomically
+from train.models.registry import SYSTEMS
 from train.weights import torch_files
 from train.weights.architecture import Architecture, describe, network_from, recognise
 
 FIELD_NAMES = {"gen_ab": "G_A", "gen_ba": "G_B", "disc_b": "D_A", "disc_a": "D_B"}
 LONE_NAMES = {"gen": "G", "generator": "G", "disc": "D", "discriminator": "D"}  # pix2pix's, or a file's only one
 OUR_NAMES = {theirs: ours for ours, theirs in FIELD_NAMES.items()}
-CODED = ("train.augmented_cyclegan", "train.stochastic_cyclegan")  # programs whose networks stay in their runs
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
 FORMATS = (*TORCH, ".safetensors", ".npz")
 ABOUT = "palindrome"  # the key under which a safetensors file of ours says what it holds
 
 
-class CodedRun(UserError):
-    """The checkpoint of a run whose generators take codes: `file`, and the `state` in it."""
+class WholeRun(UserError):
+    """The checkpoint of a run that only its system can translate with: `file`, and the `state` in it."""
 
     def __init__(self, file: Path, state: Mapping[str, Any]) -> None:
         self.file, self.state = file, state
         name = shlex.quote(str(state.get("config", {}).get("name", "NAME")))
+        takes = "codes" if hasattr(SYSTEMS[state["program"]], "codes") else "more than a picture"
         super().__init__(
-            f"{file}: a run of {state['program']}, whose generators take codes; no other file format and no other program has "
-            f"such networks. See what it does by python -m train.evaluate --name {name} or python -m train.probe --name "
+            f"{file}: a run of {state['program']}, whose generators take {takes}; no other file format and no other "
+            f"program has such networks. See what it does by python -m train.evaluate --name {name} or python -m train.probe --name "
             f"{name}, and translate by python -m train.translate"
         )
 
@@ -77,7 +78,7 @@ class Weights:
 
 
 def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
-    """The networks of a file or folder by name. UserError says what is wrong with it, CodedRun that it is a run with codes.
+    """The networks of a file or folder by name. UserError says what is wrong with it, WholeRun that it takes its system to translate.
 
     upsample  "nearest" or "bilinear", for a foreign generator that resizes; files of ours say it themselves
     """
@@ -147,8 +148,9 @@ def _folder(path: Path) -> dict[str, Weights]:
 
 def _ours(path: Path) -> dict[str, Weights]:
     state = checkpoint.load(path)
-    if state.get("program") in CODED:
-        raise CodedRun(path, state)
+    system = SYSTEMS.get(str(state.get("program")))
+    if system is not None and not system.plain_generators:
+        raise WholeRun(path, state)
     try:
         modes = {name: about.get("upsample", "") for name, about in state.get("about", {}).items()}
         run_mode = state.get("config", {}).get("upsample", "")
