@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autograd.engine import collected
+from autograd.engine import leaf_gradients, totals
 from autograd.function import Function
 from autograd.mode import no_grad
 from autograd.tensor import Tensor
@@ -26,8 +26,7 @@ class Recomputed(Function):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         assert self.inputs is not None
         x = Tensor(self.saved[0], requires_grad=self.need[0], device=self.device)
-        with collected() as gradients:
-            self.settings["part"](x).backward(dy)
+        gradients = totals(leaf_gradients(self.settings["part"](x), dy))
         return tuple(None if t is None else gradients.get(t) for t in (x, *self.inputs[1:]))
 
 

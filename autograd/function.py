@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from types import ModuleType
@@ -13,7 +14,6 @@ from autograd.mode import grad_enabled
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
 from kernels.dispatch import implementation
-from kernels.gpu.epilogue import Epilogue, Sums
 
 _serial = itertools.count()
 
@@ -30,8 +30,6 @@ class Function:
     op: str | None = None
     view = False  # whether the output is a view of the first input's memory
     uses = 0  # how many nodes take the output as an input
-    epilogue: Epilogue | None = None  # what the backward should do on the way, and what has been done for it:
-    sums: Sums | None = None  # see kernels/gpu/epilogue.py; set by the engine
     inputs: tuple[Tensor | None, ...] | None
     saved: tuple[Any, ...]
     shapes: tuple[Any, ...]
@@ -49,20 +47,6 @@ class Function:
         """The implementation of this op for the inputs' device."""
         assert self.op is not None
         return implementation(self.op, self.device)
-
-    @property
-    def fuses(self) -> bool:
-        """Whether the kernel's backward takes an epilogue for the first input's gradient; see kernels/gpu/epilogue.py."""
-        return self.op is not None and getattr(self.kernel, "EPILOGUE", False)
-
-    def fused(self) -> dict[str, Any]:
-        """What there is of the two, as keywords for the kernel's backward."""
-        given = {"epilogue": self.epilogue, "sums": self.sums}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def wish(self) -> Sums | None:
-        """The sums over the gradient of its output that this op's backward would like to find made."""
-        return None
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays (or other values) for the backward, as `self.saved`."""
@@ -96,6 +80,14 @@ class Function:
     def backward(self, dy: Array) -> Any:
         raise NotImplementedError
 
+    def run_backward(self, dy: Array, pending: dict[Function, list[Array]]) -> Any:
+        """`backward`, as the engine calls it; `pending` is what has come for older nodes, see fusion.py."""
+        return self.backward(dy)
+
+    def total(self, arrays: list[Array]) -> Array:
+        """The sum of gradients of this node's output. Never in place: others may hold the arrays."""
+        return arrays[0] if len(arrays) == 1 else implementation("add", self.device).forward(*arrays)
+
     def check_fresh(self) -> None:
         """RuntimeError if this node was used up, or if a value it saved has since been changed in place."""
         if self.inputs is None:
@@ -112,25 +104,16 @@ class Function:
 
     def release(self) -> None:
         """Let go of everything the node holds."""
-        self.inputs, self.saved, self.versions, self.epilogue, self.sums = None, (), [], None, None
+        self.inputs, self.saved, self.versions = None, (), []
 
 
-_ones: dict[tuple[str, str], Array] = {}
-
-
+@functools.cache
 def one(device: Device, dtype: Any) -> Array:
-    """The number 1 that `backward` starts from: always the same array, so that ops can know it without reading it."""
-    key = device.name, str(dtype)
-    if key not in _ones:
-        _ones[key] = device.xp.ones((), dtype)
-        if device.xp is np:
-            _ones[key].flags.writeable = False
-    return _ones[key]
-
-
-def is_one(array: Array) -> bool:
-    """Whether this is that array."""
-    return any(array is known for known in _ones.values())
+    """The number 1 that `backward` starts from: always the same array, so that a loss can know it without reading it."""
+    array = device.xp.ones((), dtype)
+    if device.xp is np:
+        array.flags.writeable = False
+    return array
 
 
 def common_device(op: str, inputs: tuple[Tensor | None, ...]) -> Device:

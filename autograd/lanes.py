@@ -7,10 +7,14 @@ are added in the order of the lanes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from autograd.engine import collected, settle
+from autograd.engine import accumulate, totals
+from autograd.mode import state
+from autograd.tensor import Tensor
+from kernels.device import Array
 
 SMALL = 1 << 20
 """Numbers in a lane's largest layer: 128 pixels square at 64 channels. There two cores took less time side by side
@@ -37,8 +41,25 @@ def lanes(work: Callable[[Item], Result], items: Sequence[Item], side_by_side: b
     else:
         done = [lane(item) for item in items]
     for _, gradients in done:
-        settle(gradients)
+        accumulate(gradients)
     return [result for result, _ in done]
+
+
+@contextlib.contextmanager
+def collected() -> Iterator[dict[Tensor, list[Array]]]:
+    """Within this context this thread's backwards leave what arrives at leaves in the dict; at its end all is added up."""
+    gradients: dict[Tensor, list[Array]] = {}
+
+    def take(arrived: dict[Tensor, list[Array]]) -> None:
+        for leaf, arrays in arrived.items():
+            gradients.setdefault(leaf, []).extend(arrays)
+
+    before, state.take = state.take, take
+    try:
+        yield gradients
+        gradients.update({leaf: [total] for leaf, total in totals(gradients).items()})
+    finally:
+        state.take = before
 
 
 def side_by_side_pays(size: int) -> bool:

@@ -10,6 +10,14 @@ import pytest
 
 from autograd import Tensor, ops
 from autograd.function import Function
+from autograd.fusion import Fused
+
+
+@pytest.fixture(autouse=True, params=["bare", "with fusion"])
+def engine(request, monkeypatch):
+    """All of it holds without what is there for speed."""
+    if request.param == "bare":
+        monkeypatch.setattr(Fused, "run_backward", Function.run_backward)
 
 
 def leaf(*values, dtype="float64"):

@@ -19,7 +19,7 @@ def leaf(value):
 def recording():
     """Whatever a test leaves behind, the next one records."""
     yield
-    mode._state.__dict__.clear()
+    mode.state.__dict__.clear()
 
 
 def test_no_grad_nests_and_comes_back_after_an_error():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from autograd.function import Function
+from autograd.fusion import Fused
 from autograd.tensor import Tensor
 from kernels.device import Array
 
 
-class BatchSlice(Function):
+class BatchSlice(Fused):
     op = "batch_slice"
     view = True
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd.function import Function
+from autograd.fusion import Fused
 from kernels.conv2d.stacked import for_weight
 from kernels.device import Array
 
 
-class Convolution(Function):
+class Convolution(Fused):
     """The op named by `op`; its settings are the geometry."""
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from autograd.function import Function
+from autograd.fusion import Fused
 from autograd.tensor import Tensor
 from kernels.device import Array
 from kernels.gpu.epilogue import Sums
 from kernels.instance_norm.reference import check_activation, negative_slope
 
 
-class Normalising(Function):
+class Normalising(Fused):
     """An op that ends in an instance norm, whose backward starts with two sums over the gradient of its output."""
 
-    def wish(self) -> Sums | None:
+    def request(self) -> Sums | None:
         if not getattr(self.kernel, "SUMS", False):
             return None
         x, mean, rstd = self.saved[-3:]

@@ -17,7 +17,7 @@ class L1Loss(Function):
         return loss
 
     def backward(self, dloss: Array) -> tuple[Array, Array | None]:
-        dx = scaled(self.saved[0], dloss)
+        dx = scaled(self.saved[0], dloss, self.device)
         return dx, -dx if self.need[1] else None
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autograd.function import Function, is_one
-from kernels.device import Array
+from autograd.function import Function, one
+from kernels.device import Array, Device
 
 
 class LabelLoss(Function):
@@ -15,9 +15,9 @@ class LabelLoss(Function):
         return loss
 
     def backward(self, dloss: Array) -> Array:
-        return scaled(self.saved[0], dloss)
+        return scaled(self.saved[0], dloss, self.device)
 
 
-def scaled(dx: Array, dloss: Array) -> Array:
+def scaled(dx: Array, dloss: Array, device: Device) -> Array:
     """dloss * dx; dx itself where the loss is what `backward` started from, or a term of the sum that it started from."""
-    return dx if is_one(dloss) else (dloss * dx).astype(dx.dtype, copy=False)
+    return dx if dloss is one(device, dloss.dtype) else (dloss * dx).astype(dx.dtype, copy=False)
