@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--system", choices=tuple(SYSTEMS), default="cyclegan",
         help="whose training step, under its defaults; totals only for cyclegan (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--kernels", default="*", metavar="GLOB", help="only these, as in 'implicit_gemm.*'; no totals")
+    parser.add_argument("--kernels", default="*", metavar="GLOB", help="only these, as in 'conv2d.*'; no totals")
     parser.add_argument(
         "--candidates", action="store_true",
         help="also every tile that --tune would measure: those unfit are listed and no failure, since measuring leaves them out",

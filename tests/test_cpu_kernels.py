@@ -15,7 +15,7 @@ import pytest
 from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
 from kernels.conv2d import cpu as conv2d
-from kernels.conv2d import direct, layout, reference, winograd
+from kernels.conv2d import direct, reference, winograd, winograd_layout
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as plain_transpose
 from kernels.cpu import threads
@@ -137,11 +137,11 @@ def test_where_threads_could_meet_is_known(taps, padding):
     """Two lines of tiles that are not neighbours meet the same row only in deep mirrors."""
     apart = []
     for size in range(4, 30):
-        source, m = direct.sources(size, padding, "reflect"), layout.tile(taps, 1)
+        source, m = direct.sources(size, padding, "reflect"), winograd_layout.tile(taps, 1)
         lines = [set(source[top : top + 6]) for top in range(0, len(source) - taps + 1, m)]
         apart.append(not any(a & b for i, a in enumerate(lines) for b in lines[i + 2 :]))
-        assert layout.layout(size, size, taps, 1, padding, "reflect").apart == apart[-1]
-        assert layout.layout(size, size, taps, 1, padding, "zeros").apart
+        assert winograd_layout.layout(size, size, taps, 1, padding, "reflect").apart == apart[-1]
+        assert winograd_layout.layout(size, size, taps, 1, padding, "zeros").apart
     assert all(apart) == (padding == 1)
 
 
@@ -151,7 +151,7 @@ def test_a_thread_writes_into_nobody_elses_part(monkeypatch):
     want = conv2d.backward(x, x, w, padding=1, need=(True, False, False))[0]
 
     def share(function, count, work, *args):
-        cut = 3 if function is winograd._adjoint else 0  # 21 tiles
+        cut = 3 if function is winograd._dgrad else 0  # 21 tiles
         threads._run(function, cut, count, args)
         if cut:
             vars(threads._own)["M"].fill(np.nan)

@@ -22,14 +22,14 @@ def test_what_nobody_wants_is_not_launched():
 
 def test_statistics_survive_a_large_mean():
     """z has mean 1000 and deviation 1: E[z^2] - E[z]^2 in float32 would be off by 9 %."""
-    from kernels.conv2d.implicit_gemm import correlate
-    from kernels.instance_norm.gpu import normalise
+    from kernels.conv2d.fprop import fprop
+    from kernels.conv2d.geometry import Geometry
+    from kernels.instance_norm.normalise import normalise
+    from kernels.instance_norm.settings import NormSettings
 
     x = np.random.default_rng(0).normal(1000, 1, (1, 11, 13, 1)).astype(np.float32)
-    z, partials, tile = correlate(
-        x, np.ones((1, 1, 1, 1), np.float32), None, (11, 13), stride=1, padding=0, statistics=True
-    )
-    _, mean, rstd = normalise(z, partials, tile, eps=0.0)
+    z, partials, tile = fprop(x, np.ones((1, 1, 1, 1), np.float32), None, (11, 13), Geometry(), statistics=True)
+    _, mean, rstd = normalise(z, partials, tile, None, NormSettings(eps=0.0))
     exact = x.astype(np.float64)
     assert abs(mean[0, 0] / exact.mean() - 1) < 1e-7
     assert abs(float(rstd[0, 0]) ** -2 / exact.var() - 1) < 1e-5
@@ -47,7 +47,7 @@ def test_a_residual_block_at_full_size_takes_two_launches_forward_and_five_backw
         _, z, mean, rstd = gpu.forward(x, w, x, **settings)
     with recorded(run=False) as backward:
         gpu.backward(x, x, w, z, mean, rstd, **settings)
-    assert (len(forward), len(backward)) == (2, 5)  # sums, dz, dx, dw in runs and their sum
+    assert (len(forward), len(backward)) == (2, 5)  # sums, dz, dx, dw in slices and their sum
     flops = 2 * x.size * 9 * 256
     assert [sum(launch.flops for launch in part) for part in (forward, backward)] == [flops, 2 * flops]
     assert sum(launch.bytes for launch in forward) < 1.05 * (5 * x.nbytes + w.nbytes)

@@ -26,20 +26,22 @@ def test_variance_survives_a_large_mean():
 def test_partials_of_other_tiles_give_the_same_norm():
     """As left by a convolution whose tile is not the one that `forward` would take; the last is shorter."""
     from kernels.instance_norm import gpu
+    from kernels.instance_norm.settings import NormSettings
 
     x, tile = np.random.default_rng(0).normal(0.5, 1.5, (2, 7, 9, 3)).astype(np.float32), 20
     pixels = [x.reshape(2, 63, 3)[:, start : start + tile].astype(np.float64) for start in range(0, 63, tile)]
     partials = np.stack([np.stack((p.mean(1), p.var(1) * p.shape[1]), 1) for p in pixels], 1).astype(np.float32)
     assert partials.shape == (2, 4, 2, 3)
-    for got, want in zip(gpu.normalise(x, partials, tile), gpu.forward(x), strict=True):
+    for got, want in zip(gpu.normalise(x, partials, tile, None, NormSettings()), gpu.forward(x), strict=True):
         assert np.abs(got - want).max() < 5e-6
 
 
 def test_a_tile_may_take_several_rounds(monkeypatch):
     """On large maps a program walks over its tile 32 pixels at a time; here the last round of the only tile is ragged."""
-    from kernels.instance_norm import gpu
+    from kernels.instance_norm import gradient, normalise
 
-    monkeypatch.setattr(gpu, "_tile", lambda x: 96)
+    for module in (normalise, gradient):
+        monkeypatch.setattr(module, "tile_of", lambda x: 96)
     case = Case("instance_norm", "rounds", dict(x=(2, 7, 13, 3), skip=None), dict(activation="relu"))
     check_op(case, get_device("interpret"), "fp32")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels.conv2d import cpu, direct, reference, tiles, winograd
+from kernels.conv2d import cpu, direct, reference, winograd, winograd_transforms
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as transposed
 
@@ -26,7 +26,7 @@ def matrices(R: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("R", [2, 3, 4])
 def test_the_code_applies_the_three_matrices(R):
-    for got, want in zip(tiles.matrices(R), matrices(R), strict=True):
+    for got, want in zip(winograd_transforms.matrices(R), matrices(R), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
@@ -58,8 +58,8 @@ def truth(x, w, dy, settings):
 def fast(x, w, dy, settings):
     """y, dx, dw by winograd.py."""
     geometry = settings["stride"], settings["padding"], settings["padding_mode"]
-    dx = winograd.input_gradient(dy, x.shape, w, *geometry)
-    return winograd.forward(x, w, *geometry), dx, winograd.weight_gradient(dy, x, w.shape, *geometry)
+    dx = winograd.dgrad(dy, x.shape, w, *geometry)
+    return winograd.fprop(x, w, *geometry), dx, winograd.wgrad(dy, x, w.shape, *geometry)
 
 
 def rms(error, scale):
@@ -143,8 +143,8 @@ def test_where_it_pays(w, stride, size, served):
 
 def test_the_convolution_goes_where_it_pays(monkeypatch):
     x, w, dy, settings = case(1, 16, 16, 64, 64, 3, 1, "reflect")
-    monkeypatch.setattr(direct, "correlate", None)
-    monkeypatch.setattr(direct, "weight_gradient", None)
+    monkeypatch.setattr(direct, "fprop", None)
+    monkeypatch.setattr(direct, "wgrad", None)
     y, (dx, dw, _) = cpu.forward(x, w, **settings), cpu.backward(dy, x, w, need=(True, True, False), **settings)
     for got, want in zip((y, dx, dw), fast(x, w, dy, settings), strict=True):
         np.testing.assert_array_equal(got, want)

@@ -10,6 +10,8 @@ from typing import Any
 from kernels.device import Array
 from kernels.gpu.launch import empty
 from kernels.instance_norm import gpu as instance_norm
+from kernels.instance_norm.gradient import gradient
+from kernels.instance_norm.settings import NormSettings
 
 
 def forward(x: Array, scale: Array, shift: Array, **settings: Any) -> tuple[Array, Array, Array]:
@@ -21,7 +23,6 @@ def backward(
     activation: str = "none", slope: float = 0.2, eps: float = 1e-5,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     dscale, dshift = empty(x, scale.shape, "float32"), empty(x, shift.shape, "float32")
-    dx = instance_norm.gradient(
-        dy, x, mean, rstd, activation=activation, slope=slope, scale=scale, shift=shift, dscale=dscale, dshift=dshift
-    )
+    norm = NormSettings(activation, slope, eps)
+    dx = gradient(dy, x, mean, rstd, norm, scale=scale, shift=shift, dscale=dscale, dshift=dshift)
     return dx, dscale, dshift

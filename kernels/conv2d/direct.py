@@ -5,10 +5,10 @@ side, and stride*C further on those of pixel q + 1. So a row of the output is a 
 side is the picture itself, read with rows that overlap; only the padding is a copy, a band of rows for each thread.
 Three functions serve every layer:
 
-    correlate         y[u,v] = sum over r,s of  x[u*stride + r, v*stride + s] @ w[r,s]
-    transposed        its adjoint. Output pixels of one parity (row and column modulo the stride) meet only every
-                      stride-th row and column of w, and are together an unstrided `correlate` with that part of w.
-    weight_gradient   dw[r,s] = sum over u,v of  x[u*stride + r, v*stride + s]^T @ dy[u,v]
+    fprop    y[u,v] = sum over r,s of  x[u*stride + r, v*stride + s] @ w[r,s]
+    dgrad    its adjoint. Output pixels of one parity (row and column modulo the stride) meet only every stride-th row
+             and column of w, and are together an unstrided fprop with these taps of w.
+    wgrad    dw[r,s] = sum over u,v of  x[u*stride + r, v*stride + s]^T @ dy[u,v]
 
 x is read through maps: `rows[i]` is the source of row i of the padded picture, or -1 where it is zero.
 """
@@ -42,7 +42,7 @@ def sources(size: int, padding: int, mode: str) -> Array:
     return np.where((i >= 0) & (i < size), i, -1)
 
 
-def correlate(
+def fprop(
     x: Array, w: Array, b: Array | None, rows: Array, cols: Array, stride: int, out: Array, start: tuple[int, int] = (0, 0), step: int = 1
 ) -> None:  # fmt: skip
     """x [N,H,W,C] with w [R,S,C,K], b [K] -> pixels start, start + step, ... of out [N,P,Q,K]."""
@@ -66,7 +66,7 @@ def correlate(
     lines = max(1, min(BAND // (line * stride + whole(Q, ROWS) * wide), math.ceil(N * P / (2 * COUNT)), P))
     picture = Own("picture", ((lines - 1) * stride + R) * line + ROWS * stride * C + S * C)
     share(
-        _correlate, N * math.ceil(P / lines), work, lines, x, packed(w), (R, S, K), b, plain, rows, cols, stride,
+        _fprop, N * math.ceil(P / lines), work, lines, x, packed(w), (R, S, K), b, plain, rows, cols, stride,
         picture, Own("sums", lines * whole(Q, ROWS), wide), out, P, Q, start, step,
     )  # fmt: skip
 
@@ -90,16 +90,16 @@ def _pack(first, last, w, out):
                 out[panel, k, j] = w[k, panel * COLS + j] if panel * COLS + j < w.shape[1] else f4(0)
 
 
-def transposed(x: Array, w: Array, b: Array | None, stride: int, padding: int, out: Array) -> None:
+def dgrad(x: Array, w: Array, b: Array | None, stride: int, padding: int, out: Array) -> None:
     """x [N,H,W,C] stamped with w [R,S,C,K], `stride` apart, `padding` pixels cut off -> out [N,P,Q,K]."""
     for start in np.ndindex(stride, stride):
         (r, rows), (s, cols) = (
             _parity(a, padding, stride, taps, n, m)
             for a, taps, n, m in zip(start, w.shape, x.shape[1:3], out.shape[1:3], strict=False)
         )
-        part = w[r, s]
-        if part.size:
-            correlate(x, part, b, rows, cols, 1, out, start, stride)
+        met = w[r, s]
+        if met.size:
+            fprop(x, met, b, rows, cols, 1, out, start, stride)
         else:
             out[:, start[0] :: stride, start[1] :: stride] = 0 if b is None else b
 
@@ -115,7 +115,7 @@ def _parity(a: int, padding: int, stride: int, taps: int, size: int, length: int
     return backwards, np.where((i >= 0) & (i < size), i, -1)
 
 
-def weight_gradient(x: Array, dy: Array, kernel: tuple[int, int], rows: Array, cols: Array, stride: int) -> Array:
+def wgrad(x: Array, dy: Array, kernel: tuple[int, int], rows: Array, cols: Array, stride: int) -> Array:
     """x [N,H,W,C] and dy [N,P,Q,K] -> dw [R,S,C,K]."""
     (R, S), (N, P, Q, K), C = kernel, dy.shape, x.shape[3]
     if K % LANES:
@@ -125,7 +125,7 @@ def weight_gradient(x: Array, dy: Array, kernel: tuple[int, int], rows: Array, c
     partial = scratch("dw", splits, R, whole(S * C, ROWS), wide)
     picture = Own("picture", lines * len(cols) * C + ROWS)
     share(
-        _products,
+        _wgrad,
         splits * R,
         N * P * Q * R * S * C * K // MACS,
         lines,
@@ -161,7 +161,7 @@ def _copy_row(x, n, row, cols, picture, at):
 
 
 @kernel
-def _correlate(first, last, lines, x, w, shape, b, plain, rows, cols, stride, picture, sums, out, P, Q, start, step):
+def _fprop(first, last, lines, x, w, shape, b, plain, rows, cols, stride, picture, sums, out, P, Q, start, step):
     """Each task makes `lines` rows of the output."""
     (R, S, K), C, wide, line = shape, x.shape[3], sums.shape[1], cols.size * x.shape[3]
     blocks, deep, apart = (P + lines - 1) // lines, R * S * C, whole(Q, ROWS)
@@ -205,7 +205,7 @@ def _correlate(first, last, lines, x, w, shape, b, plain, rows, cols, stride, pi
 
 
 @kernel
-def _products(first, last, lines, x, dy, depth, rows, cols, stride, picture, partial):
+def _wgrad(first, last, lines, x, dy, depth, rows, cols, stride, picture, partial):
     """Each task sums x^T @ dy over its share of the rows, for one row of the kernel."""
     (N, P, Q, K), (splits, R) = dy.shape, partial.shape[:2]
     C, line, blocks = x.shape[3], cols.size * x.shape[3], (P + lines - 1) // lines

@@ -1,14 +1,14 @@
 """Winograd's convolution with a quarter of the multiplications at stride 1, and half to a third of them at stride 2.
 
 An m x m tile of the output needs a 6x6 patch d of the input: m = 4 for 3x3 kernels, 3 for 4x4, 5 for 2x2. With three small
-constant matrices (tiles.py)
+constant matrices (winograd_transforms.py)
 
     Y = A^T [ (G w G^T) * (B^T d B) ] A            * element by element, then summed over the channels C
 
 so that for each of the 36 elements the sum over channels is a matrix product [tiles,C] x [C,K]. The backward is the
 adjoint, read from right to left: dM = A dY A^T; dV = dM U^T, dU = V^T dM; dx += B dV B^T, dw = G^T dU G.
 
-layout.py says how margins and strides come into this.
+winograd_layout.py says how padding and strides come into this.
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from kernels.conv2d.layout import block, folded, layout, tile, unfolded, vectors
-from kernels.conv2d.tiles import outputs, outputs_adjoint, patches, patches_adjoint, weights, weights_adjoint
+from kernels.conv2d.winograd_layout import block, folded, layout, tile, unfolded, vectors
+from kernels.conv2d.winograd_transforms import (
+    outputs,
+    outputs_adjoint,
+    patches,
+    patches_adjoint,
+    weights,
+    weights_adjoint,
+)
 from kernels.cpu.gemm import COLS, LANES, ROWS, multiply, whole
 from kernels.cpu.threads import Own, empty, kernel, parts_of, scratch, share
 from kernels.device import Array
@@ -51,7 +58,7 @@ def suits(w: tuple[int, ...], stride: int, N: int, P: int, Q: int) -> bool:
     return products * (61 / 72 if R % stride else 1) < 0.8 * N * P * Q * R * R
 
 
-def forward(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bool = False) -> Array:
+def fprop(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bool = False) -> Array:
     """x [N,H,W,C], w [R,R,C,K] with R 3 or 4 -> y [N,P,Q,K]; `turned`: w is [R,R,K,C], as transposed convolutions have it."""
     (N, H, W, _), K, x = x.shape, w.shape[2 if turned else 3], vectors(x)
     lay, w = layout(H, W, len(w), stride, padding, mode), folded(w, x.shape[3], stride, turned)
@@ -61,11 +68,11 @@ def forward(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bo
     work, most = 36 * lines * lay.across * (deep + wide), whole(band * lay.across, ROWS)
     made, U = _transformed(w, turned, deep, wide, parts_of(lines, work))
     V, M = Own("V", 36, distance(most * deep)), Own("M", 36, distance(most * wide))
-    share(_correlate, lines, work, band, x, w, turned, made, U, V, M, y, lay)
+    share(_fprop, lines, work, band, x, w, turned, made, U, V, M, y, lay)
     return y if wide == K else np.ascontiguousarray(y[..., :K])
 
 
-def input_gradient(
+def dgrad(
     dy: Array, shape: tuple[int, ...], w: Array, stride: int, padding: int, mode: str, turned: bool = False
 ) -> Array:
     """dy [N,P,Q,K], w as in forward -> dx of shape [N,H,W,C]."""
@@ -80,12 +87,12 @@ def input_gradient(
         M = scratch("M", 36, distance(((end - base) * lay.across + ROWS) * wide))
         dV = scratch("V", 36, distance((end - base) * (lay.across + ROWS) * deep))
         starts = np.empty(end - base, np.int64)
-        share(_adjoint, end - base, shared, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
+        share(_dgrad, end - base, shared, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
         share(_scatter, end - base, shared, base, 1, dV, starts, dx, lay)
     return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
 
 
-def weight_gradient(dy: Array, x: Array, shape: tuple[int, ...], stride: int, padding: int, mode: str) -> Array:
+def wgrad(dy: Array, x: Array, shape: tuple[int, ...], stride: int, padding: int, mode: str) -> Array:
     """dy [N,P,Q,K], x [N,H,W,C] -> dw of shape [R,R,C,K]."""
     (N, H, W, _), R, x, dy = x.shape, shape[0], vectors(x), vectors(dy)
     lay, r = layout(H, W, R, stride, padding, mode), math.ceil(R / stride)
@@ -152,7 +159,7 @@ def _panel(panel, w, turned, made, U):
 
 
 @kernel
-def _correlate(first, last, band, x, w, turned, made, U, V, M, y, lay):
+def _fprop(first, last, band, x, w, turned, made, U, V, M, y, lay):
     """y of the lines first..last, a band of them at a time"""
     K, deep, bands = y.shape[3], lay.stride * lay.stride * x.shape[3], (last - first + band - 1) // band
     for i in range(bands):
@@ -184,7 +191,7 @@ def _gather(line, t, x, V, lay):
 
 
 @kernel
-def _adjoint(first, last, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay):
+def _dgrad(first, last, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay):
     """Of the lines base + first .. base + last: M = A dY A^T and dV = M U^T; and half of them into dx"""
     wide, deep, tiles = dy.shape[3], lay.stride * lay.stride * dx.shape[3], (last - first) * lay.across
     for line in range(first, last):

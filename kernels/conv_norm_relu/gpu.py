@@ -1,6 +1,6 @@
 """The fused block on the GPU: two launches forward, where one op after the other would take four.
 
-    1  z = correlate(x, w); while a tile of z is in registers, its mean and squared deviations go to `partials`
+    1  z = fprop(x, w); while a tile of z is in registers, its mean and squared deviations go to `partials`
     2  merge the partials, normalise, activate, add the skip: instance_norm's second launch
 
 Why not one: a channel's mean needs every pixel, and a program cannot wait for all the others. The first launch saves
@@ -8,25 +8,27 @@ reading z once, the address arithmetic saves writing and reading a padded x.
 
 Backward: dz, then dx and dw, which both read it. dz takes one launch where `sums` came with dout, else two (a last
 contribution to dout that is a convolution's leaves them; see kernels/gpu/epilogue.py). With mirrored edges that launch
-extends dz (kernels/conv2d/reflect_halo.py), so that dx is one launch too.
+makes dz's halo too (kernels/conv2d/reflect_halo.py), so that dx is one launch.
 
 Bytes forward: x, w, z written and read, out, skip. Statistics come from the float32 tile, also where z is stored as bf16.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from kernels.conv2d import gpu as conv2d
-from kernels.conv2d.implicit_gemm import correlate
-from kernels.conv2d.reflect_halo import fits
-from kernels.conv2d.stacked import groups
+from kernels.conv2d.fprop import fprop
+from kernels.conv2d.geometry import Geometry
+from kernels.conv2d.gpu import input_gradient
+from kernels.conv2d.reflect_halo import halo_rows, takes_halo
+from kernels.conv2d.stacked import stack_size, unstacked
+from kernels.conv2d.wgrad import wgrad
 from kernels.device import Array
 from kernels.gpu.epilogue import Epilogue, Sums
 from kernels.gpu.launch import contiguous
-from kernels.instance_norm import gpu as instance_norm
+from kernels.instance_norm.gradient import gradient
+from kernels.instance_norm.normalise import normalise
+from kernels.instance_norm.settings import NormSettings
 
-GROUPED = EPILOGUE = SUMS = True
+STACKED = EPILOGUE = SUMS = True
 
 
 def forward(
@@ -42,11 +44,10 @@ def forward(
     eps: float = 1e-5,
 ) -> tuple[Array, Array, Array, Array]:
     x, w = contiguous(x, w)
-    reflect = conv2d.mirrored(x, w, padding, padding_mode)
-    size = conv2d.output_size(x.shape, w.shape, stride, padding)
-    z, partials, tile = correlate(x, w, None, size, stride=stride, padding=padding, reflect=reflect, statistics=True)
-    norm: dict[str, Any] = dict(activation=activation, slope=slope, eps=eps)
-    out, mean, rstd = instance_norm.normalise(z, partials, tile, skip, **norm)
+    geometry = Geometry(stride, padding, padding_mode)
+    geometry.check(x, w)
+    z, partials, tile = fprop(x, w, None, geometry.output_size(x.shape, w.shape), geometry, statistics=True)
+    out, mean, rstd = normalise(z, partials, tile, skip, NormSettings(activation, slope, eps))
     return out, z, mean, rstd
 
 
@@ -69,14 +70,12 @@ def backward(
     epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None]:
     x, w = contiguous(x, w)
-    geometry: dict[str, Any] = dict(stride=stride, padding=padding, reflect=padding_mode == "reflect")
-    reach = padding if need[0] and geometry["reflect"] and fits(w.shape[-4:-2], padding, stride) else 0
-    geometry["extended_by"] = reach * (reach + 1)
-    dz = instance_norm.gradient(dout, z, mean, rstd, activation=activation, slope=slope, sums=sums, padding=reach)
+    geometry, kernel = Geometry(stride, padding, padding_mode), w.shape[-4:-2]
+    reach = padding if need[0] and takes_halo(kernel, geometry) else 0
+    dz = gradient(dout, z, mean, rstd, NormSettings(activation, slope, eps), sums=sums, padding=reach)
     dx = dw = None
     if need[0]:
-        dx = conv2d.input_gradient(dz, w, x.shape[1:3], epilogue=epilogue, **geometry)
+        dx = input_gradient(dz, w, x.shape[1:3], geometry, halo=reach > 0, epilogue=epilogue)
     if need[1]:
-        dw, _ = conv2d.weight_gradient(x, dz, w.shape[-4:-2], groups(x, w), **geometry)
-        (dw,) = conv2d.unstacked(w, dw)
+        (dw,) = unstacked(w, wgrad(x, dz, kernel, geometry, stack=stack_size(x, w), halo=halo_rows(reach))[0])
     return dx, dw

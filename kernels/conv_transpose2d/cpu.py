@@ -20,9 +20,9 @@ def forward(
     shape = output_shape(x.shape, w.shape, stride, padding, output_padding)
     x, w = ready(x), ready(w)
     if b is None and winograd.suits(w.shape, stride, *x.shape[:3]):
-        return winograd.input_gradient(x, shape, w, stride, padding, "zeros", turned=True)
+        return winograd.dgrad(x, shape, w, stride, padding, "zeros", turned=True)
     y = np.empty(shape, np.float32)
-    direct.transposed(x, w, None if b is None else ready(b), stride, padding, y)
+    direct.dgrad(x, w, None if b is None else ready(b), stride, padding, y)
     return y
 
 
@@ -45,15 +45,15 @@ def backward(
     rows, cols = (direct.sources(n, padding, "zeros") for n in dy.shape[1:3])
     fast = winograd.suits(w.shape, stride, *x.shape[:3])
     if need[0] and fast:
-        dx = winograd.forward(dy, w, stride, padding, "zeros", turned=True)
+        dx = winograd.fprop(dy, w, stride, padding, "zeros", turned=True)
     elif need[0]:
         dx = np.empty(x.shape, np.float32)
-        direct.correlate(dy, across(w), None, rows, cols, stride, dx)
+        direct.fprop(dy, across(w), None, rows, cols, stride, dx)
     if need[1]:
         if fast:
-            dw = winograd.weight_gradient(x, dy, (R, S, K, C), stride, padding, "zeros")
+            dw = winograd.wgrad(x, dy, (R, S, K, C), stride, padding, "zeros")
         else:
-            dw = direct.weight_gradient(dy, x, (R, S), rows, cols, stride)
+            dw = direct.wgrad(dy, x, (R, S), rows, cols, stride)
         dw = across(dw)
     if need[2]:
         db = dy.reshape(-1, K).sum(axis=0)

@@ -1,35 +1,34 @@
-"""Transposed convolution on the GPU: conv2d's adjoint in both directions.
+"""Transposed convolution on the GPU: conv2d's three products in exchanged roles.
 
-    y  = spread(x, w)             the four phases of stride 2 in one launch, 1 + 2 + 2 + 4 of a 3x3 kernel's taps
-    dx = correlate(dy, w)         a strided convolution
-    dw                            conv2d's, with dy as the picture that is gathered from and x as the gradient
-    db                            the sum over all pixels of dy: dw's row of ones alone, with no taps
+    y    dgrad of x       the four phases of stride 2 in one launch, 1 + 2 + 2 + 4 of a 3x3 kernel's taps
+    dx   fprop of dy      a strided convolution
+    dw   wgrad            with dy as the picture that is gathered from and x as the gradient
+    db                    the sum over all pixels of dy: wgrad's row of ones alone, with no taps
 
-Grid and bytes: see kernels/conv2d/implicit_gemm.py and kernels/conv2d/gpu.py.
+Grid and bytes: see kernels/conv2d/dgrad.py, fprop.py and wgrad.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from kernels.conv2d.gpu import unstacked, weight_gradient
-from kernels.conv2d.implicit_gemm import correlate, spread
-from kernels.conv2d.stacked import groups
-from kernels.conv_transpose2d.reference import check, output_shape
+from kernels.conv2d.dgrad import dgrad
+from kernels.conv2d.fprop import fprop
+from kernels.conv2d.geometry import Geometry, TransposedGeometry
+from kernels.conv2d.stacked import stack_size, unstacked
+from kernels.conv2d.wgrad import wgrad
 from kernels.device import Array
 from kernels.gpu.epilogue import Epilogue
 from kernels.gpu.launch import contiguous
 
-GROUPED = EPILOGUE = True
+STACKED = EPILOGUE = True
 
 
 def forward(
     x: Array, w: Array, b: Array | None = None, *, stride: int = 2, padding: int = 1, output_padding: int = 1
 ) -> Array:
     x, w, b = contiguous(x, w, b)
-    check(x, w if w.ndim == 4 else w[0], stride, output_padding)
-    size = output_shape(x.shape, w.shape[-4:], stride, padding, output_padding)[1:3]
-    return spread(x, w, b, size, stride=stride, padding=padding)
+    geometry = TransposedGeometry(stride, padding, output_padding)
+    geometry.check(x, w)
+    return dgrad(x, w, b, geometry.output_size(x.shape, w.shape), geometry.adjoint, swapped=True)
 
 
 def backward(
@@ -44,13 +43,14 @@ def backward(
     epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     dy, x, w = contiguous(dy, x, w)
-    geometry: dict[str, Any] = dict(stride=stride, padding=padding)
+    adjoint = TransposedGeometry(stride, padding, output_padding).adjoint
+    kernel, stack = w.shape[-4:-2], stack_size(x, w)
     dx = dw = db = None
     if need[0]:
-        dx = correlate(dy, w, None, x.shape[1:3], swap=True, epilogue=epilogue, **geometry)[0]
+        dx = fprop(dy, w, None, x.shape[1:3], adjoint, swapped=True, epilogue=epilogue)[0]
     if need[1]:
-        dw = weight_gradient(dy, x, w.shape[-4:-2], groups(x, w), swap=True, **geometry)[0]
+        dw = wgrad(dy, x, kernel, adjoint, stack=stack, swapped=True)[0]
     if need[2]:
-        db = weight_gradient(dy, dy, (0, 1), groups(x, w), stride=1, padding=0, bias=True)[1]
+        db = wgrad(dy, dy, (0, 1), Geometry(), stack=stack, bias=True)[1]
     dw, db = unstacked(w, dw, db)
     return dx, dw, db

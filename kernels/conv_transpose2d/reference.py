@@ -12,7 +12,7 @@ def forward(
     check(x, w, stride, output_padding)
     N, P, Q, K = output_shape(x.shape, w.shape, stride, padding, output_padding)
     stamps = x @ across(w)  # [N,H,W,R*S*K]
-    # The canvas also holds the margin that `padding` cuts off again.
+    # The canvas also holds the pixels that `padding` cuts off again.
     y = fold(stamps, (N, P + 2 * padding, Q + 2 * padding, K), w.shape[:2], stride)
     y = y[:, padding : padding + P, padding : padding + Q]  # [N,P,Q,K]
     return y + b if b is not None else y

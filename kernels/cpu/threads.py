@@ -40,8 +40,8 @@ SHARED = [
         "cpu/linear.py",
         "cpu/multi_tensor.py",
         "cpu/threads.py",
-        "conv2d/layout.py",
-        "conv2d/tiles.py",
+        "conv2d/winograd_layout.py",
+        "conv2d/winograd_transforms.py",
     )
 ]
 _digest = hashlib.sha256(b"".join(file.read_bytes() for file in SHARED)).hexdigest()[:12]

@@ -70,9 +70,9 @@ class Launch:
 
     @property
     def name(self) -> str:
-        """Where the kernel stands, as in `instance_norm._normalise`."""
-        module = self.kernel.fn.__module__.removesuffix(".gpu").rpartition(".")[2]
-        return f"{module}.{self.kernel.fn.__name__}"
+        """The op's folder and the function, as in `instance_norm._normalise`."""
+        folder = self.kernel.fn.__module__.removeprefix("kernels.").removeprefix("gpu.").partition(".")[0]
+        return f"{folder}.{self.kernel.fn.__name__}"
 
     @property
     def key(self) -> tuple:

@@ -1,7 +1,7 @@
 """Reflection padding on the GPU, both directions as a gather: every output element is written once, by one program.
 
 Grid: one program for a run of pixels of one output row and a block of channels. Bytes: x and y once each; what is read
-again at the margins comes from the cache. A convolution does not need this op: its kernel mirrors addresses instead.
+again at the edges comes from the cache. A convolution does not need this op: its kernel mirrors addresses instead.
 
 Backward: pixel h of x appears in y at h + pad, and mirrored at pad - h if 1 <= h <= pad, and at pad + 2 (H - 1) - h if
 H - 1 - pad <= h <= H - 2. Rows and columns on their own have up to three copies each, so a pixel collects up to nine.
@@ -18,7 +18,8 @@ from kernels.reflection_pad.reference import check
 
 
 @triton.jit
-def _mirror(i, n):
+def mirror(i, n):
+    """The row of n that row i is: itself, or from -(n - 1) to 2 (n - 1) its mirror image."""
     i = tl.abs(i)
     return tl.where(i < n, i, 2 * n - 2 - i)
 
@@ -42,7 +43,7 @@ def _forward(x, y, H, W, C, pad, BW: tl.constexpr, BC: tl.constexpr):
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     n = tl.program_id(2).to(tl.int64)
     inside = (q < Q)[:, None] & (c < C)[None, :]
-    source = (_mirror(i - pad, H) * W + _mirror(q - pad, W))[:, None] * C + c[None, :]
+    source = (mirror(i - pad, H) * W + mirror(q - pad, W))[:, None] * C + c[None, :]
     target = (i * Q + q)[:, None] * C + c[None, :]
     value = tl.load(x + n * H * W * C + source, mask=inside, other=0.0)  # [BW,BC]
     tl.store(y + n * (H + 2 * pad) * Q * C + target, value, mask=inside)

@@ -24,7 +24,7 @@ def check(shape: tuple[int, ...], pad: int) -> None:
 
 
 def _fold(dy: Array, pad: int, axis: int) -> Array:
-    """Add the mirrored margins of one axis to the pixels they were copied from."""
+    """Add the mirrored rows of one axis to the pixels they were copied from."""
     if not pad:
         return dy
     dy = xp_of(dy).moveaxis(dy, axis, 0)

@@ -1,4 +1,4 @@
-"""How Winograd's loops see a convolution: margins by table, strides by parity, channels in whole vectors.
+"""How Winograd's loops see a convolution: padding by table, strides by parity, channels in whole vectors.
 
 At stride 2 a pixel meets only the taps of its own parity. So the picture is read as four, each with every second row and
 column, the kernel as four too, and what they give is summed like channels: a 4x4 (or 3x3) kernel with C channels at

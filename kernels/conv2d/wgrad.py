@@ -1,0 +1,181 @@
+"""wgrad: the gradient of a convolution's weight, dw, and of its bias; see implicit_gemm.py.
+
+    dw[(r,s,c),k] = sum over pixels (n,p,q) of  x[n, p*stride + r - pad, q*stride + s - pad, c] * dy[n,p,q,k]
+
+Its long side, thousands of pixels, is in the reduction, and it has few tiles: 36 of 128x128 for a residual layer, where an
+H100 has 132 multiprocessors. So the pixels are cut into slices where that pays (split-K, `_split`): each program leaves a
+float32 partial for its slice, and a second launch adds the slices in order. Atomics would save that launch and give other
+bits each time. The bias is a weight whose input is always 1: its gradient is one more row, (r,s,c) = R*S*C.
+
+Grid: rows of dw x columns of dw x slices of pixels, for each weight of a stack; a slice's pixels meet one weight.
+Bytes: x, dy, and the partials written and read once. x is read again for each tap, and dy for each tile of rows, from the
+L2 cache: the largest, 256x256x64, has 8 MB in bf16.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import triton
+import triton.language as tl
+
+from kernels.conv2d.geometry import Geometry
+from kernels.conv2d.implicit_gemm import (
+    PROGRAMS,
+    candidates,
+    full_float32,
+    load,
+    step,
+    tap_and_channel,
+    weight_strides,
+)
+from kernels.device import Array
+from kernels.gpu.autotune import Tiles, pick
+from kernels.gpu.launch import empty, input_precision, launch
+from kernels.reflection_pad.gpu import mirror
+
+
+@triton.jit
+def _wgrad(
+    x, dy, partials, H, W, Q, width, area, pixels, total, each, slices, stack,
+    C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, BIAS: tl.constexpr, EVEN: tl.constexpr,
+    PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """Program (i, j, (g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of weight g's partial z.
+
+    Summed in float32: the pixels of slice z of the images that meet weight g, image by image, row by row, BK at a time.
+
+    x          [N,H,W,C]
+    dy         [N,P,Q,K], with rows or columns behind each image that are left out: see width and area
+    partials   [slices,G R S C K + G K] float32, written: every weight's gradient, laid out as W_C says, then every bias's
+    H, W       rows and columns of x, pixels
+    Q          columns of dy, pixels
+    width      pixels from one row of dy to the next
+    area       pixels from one image of dy to the next
+    pixels     of an image that count: P Q
+    total      pixels of all images that meet one weight
+    each       pixels of a slice
+    slices     of the pixels that meet one weight
+    stack      weights: G
+    C, K       channels of x and of dy
+    R, S       rows and columns of the kernel: together with C, the rows (r,s,c) of dw
+    W_C, W_K   how far apart in dw, in elements, neighbouring channels of x and of dy are
+    STRIDE     pixels of x between neighbours of dy
+    PAD        pixels on each side of x: 0, or mirrored where REFLECT
+    BIAS       whether there is a bias, the row R S C
+    EVEN       whether BK divides total, so that pixels are not masked
+    PRECISION  of a product of float32: "tf32" or "ieee"
+    BM, BN, BK rows and columns of a tile; pixels of a step along the reduction
+    """
+    ROWS: tl.constexpr = R * S * C
+    z, g = tl.program_id(2) % slices, (tl.program_id(2) // slices).to(tl.int64)
+    x += g * (total // pixels * H * W * C)
+    dy += g * (total // pixels * area * K)
+    flat, tap, c = tap_and_channel(tl.program_id(0) * BM, C, BM)  # [BM], [] or [BM], [BM]: the rows of dw
+    r, s = tap // S, tap % S
+    k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
+    acc = tl.zeros((BM, BN), tl.float32)  # [BM,BN]
+    end = tl.minimum((z + 1) * each, total)
+    for start in range(z * each, end, BK):
+        pixel = start + tl.arange(0, BK)  # [BK]
+        n, at = pixel // pixels, pixel % pixels  # [BK]
+        row, column = (at // Q * STRIDE - PAD)[:, None] + r, (at % Q * STRIDE - PAD)[:, None] + s  # [BK,1] or [BK,BM]
+        there = (pixel < end)[:, None] & (flat < ROWS)[None, :]  # [BK,BM]
+        if REFLECT:
+            row, column = mirror(row, H), mirror(column, W)
+        else:
+            there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
+        image = x + (n.to(tl.int64) * (H * W * C))[:, None]  # [BK,1]
+        masked: tl.constexpr = not EVEN or ROWS % BM != 0 or C % BM != 0 or BIAS or not REFLECT
+        a = load(image + (row * W + column) * C + c[None, :], there, masked)  # [BK,BM]
+        if BIAS:
+            a = tl.where((flat == ROWS)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
+        b_at = (n.to(tl.int64) * area + at // Q * width + at % Q)[:, None] * K + k[None, :]  # [BK,BN]
+        b = load(dy + b_at, (pixel < end)[:, None] & (k < K)[None, :], not EVEN or K % BN != 0)  # [BK,BN]
+        acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)  # [BM,BN]
+    at = (tap * (C * K) + c * W_C)[:, None] + k[None, :] * W_K  # [BM,BN]
+    partials += z.to(tl.int64) * stack * ((ROWS + BIAS) * K) + g * (ROWS * K)
+    if BIAS:  # whose gradients stand together behind the last weight's
+        bias_at = (stack - g) * (ROWS * K) + g * K + k  # [BN]
+        at = tl.where((flat == ROWS)[:, None], bias_at[None, :], at)
+    inside = (flat < ROWS + BIAS)[:, None] & (k < K)[None, :]  # [BM,BN]
+    tl.store(partials + at, acc, mask=inside)
+
+
+@triton.jit
+def _sum_slices(partials, total, count, slices, BLOCK: tl.constexpr):
+    """total [count] = partials [slices,count] summed in the order of the slices; a program owns BLOCK elements."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+    value = tl.load(partials + at, mask=at < count, other=0.0)
+    for _ in range(1, slices):
+        partials += count
+        value += tl.load(partials + at, mask=at < count, other=0.0)
+    tl.store(total + at, value, mask=at < count)
+
+
+def wgrad(
+    x: Array, dy: Array, kernel: tuple[int, int], geometry: Geometry, *,
+    stack: int = 1, bias: bool = False, swapped: bool = False, halo: int = 0, tiles: Tiles | None = None,
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """dw [G,*kernel,C,K] (`swapped`: [G,*kernel,K,C]) and db [G,K] (or None) for a `stack` of G weights.
+
+    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; the g-th part of their images gives dw[g]. dy may have a halo of so many
+    rows and columns (reflect_halo.py), which are left out.
+    """
+    (_, H, W, C), (N, rows, width, K), (R, S) = x.shape, dy.shape, kernel
+    P, Q = rows - halo, width - halo
+    length, total = R * S * C, N // stack * P * Q
+    tiles = tiles or pick(
+        _wgrad,
+        (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, stack, *vars(geometry).values(), bias, swapped, halo),
+        candidates(choose_wgrad_tiles(K, C, x)),
+        lambda t: wgrad(x, dy, kernel, geometry, stack=stack, bias=bias, swapped=swapped, halo=halo, tiles=t),
+    )  # fmt: skip
+    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(K, tiles["BN"])
+    each, slices = _split(total, grid[0] * grid[1] * stack, tiles["BK"])
+    size = stack * (length + bias) * K
+    partials = empty(x, (slices, size), "float32")
+    # Program (i, j, (g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of weight g's partial z, from the
+    # pixels [z each, (z + 1) each) of those that meet it.
+    launch(
+        _wgrad, (*grid, stack * slices), x, dy, partials, H, W, Q, width, rows * width, P * Q, total, each, slices, stack,
+        flops=2 * length * K * N * P * Q, C=C, K=K, R=R, S=S, **weight_strides(C, K, swapped),
+        STRIDE=geometry.stride, PAD=geometry.padding, REFLECT=geometry.reflect, BIAS=bias,
+        EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
+    )  # fmt: skip
+    dw = partials[0]
+    if slices > 1:
+        dw = empty(x, (size,), "float32")
+        # Program i owns elements [512 i, 512 (i + 1)) and adds the slices' partials to them in order.
+        launch(_sum_slices, (triton.cdiv(size, 512),), partials, dw, size, slices, BLOCK=512)
+    weights = stack * length * K
+    shape = (stack, R, S, K, C) if swapped else (stack, R, S, C, K)
+    return dw[:weights].reshape(shape), dw[weights:].reshape(stack, K) if bias else None
+
+
+def choose_wgrad_tiles(N: int, C: int, like: Array) -> Tiles:
+    """Tile [BM,BN] of dw for N columns and rows of C channels, steps of BK pixels, and warps."""
+    # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
+    BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
+    BM = 128 if C % 128 == 0 and BN == 128 else 64
+    warps = 8 if BN == 128 or str(like.dtype) == "float32" else 4  # float32 x is turned around in registers
+    stages = 2 if full_float32(like) and C % 16 else 3  # a gather across taps, and no tensor cores: registers again
+    return dict(BM=BM, BN=BN, BK=step(like) if C % 16 == 0 else min(step(like), 32), num_warps=warps, num_stages=stages)
+
+
+@functools.cache
+def _split(total: int, tiles: int, BK: int) -> tuple[int, int]:
+    """Pixels of a slice (a multiple of BK) and slices, for `total` pixels and as many programs per slice as `tiles`.
+
+    Time, in pixels that one program handles: waves of programs times a slice's pixels. More than one slice costs a launch
+    (600 pixels of a 128x128 tile in bf16 take 2 us on an H100) and the partials' way to memory and back (12 per tile). Two
+    slices of 72 tiles take two waves of 132 programs, as long as one slice takes in one wave; 72 stay one slice.
+    """
+
+    def cost(slices: int) -> float:
+        return triton.cdiv(tiles * slices, PROGRAMS) * total / slices + (600 + 12 * tiles * slices if slices > 1 else 0)
+
+    slices = min(range(1, max(1, min(PROGRAMS, total // (2 * BK))) + 1), key=cost)
+    each = triton.cdiv(triton.cdiv(total, slices), BK) * BK
+    return each, triton.cdiv(total, each)
