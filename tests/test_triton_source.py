@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,19 @@ def method_reductions(tree: ast.AST) -> list[int]:
             and getattr(c.func.value, "id", None) != "tl"]  # fmt: skip
 
 
-RULES = [masked_loads_without_other, atomics, method_reductions]
+def undocumented(tree: ast.AST) -> list[int]:
+    """Kernels without a docstring, or with more than eight parameters of which it leaves one out."""
+    kernels = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and _is_jit(n)]
+    return [
+        k.lineno for k in kernels if not (doc := ast.get_docstring(k)) or (len(k.args.args) > 8 and _left_out(k, doc))
+    ]
+
+
+def _left_out(kernel: ast.FunctionDef, doc: str) -> set[str]:
+    return {parameter.arg for parameter in kernel.args.args} - {*re.findall(r"\w+", doc)}
+
+
+RULES = [masked_loads_without_other, atomics, method_reductions, undocumented]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -51,10 +64,18 @@ def test_there_are_kernels_to_check():
         (masked_loads_without_other, "v = tl.load(x + at, at < n)"),
         (atomics, "tl.atomic_add(y, v)"),
         (method_reductions, "@triton.jit\ndef k(x, y):\n    tl.store(y, tl.load(x).sum(0))"),
+        (undocumented, "@triton.jit\ndef k(x, y):\n    tl.store(y, tl.load(x))"),
+        (undocumented, "@triton.jit\ndef k(a, b, c, d, e, f, g, h, BM):\n    'a b c d e f g h: numbers; not BMW'"),
     ],
 )
 def test_an_offender_is_caught(rule, source):
     assert rule(ast.parse(source))
+
+
+def test_a_kernel_of_few_parameters_need_not_name_them():
+    assert not undocumented(
+        ast.parse("@triton.jit\ndef k(x, y):\n    'y = x'\n\ndef f(a, b, c, d, e, f, g, h, i):\n    pass")
+    )
 
 
 @pytest.mark.parametrize("source", ["tl.load(x)", "tl.load(x + at, mask=m, other=0.0)", "tl.load(x + at, m, 0.0)"])

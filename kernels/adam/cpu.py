@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.adam import reference
-from kernels.cpu.multi_tensor import run, share_runs
+from kernels.cpu.multi_tensor import chunk, multi_tensor_apply
 from kernels.cpu.threads import kernel, ready
 from kernels.device import Array
 
@@ -31,15 +31,15 @@ def update(
     rate, unbias = lr / (1 - beta1**step), (1 - beta2**step) ** -0.5
     grads = [ready(g.astype(f4, copy=False)) for g in grads]
     numbers = [f4(number) for number in (rate, 1 - beta1, 1 - beta2, unbias, eps)]
-    share_runs(_update, list(zip(params, grads, m, v, strict=True)), *numbers)
+    multi_tensor_apply(_update, list(zip(params, grads, m, v, strict=True)), *numbers)
     return None
 
 
 @kernel
 def _update(first, last, table, rate, weight1, weight2, unbias, eps):
     for row in range(len(table)):
-        p, g = run(table, row, 0, first, last), run(table, row, 1, first, last)
-        m, v = run(table, row, 2, first, last), run(table, row, 3, first, last)
+        p, g = chunk(table, row, 0, first, last), chunk(table, row, 1, first, last)
+        m, v = chunk(table, row, 2, first, last), chunk(table, row, 3, first, last)
         for i in range(p.size):
             m[i] += weight1 * (g[i] - m[i])
             v[i] += weight2 * (g[i] * g[i] - v[i])

@@ -18,19 +18,24 @@ import triton.language as tl
 from kernels.add import reference
 from kernels.device import Array
 from kernels.gpu.launch import DTYPES, address, contiguous, empty, launch
-from kernels.gpu.multi_tensor import BLOCK, tables
+from kernels.gpu.multi_tensor import BLOCK, tensor_lists
 
 MOST = 8
 
 
 @triton.jit
 def _load(x, at, n):
+    """Elements `at` [BLOCK] of x [n], 0 beyond, in float32."""
     return tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def _add(y, x0, x1, x2, x3, x4, x5, x6, x7, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: y = x0 + x1 + ..., from left to right, in float32.
+
+    y              written; x0, x1, x2, x3, x4, x5, x6, x7 the terms, those from x2 on may be None: [n] each
+    """
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     total = _load(x0, at, n) + _load(x1, at, n)
     if x2 is not None:
         total += _load(x2, at, n)
@@ -48,9 +53,10 @@ def _add(y, x0, x1, x2, x3, x4, x5, x6, x7, n, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _totals(table, owned, COUNT: tl.constexpr, BF16: tl.constexpr, BLOCK: tl.constexpr):
-    row = table + tl.load(owned + 2 * tl.program_id(0)) * (COUNT + 2)  # addresses of y, x0, x1, ...; the size
-    start = tl.load(owned + 2 * tl.program_id(0) + 1) * BLOCK
+def _totals(tensors, chunks, COUNT: tl.constexpr, BF16: tl.constexpr, BLOCK: tl.constexpr):
+    """Program i owns the BLOCK elements of one sum of COUNT arrays that row i of chunks [B,2] names; bit j of BF16: array j's dtype."""
+    row = tensors + tl.load(chunks + 2 * tl.program_id(0)) * (COUNT + 2)  # addresses of y, x0, x1, ...; the size
+    start = tl.load(chunks + 2 * tl.program_id(0) + 1) * BLOCK
     size = tl.load(row + COUNT + 1)
     every = tl.load(row)
     for i in tl.static_range(COUNT):
@@ -63,6 +69,7 @@ def _totals(table, owned, COUNT: tl.constexpr, BF16: tl.constexpr, BLOCK: tl.con
 
 @triton.jit
 def _total(row, start, end, COUNT: tl.constexpr, BF16: tl.constexpr, WHOLE: tl.constexpr, BLOCK: tl.constexpr):
+    """The elements from start to end of the sum that a row of the list names."""
     at = start + tl.arange(0, BLOCK)
     inside = tl.full((BLOCK,), True, tl.int1) if WHOLE else at < end
     total = tl.zeros((BLOCK,), tl.float32)
@@ -110,11 +117,11 @@ def totals(groups: Sequence[Sequence[Array]], dtypes: Sequence[Any]) -> list[Arr
             results[i] = empty(xs[0], xs[0].shape, "float32")
             rows.append((address(results[i]), *map(address, xs), results[i].size))
             nbytes += results[i].nbytes + sum(x.nbytes for x in xs)
-        table, owned = tables(kept[0][0], tuple(rows))
+        tensors, chunks = tensor_lists(kept[0][0], tuple(rows))
         bf16 = sum(2**i for i, kind in enumerate(kinds) if kind == "bfloat16")
-        # Program i owns the 1024 elements of one sum that row i of `owned` names.
+        # Program i owns the 1024 elements of one sum that row i of `chunks` names.
         launch(
-            _totals, owned.shape[:1], table, owned,
+            _totals, chunks.shape[:1], tensors, chunks,
             bytes=nbytes, COUNT=len(kinds), BF16=bf16, BLOCK=BLOCK,
         )  # fmt: skip
     return results

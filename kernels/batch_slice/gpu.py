@@ -18,7 +18,8 @@ BLOCK = 1024
 
 @triton.jit
 def _place(dy, onto, dx, first, length, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n of dx: dy where from `first` on its `length` elements lie, else 0; plus onto, if there is one."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     there = (at >= first) & (at < first + length)
     value = tl.load(dy + at - first, mask=there, other=0.0).to(tl.float32)
     if onto is not None:

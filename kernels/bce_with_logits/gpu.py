@@ -16,7 +16,8 @@ from kernels.gpu.reduce import BLOCK, mean_of_partials
 
 @triton.jit
 def _loss(x, dx, partials, target, share, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: their sum of log losses, as a tree. dx = share d/dx."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     tail = tl.exp(-tl.abs(value))
     sigmoid = tl.where(value > 0, 1.0, tail) / (1 + tail)

@@ -15,7 +15,8 @@ SIZE = 2048
 
 @triton.jit
 def _cast(x, y, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: y = x, rounded to nearest even."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     tl.store(y + at, value.to(y.dtype.element_ty), mask=at < n)
 

@@ -1,7 +1,7 @@
-"""Many float32 arrays in one loop of the CPU: for what is done to all weights of a network at once.
+"""Multi-tensor apply on the CPU: many float32 arrays in one loop, for what is done to all weights of a network at once.
 
 Handing a loop to the threads costs as much time as some ten thousand numbers, and most arrays are smaller. So the arrays
-lie one after the other in thought, each thread takes a part of that line, and a table of addresses says what lies where.
+lie one after the other in thought, each thread takes a stretch of that line, and a table of addresses says what lies where.
 `kernels/gpu/multi_tensor.py` is the same idea on the GPU.
 """
 
@@ -20,12 +20,12 @@ from kernels.cpu.threads import kernel, share
 from kernels.device import Array
 
 
-def share_runs(function: Callable[..., None], rows: Sequence[Sequence[Array]], *args: Any) -> None:
-    """Run function(first, last, table, *args) on parts of all numbers of `rows`, one part on each core.
+def multi_tensor_apply(function: Callable[..., None], rows: Sequence[Sequence[Array]], *args: Any) -> None:
+    """Run function(first, last, table, *args) on a stretch of all numbers of `rows` on each core.
 
     rows  contiguous float32 arrays, those of a row of one size
 
-    `function` finds its part of a row's j-th array with `run(table, row, j, first, last)`.
+    `function` finds its chunk of a row's j-th array with `chunk(table, row, j, first, last)`.
     """
     ends = itertools.accumulate(row[0].size for row in rows)
     table = np.array([(*(a.ctypes.data for a in row), end) for row, end in zip(rows, ends, strict=True)], np.int64)
@@ -46,7 +46,7 @@ _pointer: Any = intrinsic(_as_pointer)
 
 
 @kernel
-def run(table, row, j, first, last):
+def chunk(table, row, j, first, last):
     """Of the numbers first..last of all rows those that lie in this row, in its j-th array: a flat array, often empty"""
     start = table[row - 1, -1] if row else 0
     low, high = max(first, start), min(last, table[row, -1])

@@ -14,6 +14,7 @@ BLOCK = 1024
 
 @triton.jit
 def _mix(h):
+    """Bits of a uint32 [BLOCK] well mixed: murmur3's last step."""
     h = (h ^ (h >> 16)) * 0x85EBCA6B
     h = (h ^ (h >> 13)) * 0xC2B2AE35
     return h ^ (h >> 16)
@@ -21,7 +22,8 @@ def _mix(h):
 
 @triton.jit
 def _drop(x, y, scale, key, least, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: y = scale x where the coin of (place, key) reaches `least` of 2^32, else 0."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     coin = _mix(_mix(at.to(tl.uint32)) ^ tl.cast(key, tl.uint32))  # a key of 1 is compiled in: no tensor
     tl.store(y + at, tl.where(coin >= tl.cast(least, tl.uint32), value * scale, 0.0), mask=at < n)

@@ -1,6 +1,6 @@
-"""What kernels over many tensors share: a table of addresses, and who owns which block of which tensor.
+"""Multi-tensor apply: one launch for many tensors, given a list of their addresses and a list of chunks, one a program.
 
-An address from a table tells the compiler nothing about its alignment, and accesses would be 4 bytes wide. So a kernel
+An address from a list tells the compiler nothing about its alignment, and accesses would be 4 bytes wide. So a kernel
 looks whether a block is whole and its addresses are multiples of 16, as nearly all are, and then says so: `wide`.
 """
 
@@ -32,8 +32,8 @@ def wide(address):
     return tl.multiple_of(floats(address), 16)
 
 
-def tables(like: Array, rows: Rows) -> tuple[Array, Array]:
-    """`rows` [T,...] and owned blocks [B,2] on the device of `like`. A row ends with its number of elements.
+def tensor_lists(like: Array, rows: Rows) -> tuple[Array, Array]:
+    """`rows` [T,...] and chunks [B,2] on the device of `like`. A row is addresses, and ends with a number of elements.
 
     Row i of the second array names a row of the first and a block of 1024 elements: program i's.
     """
@@ -42,8 +42,8 @@ def tables(like: Array, rows: Rows) -> tuple[Array, Array]:
 
 
 def _made(xp: ModuleType, rows: Rows) -> tuple[Array, Array]:
-    owned = [(row, block) for row, (*_, size) in enumerate(rows) for block in range(triton.cdiv(size, BLOCK))]
-    return upload(xp, np.array(rows, np.int64)), upload(xp, np.array(owned, np.int32))
+    chunks = [(row, block) for row, (*_, size) in enumerate(rows) for block in range(triton.cdiv(size, BLOCK))]
+    return upload(xp, np.array(rows, np.int64)), upload(xp, np.array(chunks, np.int32))
 
 
 _kept = functools.lru_cache(maxsize=8)(_made)  # memory pools hand out the same addresses at every step

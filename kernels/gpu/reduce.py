@@ -27,9 +27,10 @@ def merge_moments(n_a, mean_a, m2_a, n_b, mean_b, m2_b):
 
 @triton.jit
 def _sum_partials(partials, total, count, scale, BLOCK: tl.constexpr):
-    lanes = tl.zeros((BLOCK,), tl.float32)
+    """One program: total [] = scale times the sum of partials [count]; lane i adds every BLOCK-th, then lanes as a tree."""
+    lanes = tl.zeros((BLOCK,), tl.float32)  # [BLOCK]
     for start in range(0, count, BLOCK):
-        at = start + tl.arange(0, BLOCK)
+        at = start + tl.arange(0, BLOCK)  # [BLOCK]
         lanes += tl.load(partials + at, mask=at < count, other=0.0)
     tl.store(total, tl.sum(lanes, 0) * scale)
 

@@ -17,7 +17,12 @@ BLOCK = 1024
 
 @triton.jit
 def _exchange(images, buffer, decisions, chosen, n, count, BLOCK: tl.constexpr):
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of every picture and of every place in the buffer.
+
+    images     [count,n], new pictures                    chosen     [count,n], written: what they are answered with
+    buffer     [size,n], remembered ones, changed         decisions  [count,2] int32: place and old of each, in turn
+    """
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     inside = at < n
     for i in range(count):
         place, old = tl.load(decisions + 2 * i), tl.load(decisions + 2 * i + 1)

@@ -16,7 +16,8 @@ from kernels.gpu.reduce import BLOCK, mean_of_partials
 
 @triton.jit
 def _loss(x, y, dx, partials, share, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: their sum of |x - y|, as a tree. dx = share sign(x - y)."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     error = value - tl.load(y + at, mask=at < n, other=0.0).to(tl.float32)  # 0 in lanes past the end
     tl.store(dx + at, tl.where(error > 0, share, tl.where(error < 0, -share, 0.0)), mask=at < n)

@@ -13,14 +13,16 @@ BLOCK = 1024
 
 @triton.jit
 def _forward(x, y, slope, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: y = x or slope x."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     tl.store(y + at, tl.where(value > 0, value, value * slope), mask=at < n)
 
 
 @triton.jit
 def _backward(dy, y, dx, slope, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: dx = dy or slope dy, as y, the activation's output, says."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     gradient = tl.load(dy + at, mask=at < n, other=0.0).to(tl.float32)
     value = tl.load(y + at, mask=at < n, other=0.0).to(tl.float32)
     tl.store(dx + at, tl.where(value > 0, gradient, gradient * slope), mask=at < n)

@@ -16,7 +16,8 @@ from kernels.gpu.reduce import BLOCK, mean_of_partials
 
 @triton.jit
 def _mean(x, dx, partials, share, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: their sum, as a tree. dx = share = weight / n."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     tl.store(dx + at, tl.zeros((BLOCK,), tl.float32) + share, mask=at < n)
     tl.store(partials + tl.program_id(0), tl.sum(value, 0))

@@ -36,34 +36,36 @@ def _copy_of(h, H, pad, COPY: tl.constexpr):
 
 @triton.jit
 def _forward(x, y, H, W, C, pad, BW: tl.constexpr, BC: tl.constexpr):
+    """Program (i, b, n) owns BW pixels of one row of image n of y [N,H+2 pad,W+2 pad,C], channels [b BC, (b + 1) BC): copies of x."""
     Q = W + 2 * pad
     q_blocks = tl.cdiv(Q, BW)
     i = tl.program_id(0) // q_blocks
-    q = tl.program_id(0) % q_blocks * BW + tl.arange(0, BW)
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    q = tl.program_id(0) % q_blocks * BW + tl.arange(0, BW)  # [BW]
+    c = tl.program_id(1) * BC + tl.arange(0, BC)  # [BC]
     n = tl.program_id(2).to(tl.int64)
-    inside = (q < Q)[:, None] & (c < C)[None, :]
-    source = (mirror(i - pad, H) * W + mirror(q - pad, W))[:, None] * C + c[None, :]
-    target = (i * Q + q)[:, None] * C + c[None, :]
+    inside = (q < Q)[:, None] & (c < C)[None, :]  # [BW,BC]
+    source = (mirror(i - pad, H) * W + mirror(q - pad, W))[:, None] * C + c[None, :]  # [BW,BC]
+    target = (i * Q + q)[:, None] * C + c[None, :]  # [BW,BC]
     value = tl.load(x + n * H * W * C + source, mask=inside, other=0.0)  # [BW,BC]
     tl.store(y + n * (H + 2 * pad) * Q * C + target, value, mask=inside)
 
 
 @triton.jit
 def _backward(dy, dx, H, W, C, pad, BW: tl.constexpr, BC: tl.constexpr):
+    """Program (i, b, n) owns BW pixels of one row of image n of dx [N,H,W,C], channels [b BC, (b + 1) BC): up to nine of dy each."""
     P, Q = H + 2 * pad, W + 2 * pad
     w_blocks = tl.cdiv(W, BW)
     h = tl.program_id(0) // w_blocks
-    w = tl.program_id(0) % w_blocks * BW + tl.arange(0, BW)
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    w = tl.program_id(0) % w_blocks * BW + tl.arange(0, BW)  # [BW]
+    c = tl.program_id(1) * BC + tl.arange(0, BC)  # [BC]
     n = tl.program_id(2).to(tl.int64)
-    inside = (w < W)[:, None] & (c < C)[None, :]
-    total = tl.zeros((BW, BC), tl.float32)
+    inside = (w < W)[:, None] & (c < C)[None, :]  # [BW,BC]
+    total = tl.zeros((BW, BC), tl.float32)  # [BW,BC]
     for row_copy in tl.static_range(3):
         i, row_is = _copy_of(h, H, pad, row_copy)
         for column_copy in tl.static_range(3):
             j, column_is = _copy_of(w, W, pad, column_copy)
-            at = (i * Q + j)[:, None] * C + c[None, :]
+            at = (i * Q + j)[:, None] * C + c[None, :]  # [BW,BC]
             there = inside & (column_is & row_is)[:, None]
             total += tl.load(dy + n * P * Q * C + at, mask=there, other=0.0).to(tl.float32)
     tl.store(dx + n * H * W * C + (h * W + w)[:, None] * C + c[None, :], total, mask=inside)

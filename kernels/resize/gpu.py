@@ -24,21 +24,31 @@ def _resample(
     x, y, row_start, row_weight, column_start, column_weight, H, W, P, Q, C,
     ROW_TAPS: tl.constexpr, COLUMN_TAPS: tl.constexpr, BQ: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
+    """Program (i, b, n) owns BQ pixels of one row of image n of y, channels [b BC, (b + 1) BC): a sum over rows, then columns.
+
+    x                     [N,H,W,C]
+    y                     [N,P,Q,C], written
+    row_start, row_weight [P] int32, [P,ROW_TAPS] float32: the first row of x that a row of y meets, and weights from there
+    column_start, column_weight  [Q] int32, [Q,COLUMN_TAPS] float32: likewise
+    H, W, P, Q, C         sizes of x and of y, pixels and channels
+    ROW_TAPS, COLUMN_TAPS rows and columns of x that a pixel of y meets at most
+    BQ, BC                pixels and channels of a program
+    """
     q_blocks = tl.cdiv(Q, BQ)
     p = tl.program_id(0) // q_blocks
-    q = tl.program_id(0) % q_blocks * BQ + tl.arange(0, BQ)
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    q = tl.program_id(0) % q_blocks * BQ + tl.arange(0, BQ)  # [BQ]
+    c = tl.program_id(1) * BC + tl.arange(0, BC)  # [BC]
     n = tl.program_id(2).to(tl.int64)
-    total = tl.zeros((BQ, BC), tl.float32)
+    total = tl.zeros((BQ, BC), tl.float32)  # [BQ,BC]
     first_row = tl.load(row_start + p)
-    first_column = tl.load(column_start + q, mask=q < Q, other=0)
+    first_column = tl.load(column_start + q, mask=q < Q, other=0)  # [BQ]
     for i in range(ROW_TAPS):
         weight_i = tl.load(row_weight + p * ROW_TAPS + i)
         for j in range(COLUMN_TAPS):
-            weight_j = tl.load(column_weight + q * COLUMN_TAPS + j, mask=q < Q, other=0.0)
+            weight_j = tl.load(column_weight + q * COLUMN_TAPS + j, mask=q < Q, other=0.0)  # [BQ]
             # Shorter runs are filled up with weights of 0, whose pixels may lie outside: those are not read.
-            there = ((weight_j != 0) & (weight_i != 0))[:, None] & (c < C)[None, :]
-            at = ((first_row + i) * W + first_column + j)[:, None] * C + c[None, :]
+            there = ((weight_j != 0) & (weight_i != 0))[:, None] & (c < C)[None, :]  # [BQ,BC]
+            at = ((first_row + i) * W + first_column + j)[:, None] * C + c[None, :]  # [BQ,BC]
             value = tl.load(x + n * H * W * C + at, mask=there, other=0.0).to(tl.float32)
             total += (weight_i * weight_j)[:, None] * value
     target = (p * Q + q)[:, None] * C + c[None, :]

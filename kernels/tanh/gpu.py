@@ -16,7 +16,8 @@ BLOCK = 1024
 
 @triton.jit
 def _forward(x, y, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: y = tanh(x)."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     tail = tl.exp(-2 * tl.abs(value))
     size = (1 - tail) / (1 + tail)
@@ -25,7 +26,8 @@ def _forward(x, y, n, BLOCK: tl.constexpr):
 
 @triton.jit
 def _backward(dy, y, dx, n, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n: dx = dy (1 - y y)."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     gradient = tl.load(dy + at, mask=at < n, other=0.0).to(tl.float32)
     value = tl.load(y + at, mask=at < n, other=0.0).to(tl.float32)
     tl.store(dx + at, gradient * (1 - value * value), mask=at < n)
