@@ -55,8 +55,8 @@ def system_of(state: Mapping[str, Any], file: Path) -> type[Model]:
     program = str(state.get("program", CycleGAN.program))
     if program not in SYSTEMS:
         raise UserError(
-            f"{file}: made by {program}, which is none of {', '.join(SYSTEMS)}. If it is a system of your own, add "
-            f"--system {program}, which imports it"
+            f"{file}: made by {program!r}, which is none of {', '.join(SYSTEMS)}. If it is a system of your own, add "
+            "--system MODULE, which imports it"
         )
     return SYSTEMS[program]
 

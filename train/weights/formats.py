@@ -74,7 +74,12 @@ class Weights:
         try:
             return make()
         except ValueError as error:
-            raise UserError(f"{self.source}, network {self.name}: {error}") from error
+            own = (
+                ". If a system of your own made it, --system MODULE lets that translate"
+                if self.source.suffix == ".npz"
+                else ""
+            )
+            raise UserError(f"{self.source}, network {self.name}: {error}{own}") from error
 
 
 def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
