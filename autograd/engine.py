@@ -83,12 +83,12 @@ def accumulate(arrived: Mapping[Tensor, Sequence[Array]]) -> None:
 
 
 def totals(arrived: Mapping[Tensor, Sequence[Array]]) -> dict[Tensor, Array]:
-    """The sum for each leaf, in its own precision, whatever mixture an op made; all of them together, see kernels/add."""
-    if not arrived:
-        return {}
-    add = implementation("add", next(iter(arrived)).device)
-    sums = add.totals(list(arrived.values()), [leaf.dtype for leaf in arrived])
-    return dict(zip(arrived, sums, strict=True))
+    """The sum for each leaf, in its own precision, whatever mixture an op made."""
+
+    def total(leaf: Tensor, arrays: Sequence[Array]) -> Array:
+        return leaf.device.asarray(implementation("add", leaf.device).forward(*arrays), dtype=leaf.dtype)
+
+    return {leaf: total(leaf, arrays) for leaf, arrays in arrived.items()}
 
 
 def unbroadcast(op: str, grad: Array, shape: tuple[int, ...]) -> Array:

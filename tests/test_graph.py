@@ -12,7 +12,7 @@ from autograd import no_grad
 from benchmarks.recording import Step, Watched, _watched
 from kernels.device import get_device
 from kernels.gpu.cuda_graph import Control, Graph, joined
-from kernels.gpu.launch import hooks, recorded
+from kernels.gpu.launch import empty, hooks, recorded
 from tests.cupy_calls import signature
 from tests.test_cupy_api import cuda, references  # noqa: F401 fixtures
 from tests.test_training_step import flat, images
@@ -173,9 +173,11 @@ def test_memory_of_a_graph_is_nobody_elses():
     small = Small()
 
     def forgetful():
-        from kernels.add.gpu import totals
+        from kernels.adam.gpu import update
 
-        totals([[small.x, small.x]], ["float32"])  # its launch has the address in a table, which keeps nothing alive
+        p, m, v = (empty(small.x, small.x.shape) for _ in range(3))
+        rates = dict(lr=1.0, beta1=0.5, beta2=0.5, eps=1.0, step=1)
+        update([p], [small.x], [m], [v], **rates)  # its launch has addresses in a list, which keeps nothing alive
 
     graph = Graph(small.device)
     graph.capture(forgetful)

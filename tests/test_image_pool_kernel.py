@@ -91,31 +91,6 @@ def test_sums_of_many_in_few_launches(order, count):
 
 
 @ORDERS
-def test_all_leaves_together(order):
-    groups = [[draw(3, 3, 4, 5), draw(3, 3, 4, 5)], [draw(1500)], [draw(7), draw(7)], [draw(2, 2)] * 3]
-    with sanitised(order) as memory, recorded() as launches:
-        given = [[memory.guarded(x) for x in xs] for xs in groups]
-        results = add.totals(given, ["float32"] * 4)
-    for xs, result in zip(groups, results, strict=True):
-        assert result.dtype == np.float32 and np.array_equal(result, plain_add.forward(*xs))
-    assert results[1] is given[1][0] and len(launches) == 2  # twos, and threes; one alone is itself
-
-
-def test_gradients_in_bfloat16_are_summed_in_float32():
-    import ml_dtypes
-
-    a, b, c = (draw(1300).astype(ml_dtypes.bfloat16) for _ in range(3))
-    with sanitised(shuffled(1)) as memory:
-        low, mixed = add.totals(
-            [[memory.guarded(a)], [memory.guarded(b.astype(np.float32)), memory.guarded(c)]], ["float32"] * 2
-        )
-    assert low.dtype == mixed.dtype == np.float32 and np.array_equal(low, a.astype(np.float32))
-    assert np.array_equal(mixed, b.astype(np.float32) + c.astype(np.float32))
-    with pytest.raises(TypeError, match="float32"):
-        add.totals([[a, b]], [a.dtype])
-
-
-@ORDERS
 @pytest.mark.parametrize(("start", "count"), [(0, 3), (2, 3), (1, 4), (0, 1)])
 def test_a_part_goes_back_to_its_place(order, start, count):
     dy = draw(1, 20, 19, 3)
