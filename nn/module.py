@@ -25,6 +25,8 @@ class Parameter(Tensor):
     """
 
     def __init__(self, data: Any, torch_axes: tuple[int, ...] | None = None, trained: bool = True) -> None:
+        for room in _rooms:
+            room.take(data.size)
         super().__init__(data, requires_grad=trained)
         self.torch_axes = torch_axes or tuple(range(self.ndim))
         self.trained = trained
@@ -50,6 +52,33 @@ class Parameter(Tensor):
         back = tuple(int(i) for i in np.argsort(self.torch_axes))
         self.data[...] = self.device.asarray(np.asarray(array).transpose(back), dtype=self.dtype)
         self.changed()
+
+
+class _Room:
+    """How many numbers parameters may still take."""
+
+    def __init__(self, numbers: int) -> None:
+        self.numbers = self.left = numbers
+
+    def take(self, numbers: int) -> None:
+        self.left -= numbers
+        if self.left < 0:
+            raise ValueError(f"a network of more than {self.numbers:,} numbers, the most there is room for here")
+
+
+_rooms: list[_Room] = []
+
+
+@contextlib.contextmanager
+def at_most(numbers: int) -> Iterator[None]:
+    """Within this context, parameters of more than so many numbers in all are refused by ValueError, before any is drawn."""
+    _rooms.append(_Room(numbers))
+    try:
+        yield
+    except MemoryError:  # of a single layer that the system refused at once
+        raise ValueError(f"a network of far more than {numbers:,} numbers, the most there is room for here") from None
+    finally:
+        _rooms.pop()
 
 
 class Module:

@@ -18,6 +18,7 @@ import numpy as np
 from kernels.device import Device
 from nn.affine import Affine, make_affine
 from nn.layers import ResizeConvNormRelu
+from nn.module import at_most
 from nn.network import Network
 from nn.patch_discriminator import PatchDiscriminator, PixelDiscriminator
 from nn.resnet_generator import ResnetGenerator
@@ -27,6 +28,9 @@ State = Mapping[str, np.ndarray]
 KINDS: dict[str, Callable[..., Network]] = {
     "resnet": ResnetGenerator, "unet": UnetGenerator, "patch": PatchDiscriminator, "pixel": PixelDiscriminator,
 }  # fmt: skip
+MOST_CONVS = 512  # ResNet generators of 253 blocks; more make no network that anyone trained
+MOST_LEVELS = 24  # of a U-Net, which halves its picture so often
+SLACK = 1 << 20  # numbers that a network may have beyond those of its file, so that a missing layer is told by its name
 WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -75,7 +79,12 @@ def network_from(state: State, device: str | Device = "cpu", upsample: str = "ne
     upsample  what a generator that resizes does it with: nearest and bilinear have the same weights
     """
     architecture, renamed = recognise(state, upsample)
-    network = architecture.build(device)
+    held = sum(array.size for array in renamed.values())
+    try:
+        with at_most(SLACK + held):
+            network = architecture.build(device)
+    except ValueError as error:
+        raise ValueError(f"{architecture} does not fit the {held:,} numbers that are there: {error}") from error
     network.load_state_dict(renamed)
     return network
 
@@ -92,8 +101,11 @@ def recognise(state: State, upsample: str = "nearest") -> tuple[Architecture, di
     """The architecture, and the state_dict in its names. ValueError says what was seen and what was wanted."""
     layers = _layers(state)
     convs = [layer for layer in layers if layer.is_conv]
-    if len(convs) < 3:
-        raise ValueError(f"{len(convs)} convolutions were found, where the smallest network has 3; {_seen(state)}")
+    if not 3 <= len(convs) <= MOST_CONVS:
+        raise ValueError(f"{len(convs)} convolutions; networks have 3 to {MOST_CONVS}. {_seen(state)}")
+    for layer in convs:
+        if 0 in layer.shape:
+            raise ValueError(f"{layer.path}: a convolution {layer.shape}, without numbers")
     affine = _check_norms(layers)
     kernel, nested = convs[0].shape[2:], any(layer.path.count("model") > 2 for layer in convs)
     if kernel == (7, 7):
@@ -171,6 +183,8 @@ def _resnet(convs: Sequence[Layer], upsample: str) -> tuple[dict[str, Any], list
 
 def _unet(convs: Sequence[Layer]) -> tuple[dict[str, Any], list[str]]:
     (ngf, in_channels), out_channels = convs[0].shape[:2], convs[-1].shape[1]
+    if len(convs) > 2 * MOST_LEVELS:
+        raise ValueError(f"a U-Net of {len(convs) // 2} levels; wanted at most {MOST_LEVELS}")
     settings = {
         "in_channels": in_channels, "out_channels": out_channels, "num_downs": len(convs) // 2, "ngf": ngf,
     }  # fmt: skip

@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from nn.network import Network
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.atomic import write_atomically
+from train.files.bounded import check_text, read_json
 from train.models.registry import SYSTEMS
 from train.weights import torch_files
 from train.weights.architecture import Architecture, describe, network_from, recognise
@@ -79,7 +80,7 @@ class Weights:
                 if self.source.suffix == ".npz"
                 else ""
             )
-            raise UserError(f"{self.source}, network {self.name}: {error}{own}") from error
+            raise UserError(f"{shown(self.source)}, network {shown(self.name)}: {shown(error)}{own}") from error
 
 
 def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
@@ -153,32 +154,43 @@ def _folder(path: Path) -> dict[str, Weights]:
 
 def _ours(path: Path) -> dict[str, Weights]:
     state = checkpoint.load(path)
-    system = SYSTEMS.get(str(state.get("program")))
-    if system is not None and not system.plain_generators:
-        raise WholeRun(path, state)
+    if not isinstance(state, dict):
+        raise UserError(f"{shown(path)}: a checkpoint, but without networks (it holds a {type(state).__name__})")
     try:
-        modes = {name: about.get("upsample", "") for name, about in state.get("about", {}).items()}
-        run_mode = state.get("config", {}).get("upsample", "")
+        system = SYSTEMS.get(str(state.get("program")))
+        if system is not None and not system.plain_generators:
+            raise WholeRun(path, state)
+        modes, run_mode = _modes(path, state.get("about", {})), state.get("config", {}).get("upsample", "")
         states = state["networks"] if "networks" in state else state["model"]["networks"]
         return {
-            name: Weights(name, path, values, _mode(modes.get(name) or run_mode)) for name, values in states.items()
+            name: Weights(name, path, dict(values.items()), _mode(modes.get(name, run_mode)))
+            for name, values in states.items()
         }
     except (LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: a checkpoint, but without networks ({type(error).__name__}: {error})") from error
+        raise UserError(
+            f"{shown(path)}: a checkpoint, but without networks ({type(error).__name__}: {shown(error)})"
+        ) from error
 
 
 def _torch(path: Path) -> dict[str, Weights]:
     tree, about = torch_files.read(path)
-    states = _states(tree, "")
+    states, modes = _states(tree, ""), _modes(path, about)
     if not states:
         kind = type(tree).__name__
-        raise UserError(f"{path}: holds no weights (a {kind}); wanted torch.save(network.state_dict(), file)")
+        raise UserError(f"{shown(path)}: holds no weights (a {kind}); wanted torch.save(network.state_dict(), file)")
     if len(states) == 1:
         ((place, state),) = states.items()
-        told = _mode(about[next(iter(about))].get("upsample", "")) if about else "nearest"
-        name = _name(path, place, state, next(iter(about), ""))
-        return {name: Weights(name, path, state, told)}
+        told = next(iter(modes), "")
+        name = _name(path, place, state, told)
+        return {name: Weights(name, path, state, _mode(modes.get(told)))}
     return {name: Weights(name, path, state) for name, state in states.items()}
+
+
+def _modes(path: Path, about: Any) -> dict[str, Any]:
+    """How each network's generator resizes, by the words of a file of ours. UserError for other words."""
+    if not isinstance(about, dict) or not all(isinstance(words, dict) for words in about.values()):
+        raise UserError(f"{shown(path)}: what it says of its networks is not in this program's words; export it again")
+    return {name: words.get("upsample") for name, words in about.items()}
 
 
 def _states(tree: Any, place: str) -> dict[str, Mapping[str, np.ndarray]]:
@@ -205,18 +217,21 @@ def _name(path: Path, place: str, state: Mapping[str, np.ndarray], told: str) ->
 def _safetensors(path: Path) -> dict[str, Weights]:
     safetensors()
     try:
+        with open(path, "rb") as start:
+            check_text(int.from_bytes(start.read(8), "little"))  # of the header, before a library reads it
         with importlib.import_module("safetensors").safe_open(path, "np") as file:
-            about = json.loads((file.metadata() or {}).get(ABOUT, "{}"))
+            about = read_json((file.metadata() or {}).get(ABOUT, "{}").encode())
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  the library's own method
     except Exception as error:  # its own error type, or NumPy's for a dtype that NumPy lacks
-        raise UserError(f"{path}: cannot be read as safetensors ({error})") from error
-    if len(about) > 1:
-        parts = {name: {k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{name}.")} for name in about}
-        return {name: Weights(name, path, part, _mode(about[name].get("upsample"))) for name, part in parts.items()}
-    told = next(iter(about), "")
+        raise UserError(f"{shown(path)}: cannot be read as safetensors ({shown(error)})") from error
+    modes = _modes(path, about)
+    if len(modes) > 1:
+        parts = {name: {k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{name}.")} for name in modes}
+        return {name: Weights(name, path, part, _mode(modes[name])) for name, part in parts.items()}
+    told = next(iter(modes), "")
     name = _name(path, "", state, told)
-    return {name: Weights(name, path, state, _mode(about.get(told, {}).get("upsample")))}
+    return {name: Weights(name, path, state, _mode(modes.get(told)))}
 
 
-def _mode(upsample: str | None) -> str:
-    return upsample if upsample in ("nearest", "bilinear") else "nearest"
+def _mode(upsample: Any) -> str:
+    return "bilinear" if isinstance(upsample, str) and upsample == "bilinear" else "nearest"

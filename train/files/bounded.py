@@ -1,0 +1,68 @@
+"""Zips and arrays from strangers: what they claim is compared with what is there before memory is taken.
+
+A few bytes can claim to be gigabytes: compressed, by an array's shape, or by naming the same bytes again and again. Files of
+weights are not compressed, so all that they hold together is at most as large as the file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from typing import Any, BinaryIO
+
+import numpy as np
+
+MOST_TEXT = 4 << 20  # bytes of JSON in a file of weights or a checkpoint; those of a long run have 0.1 MB
+
+
+def stored_zip(file: BinaryIO) -> zipfile.ZipFile:
+    """An open zip whose members, uncompressed and each under a name of its own, are together no larger than the file.
+
+    Raises ValueError that says what is wrong, or whatever zipfile raises for a damaged one.
+    """
+    size = file.seek(0, io.SEEK_END)
+    archive = zipfile.ZipFile(file)
+    members = archive.infolist()
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise ValueError(
+            "a compressed zip, where weights are kept uncompressed; unpack it and pack it without compression"
+        )
+    if len({info.filename for info in members}) < len(members):
+        raise ValueError("a zip that holds one name twice")
+    if any(info.file_size != info.compress_size for info in members) or sum(i.file_size for i in members) > size:
+        raise ValueError(f"a zip whose members claim to be larger than its {size:,} bytes")
+    return archive
+
+
+def check_text(size: int) -> None:
+    """ValueError for more bytes of JSON than a file of weights or a checkpoint has use for."""
+    if size > MOST_TEXT:
+        raise ValueError(f"{size:,} bytes of JSON; wanted at most {MOST_TEXT:,}")
+
+
+def read_json(data: bytes) -> Any:
+    """What JSON says; ValueError where it is too long or too deep."""
+    check_text(len(data))
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep") from None
+
+
+def read_npy(data: bytes) -> np.ndarray:
+    """The array of numbers in the bytes of a `.npy`, which must be exactly as many as its shape asks for; else ValueError."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"a .npy of version {version}")
+    shape, columns_first, dtype = readers[version](file)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"an array of {dtype}; wanted numbers (Python objects are not read: allow_pickle=False)")
+    start, wanted = file.tell(), math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or len(data) - start != wanted:
+        raise ValueError(f"an array {shape} of {dtype} has {len(data) - start:,} bytes, wanted {wanted:,}")
+    flat = np.frombuffer(data, dtype, offset=start)
+    return flat.reshape(shape, order="F" if columns_first else "C").copy("K")
