@@ -1,7 +1,10 @@
-.PHONY: train test lint ci
+.PHONY: train quick test lint ci
 
 train:  ## train on the built-in scenes
 	python -m train.cyclegan
+
+quick:  ## the tests that compile nothing, within a minute
+	pytest -m quick
 
 test:  ## all tests
 	pytest

@@ -35,7 +35,7 @@ def lanes(work: Callable[[Item], Result], items: Sequence[Item], side_by_side: b
             return work(item), gradients
 
     if side_by_side:
-        from kernels.cpu.threads import together  # loads the CPU's compiler
+        from kernels.cpu.threads import together  # which sets the whole process up for computing on the CPU
 
         done = together(lane, items)
     else:

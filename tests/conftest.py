@@ -10,7 +10,7 @@ import pytest
 
 from kernels.device import NAMES, Device, get_device
 from kernels.gpu.launch import set_matmul_precision
-from tests import missing
+from tests import missing, quick
 
 if importlib.util.find_spec("torch"):
     import torch
@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     missing.complete = config.getoption("--complete")
     config.pluginmanager.register(missing.Skips())
+    config.pluginmanager.register(quick.Quick(config))
 
 
 @pytest.fixture(scope="session")

@@ -234,6 +234,7 @@ def test_an_exception_while_writing_removes_the_temporary(tmp_path: Path, monkey
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
     file, rng = tmp_path / "c.npz", random.Random(0)
     code = """

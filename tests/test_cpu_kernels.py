@@ -18,7 +18,7 @@ from kernels.conv2d import cpu as conv2d
 from kernels.conv2d import direct, reference, winograd, winograd_layout
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as plain_transpose
-from kernels.cpu import threads
+from kernels.cpu import compiler, threads
 from kernels.instance_norm import cpu as instance_norm
 from kernels.instance_norm import reference as plain_norm
 from kernels.reflection_pad import cpu as reflection_pad
@@ -215,14 +215,14 @@ def test_numba_is_not_loaded_before_it_is_needed():
 
 def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):
     package = Path(threads.__file__).parents[1]
-    for file in (package / "__init__.py", package / "device.py", package / "cpu" / "__init__.py", *threads.SHARED):
+    for file in (package / "__init__.py", package / "device.py", package / "cpu" / "__init__.py", *compiler.SHARED):
         copy = tmp_path / "kernels" / file.relative_to(package)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
     (tmp_path / "caller.py").write_text("""
 import numpy as np
 from kernels.cpu.linear import copy_run
-from kernels.cpu.threads import kernel
+from kernels.cpu.compiler import kernel
 
 @kernel
 def run(x, y):

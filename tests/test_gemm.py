@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, multiply, panels, whole
 from kernels.cpu.linear import linear
-from kernels.cpu.threads import kernel
 
 
 @pytest.mark.parametrize("m", [1, ROWS, ROWS + 1])

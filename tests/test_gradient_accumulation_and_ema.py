@@ -12,6 +12,7 @@ from train.cyclegan import CycleGAN
 from train.models.directions import micro_batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "batch"), [(2, 4), (3, 5)])
 def test_micro_batches_equal_a_large_batch_up_to_rounding(count: int, batch: int) -> None:
     """Losses, pools and weights after five steps in float64; the last of 3 micro-batches of 5 is smaller than the others."""
@@ -84,6 +85,7 @@ def test_averages_go_on_exactly() -> None:
     assert flat(first.state_dict()) == flat(second.state_dict())
 
 
+@pytest.mark.slow
 def test_the_gpus_code_goes_on_exactly() -> None:
     """Through the Triton kernels, interpreted: averages, and a pool on the device."""
     small = dict(device="interpret", netD="n_layers", n_layers_D=1, ngf=1, ndf=1, crop_size=8, load_size=8, pool_size=1)

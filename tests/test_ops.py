@@ -33,8 +33,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     if "where" in metafunc.fixturenames:
         asked = metafunc.config.getoption("device")
+        slow = {"cpu": (), "interpret": pytest.mark.slow, "cuda": ()}
         tries = [
-            pytest.param(case, get_device(name), precision, id=f"{case}-{name}-{precision}")
+            pytest.param(case, get_device(name), precision, id=f"{case}-{name}-{precision}", marks=slow[name])
             for name in ([asked] if asked else ["cpu", "interpret"])
             for precision in PRECISIONS[name]
             for case in CASES

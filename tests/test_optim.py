@@ -158,7 +158,10 @@ def test_the_adam_kernel_on_its_cases(case, device):
         exact.append((p - step, m_, v_))
 
     # Parameters and moments are whole arrays; a gradient may be a view of something larger.
-    groups = [[place(a, device, case.strided and group is grads)[0] for a in group] for group in (params, grads, m, v)]
+    groups = [
+        [place(a, device.xp.array, case.strided and group is grads)[0] for a in group]
+        for group in (params, grads, m, v)
+    ]
     before = [g.copy() for g in groups[1]]
     implementation("adam", device).update(*groups, lr=0.1, beta1=0.5, beta2=0.999, eps=1e-8, step=3)
     for results, wanted in zip(zip(groups[0], groups[2], groups[3], strict=True), exact, strict=True):

@@ -183,6 +183,7 @@ def test_a_stopped_run_ends_with_the_bits_of_one_that_never_stopped(
     assert "9 steps done" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_interpreter_and_the_cpu_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Triton kernel of a step, those of a U-Net and its dropout among them: the losses, and all gradients."""
     from kernels.instance_norm import gpu

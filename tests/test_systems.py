@@ -79,6 +79,7 @@ def test_an_option_that_only_others_have(main: Any, words: str, said: str, capsy
     assert main(words.split()) == 2 and said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_of_another_system(capsys: pytest.CaptureFixture[str]) -> None:
     assert toy("--device cpu") == 0
     out = capsys.readouterr().out

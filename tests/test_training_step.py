@@ -125,7 +125,9 @@ def dead(network: Any) -> set[str]:
     return {name for name, parameter in network.named_parameters() if not parameter.trained}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [c if c in ("lsgan", "GAN alone") else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
+)
 def test_twenty_steps_beside_torch_in_float64(case: str) -> None:
     config = CASES[case]
     model = ours(config, "float64")
@@ -146,7 +148,7 @@ def test_twenty_steps_beside_torch_in_float64(case: str) -> None:
             assert np.abs(mine - wanted[key].numpy()).max() <= WEIGHT64, f"{name}.{key}"
 
 
-@pytest.mark.parametrize("case", ["lsgan", "unet"])
+@pytest.mark.parametrize("case", [pytest.param("lsgan", marks=pytest.mark.slow), "unet"])
 def test_twenty_steps_in_float32_beside_torch_in_float64(case: str) -> None:
     config = CASES[case]
     model = ours(config, "float32")
@@ -158,6 +160,7 @@ def test_twenty_steps_in_float32_beside_torch_in_float64(case: str) -> None:
     assert model.translate(batches[0][0]).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_the_comparison_sees_a_wrong_pool_and_a_wrong_weight() -> None:
     for change in ({"seed": 4}, {"lambda_A": 10.001}, {"beta1": 0.501}, {"lr": 0.000201}):
         model = ours(TINY, "float64")

@@ -261,6 +261,7 @@ CODED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", [augmented_cyclegan, stochastic_cyclegan])
 def test_a_run_with_codes_gives_several_translations_the_same_codes_for_all(system, capsys):
     assert system.main([*CODED.split(), *(["--nef", "2"] if system is augmented_cyclegan else [])]) == 0
@@ -296,6 +297,7 @@ def test_a_run_with_codes_gives_several_translations_the_same_codes_for_all(syst
     )
 
 
+@pytest.mark.slow
 def test_two_sided_codes_lead_both_ways():
     assert augmented_cyclegan.main([*CODED.split(), "--nef", "2", "--two_sided"]) == 0
     photo("in/b.png", 16, 16)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.adam import reference
+from kernels.cpu.compiler import kernel
 from kernels.cpu.multi_tensor import chunk, multi_tensor_apply
-from kernels.cpu.threads import kernel, ready
+from kernels.cpu.threads import ready
 from kernels.device import Array
 
 f4 = np.float32

@@ -20,9 +20,10 @@ import math
 
 import numpy as np
 
+from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
 from kernels.cpu.linear import copy, copy_run
-from kernels.cpu.threads import COUNT, MACS, Own, kernel, ready, scratch, share
+from kernels.cpu.threads import COUNT, MACS, Own, ready, scratch, share
 from kernels.device import Array
 
 f4 = np.float32

@@ -28,8 +28,9 @@ from kernels.conv2d.winograd_transforms import (
     weights,
     weights_adjoint,
 )
+from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import COLS, LANES, ROWS, multiply, whole
-from kernels.cpu.threads import Own, empty, kernel, parts_of, scratch, share
+from kernels.cpu.threads import Own, empty, parts_of, scratch, share
 from kernels.device import Array
 
 f4 = np.float32

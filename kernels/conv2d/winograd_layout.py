@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.conv2d.direct import sources
+from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import LANES
-from kernels.cpu.threads import kernel
 from kernels.device import Array
 
 f4 = np.float32

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
+from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import COLS, LANES
 from kernels.cpu.linear import copy, linear, transpose
-from kernels.cpu.threads import aligned, kernel
 from kernels.device import Array
 
 f4 = np.float32
@@ -20,6 +20,14 @@ f4 = np.float32
 TOGETHER = 8
 """Rows of a panel of weights transformed together, so that what is written lies in runs of some size."""
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
+
+
+@kernel
+def aligned(size):
+    """Uninitialised numbers that start at a cache line, as kernels.cpu.threads.empty gives them, for compiled code."""
+    buffer = np.empty(size + 15, np.float32)
+    skipped = -(buffer.ctypes.data // 4) % 16
+    return buffer[skipped : skipped + size]
 
 
 def matrices(R: int) -> tuple[Array, Array, Array]:

@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.threads import kernel
+from kernels.cpu.compiler import kernel
 from kernels.device import Array
 
 _features = llvmlite.binding.get_host_cpu_features()

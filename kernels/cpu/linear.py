@@ -15,8 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import FLOAT, INT, LANES, VECTOR
-from kernels.cpu.threads import kernel
 
 
 def linear(matrix: np.ndarray, add: bool = False) -> Any:

@@ -16,7 +16,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from kernels.cpu.threads import kernel, share
+from kernels.cpu.compiler import kernel
+from kernels.cpu.threads import share
 from kernels.device import Array
 
 

@@ -1,15 +1,14 @@
-"""How the CPU kernels use the cores: one pool of threads, compiled code kept on disk, buffers used again.
+"""How the CPU kernels use the cores: one pool of threads, buffers used again.
 
-Our loops are compiled by numba, which lets them run without Python's global lock, in threads of our own. One loop is shared
-among all of them (`share`), or several pieces of Python run at the same time with their loops unshared (`together`). How a
-loop is cut never changes its result.
+Compiled loops (kernels/cpu/compiler.py) run without Python's global lock. One loop is shared among all threads (`share`), or
+several pieces of Python run at the same time with their loops unshared (`together`). How a loop is cut never changes its
+result. Nothing here loads the compiler.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import itertools
 import math
 import os
@@ -17,44 +16,16 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
-from numba import njit
-from numba.core import event
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Sums may be reordered, which vector code needs; NaN and infinity keep their meaning.
-OPTIONS: dict[str, Any] = dict(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}
-)
-# numba finds kept code by a function's name and file. What it calls from these files is compiled into it, so they count too.
-SHARED = [
-    Path(__file__).parents[1] / name
-    for name in (
-        "cpu/gemm.py",
-        "cpu/linear.py",
-        "cpu/multi_tensor.py",
-        "cpu/threads.py",
-        "conv2d/winograd_layout.py",
-        "conv2d/winograd_transforms.py",
-    )
-]
-_digest = hashlib.sha256(b"".join(file.read_bytes() for file in SHARED)).hexdigest()[:12]
-
-
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compiles a function that one thread runs, without Python's global lock; or takes the code kept on disk."""
-    function.__qualname__ += f"_{_digest}"
-    return njit(**OPTIONS)(function)
-
-
-COUNT: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-# the cores this process may use, or the environment's NUMBA_NUM_THREADS
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+COUNT = int(os.environ.get("NUMBA_NUM_THREADS") or CORES)
+"""Threads: as many as the cores this process may use, or as numba would be told to take."""
 GRAIN = 1 << 17
 """Numbers worth handing to a second thread: about 40 microseconds' work, twice what handing them over costs."""
 MACS = 16
@@ -179,14 +150,6 @@ def empty(*shape: int) -> np.ndarray:
     return buffer[skipped : skipped + math.prod(shape)].reshape(shape)
 
 
-@kernel
-def aligned(size):
-    """The same for numba code, flat."""
-    buffer = np.empty(size + 15, np.float32)
-    skipped = -(buffer.ctypes.data // 4) % 16
-    return buffer[skipped : skipped + size]
-
-
 def _keep_freed_memory() -> None:
     """Ask glibc not to hand freed memory back: the next step wants as much again, and clearing new pages takes time."""
     if sys.platform == "linux":
@@ -198,20 +161,3 @@ def _keep_freed_memory() -> None:
 
 
 _keep_freed_memory()
-
-
-class _Announce(event.Listener):
-    """Says once why the first step takes long."""
-
-    def on_start(self, event: Any) -> None:
-        if not self.said:
-            self.said = True
-            print("compiling CPU kernels, once: about 15 s ...", file=sys.stderr, flush=True)
-
-    def on_end(self, event: Any) -> None:
-        pass
-
-    said = False
-
-
-event.register("numba:compile", _Announce())

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kernels.cpu.threads import kernel, ready, scratch, share
+from kernels.cpu.compiler import kernel
+from kernels.cpu.threads import ready, scratch, share
 from kernels.device import Array
 from kernels.instance_norm import reference
 from kernels.instance_norm.reference import SLOPES

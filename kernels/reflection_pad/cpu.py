@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu.threads import kernel, ready, share
+from kernels.cpu.compiler import kernel
+from kernels.cpu.threads import ready, share
 from kernels.device import Array
 from kernels.reflection_pad import reference
 from kernels.reflection_pad.reference import check

@@ -1,0 +1,53 @@
+"""How the CPU's loops are compiled: by numba, to code that runs without Python's global lock and is kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+from numba.core import event
+
+# Sums may be reordered, which vector code needs; NaN and infinity keep their meaning.
+OPTIONS: dict[str, Any] = dict(
+    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}
+)
+# numba finds kept code by a function's name and file. What it calls from these files is compiled into it, so they count too.
+SHARED = [
+    Path(__file__).parents[1] / name
+    for name in (
+        "cpu/gemm.py",
+        "cpu/linear.py",
+        "cpu/multi_tensor.py",
+        "cpu/compiler.py",
+        "conv2d/winograd_layout.py",
+        "conv2d/winograd_transforms.py",
+    )
+]
+_digest = hashlib.sha256(b"".join(file.read_bytes() for file in SHARED)).hexdigest()[:12]
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compiles a function that one thread runs, without Python's global lock; or takes the code kept on disk."""
+    function.__qualname__ += f"_{_digest}"
+    return njit(**OPTIONS)(function)
+
+
+class _Announce(event.Listener):
+    """Says once why the first step takes long."""
+
+    def on_start(self, event: Any) -> None:
+        if not self.said:
+            self.said = True
+            print("compiling CPU kernels, once: about 15 s ...", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+    said = False
+
+
+event.register("numba:compile", _Announce())
