@@ -1,4 +1,4 @@
-"""The networks of Augmented CycleGAN: pictures made from a picture and a code, codes read from pictures, and their judges.
+"""The networks of Augmented CycleGAN: pictures made from a picture and a code, codes read from pictures, and their discriminators.
 
 After A. Almahairi et al. 2018 (https://arxiv.org/abs/1802.10151) and the authors' code, whose sizes these are. A code is
 [N,1,1,nlatent]: a linear layer is a 1x1 convolution of it. Convolutions ahead of a norm have no bias, which would be dead.

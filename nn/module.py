@@ -1,6 +1,6 @@
 """Module: something with parameters and a forward. Parameter: a tensor that is trained.
 
-State is exchanged in PyTorch's key names and layouts, so that weights travel to and from the code the field uses.
+State is exchanged in PyTorch's key names and layouts, so that weights travel to and from the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix).
 """
 
 from __future__ import annotations

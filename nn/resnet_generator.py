@@ -50,7 +50,7 @@ class ResnetGenerator(Network):
     upsample  "deconv" (transposed convolution), or "nearest" / "bilinear" resizing followed by a convolution
     checkpointing  whether the blocks' inner activations are computed again in the backward instead of being kept
 
-    Layers carry the indices of PyTorch's `Sequential` in the field's code, where pads, norms and activations count too.
+    Layers carry the indices of PyTorch's `Sequential` in the reference implementation, where pads, norms and activations count too.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class UnetBlock(Module):
           ->  concat with x
 
     The outermost level has no activation in front, ends in tanh and joins nothing; the innermost has no inner level
-    and no norm on the way down. Numbers are the indices in the field's `Sequential`.
+    and no norm on the way down. Numbers are the indices in the reference implementation's `Sequential`.
     """
 
     def __init__(self, outer: int, channels: int, inner: Module | None, in_channels: int | None = None, outermost: bool = False, dropout: float = 0.0) -> None:  # fmt: skip

@@ -62,7 +62,7 @@ def test_each_network_is_known_by_its_weights(kind):
     state = state_of(torchs)
     same_outputs(torchs, state, side=side, **settings)
     network = network_from(dict(reversed(state.items())), **settings)  # a file may be sorted otherwise
-    assert list(network.state_dict()) == list(state)  # and still the field's order
+    assert list(network.state_dict()) == list(state)  # and still the reference implementation's order
     assert describe(network).build().state_dict().keys() == state.keys()
 
 
@@ -119,7 +119,7 @@ def test_norms_that_scale_and_shift_are_honoured(monkeypatch, make):
 
 
 def test_resizing_layers_with_indices_of_their_own():
-    """As the field's issue 190 advises: Upsample, ReflectionPad2d, Conv2d in the Sequential itself."""
+    """As issue 190 of the reference implementation advises: Upsample, ReflectionPad2d, Conv2d in the Sequential itself."""
     torchs = randomly(TorchResnetGenerator(3, 3, 4, 1, "bilinear"))
     shift = {"model.11": "model.13", "model.14": "model.18", "model.18": "model.22"}
     state = {re.sub(r"model\.1[148](?!\d)", lambda m: shift[m[0]], key): v for key, v in state_of(torchs).items()}

@@ -44,7 +44,7 @@ def equal(a: Network, b: Network) -> bool:
     return list(one) == list(two) and all(np.array_equal(one[key], two[key]) for key in one)
 
 
-def test_the_fields_code_loads_what_is_written(run, capsys):
+def test_the_reference_implementation_loads_what_is_written(run, capsys):
     assert main(["checkpoints/r", "out/r"]) == 0
     said = capsys.readouterr().out
     assert "--netG resnet_6blocks --ngf 4 --checkpoints_dir out --name r --model_suffix _A --input_nc 1 " in said
@@ -140,7 +140,7 @@ def test_onnx_from_the_command_is_checked(run, capsys, monkeypatch):
         main(["checkpoints/r", "g.onnx", "--force"])
 
 
-def test_the_fields_files_become_a_run_that_trains_on(run, capsys):
+def test_the_reference_implementations_files_become_a_run_that_trains_on(run, capsys):
     main(["checkpoints/r", "field"])
     options = "--crop_size 24 --load_size 24 --lambda_identity 0 --pool_size 3"
     assert main(["field", "--run", "mine", *options.split()]) == 0

@@ -80,7 +80,7 @@ class Paled(CycleGAN):
 
 
 class Deaf(CycleGAN):
-    """Its generators paint whatever fools the judge, and never look at their input."""
+    """Its generators paint whatever fools the discriminator, and never look at their input."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -90,7 +90,7 @@ class Deaf(CycleGAN):
 
 
 class Outclassed(CycleGAN):
-    """Its generators stay as they are; its judges learn."""
+    """Its generators stay as they are; its discriminators learn."""
 
     def set_lr(self, lr: float) -> None:
         self.optimizers["d"].lr, self.optimizers["g"].lr = lr, 0.0

@@ -45,7 +45,7 @@ def images(steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 class TorchPix2Pix:
-    """The field's step, with the masks of our Dropout layers put in behind the norms where it drops."""
+    """The reference implementation's step, with the masks of our Dropout layers put in behind the norms where it drops."""
 
     def __init__(self, model: Pix2Pix) -> None:
         c = model.config

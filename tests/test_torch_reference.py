@@ -144,7 +144,7 @@ def test_unet_generator_forward_by_hand():
         if 0 < i < 5:
             h = F.instance_norm(h)
         skips.append(h)
-        h = F.leaky_relu(h, 0.2, inplace=i < 5)  # in place, as in the field's code: the skip sees it too
+        h = F.leaky_relu(h, 0.2, inplace=i < 5)  # in place, as in the reference implementation: the skip sees it too
     h = skips.pop()
     for i in reversed(range(6)):
         h = F.conv_transpose2d(F.relu(h), state[ups[i] + ".weight"], state[ups[i] + ".bias"], stride=2, padding=1)

@@ -58,7 +58,7 @@ def test_phone_photos_go_through_unharmed():
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     photo("photos/portrait.JPG", 44, 31, icc_profile=icc)
     photo("photos/2024/turned.jpg", 32, 48, exif=exif, quality=95)
-    for i in range(60):  # more than the field's silent 50
+    for i in range(60):  # more than the reference implementation's silent 50
         photo(f"photos/many/{i:02}.png", 9, 10)
     assert command("--input photos --output out") == 0
     made = {p.relative_to("out").as_posix(): p for p in Path("out").rglob("*.*")}

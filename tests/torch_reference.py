@@ -1,7 +1,7 @@
 """CycleGAN in plain torch: the truth that our own networks, losses and training step are measured against.
 
 It shares no code with the rest of the project and takes no shortcut: nothing is batched or fused. Activations are NCHW;
-`state_dict()` has the field's keys and layouts. Weights start as torch makes them: load the ones to compare.
+`state_dict()` has the keys and layouts of the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix). Weights start as torch makes them: load the ones to compare.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class UnetBlock(nn.Module):
         self.model = nn.Sequential(nn.LeakyReLU(0.2), down, *middle, nn.ReLU(), up, _norm(outer))
 
     def forward(self, x: Tensor) -> Tensor:
-        # The field's in-place LeakyReLU also alters the x put beside the result; the ReLU that follows the
+        # There an in-place LeakyReLU also alters the x put beside the result; the ReLU that follows the
         # concatenation makes both the same: relu(leaky_relu(x)) = relu(x).
         return torch.cat([x, self.model(x)], dim=1)
 
@@ -195,7 +195,7 @@ def d_loss(real: Tensor, fake: Tensor, mode: str) -> Tensor:
 
 
 def gradient_penalty(disc: nn.Module, real: Tensor, fake: Tensor, share: Tensor, weight: float) -> Tensor:
-    """The field's penalty: the slope of each image's summed scores, at a mixture of its own, should have length 1."""
+    """Its penalty: the slope of each image's summed scores, at a mixture of its own, should have length 1."""
     mixed = (share * real + (1 - share) * fake).requires_grad_()
     pred = disc(mixed)
     (slope,) = torch.autograd.grad(pred, mixed, torch.ones_like(pred), create_graph=True)
@@ -213,7 +213,7 @@ def _judged(pred: Tensor, is_real: bool, mode: str) -> Tensor:
 
 
 class TorchCycleGAN:
-    """Two generators, two discriminators, one Adam for each pair. `disc_b` judges domain B (the field's netD_A)."""
+    """Two generators, two discriminators, one Adam for each pair. `disc_b` judges domain B (there netD_A)."""
 
     def __init__(
         self, gen_ab: nn.Module, gen_ba: nn.Module, disc_a: nn.Module, disc_b: nn.Module, *,
@@ -231,7 +231,7 @@ class TorchCycleGAN:
         self.opt_d = adam(itertools.chain(disc_b.parameters(), disc_a.parameters()))
 
     def step(self, real_a: Tensor, real_b: Tensor) -> dict[str, float]:
-        """One update of both players on [N,C,H,W] images; the losses, weighted, under the field's names."""
+        """One update of both players on [N,C,H,W] images; the losses, weighted, under its names."""
         fake_b = self.gen_ab(real_a)
         rec_a = self.gen_ba(fake_b)
         fake_a = self.gen_ba(real_b)
@@ -257,7 +257,7 @@ class TorchCycleGAN:
         for name, disc, real, pool, fake in (
             ("D_A", self.disc_b, real_b, self.pool_b, fake_b), ("D_B", self.disc_a, real_a, self.pool_a, fake_a),
         ):  # fmt: skip
-            if self.lambda_GAN == 0:  # nobody asks the judges
+            if self.lambda_GAN == 0:  # nobody asks the discriminators
                 loss[name] = real.new_zeros(())
                 continue
             fake = pool.query(fake)

@@ -1,10 +1,12 @@
-"""Weights from one format to another: ours, PyTorch's (as the field's CycleGAN code has them), safetensors and ONNX.
+"""Weights from one format to another: ours, PyTorch's (as the reference implementation has them), safetensors and ONNX.
 
     python -m train.convert SOURCE                       what it holds
-    python -m train.convert checkpoints/NAME out/        the field's files: out/latest_net_G_A.pth and so on
+    python -m train.convert checkpoints/NAME out/        the files of the reference implementation: out/latest_net_G_A.pth …
     python -m train.convert checkpoints/NAME g.onnx      one generator (--network picks another)
     python -m train.convert latest_net_G.pth g.safetensors
-    python -m train.convert FOLDER --run NAME            the field's files as a run, to be trained on
+    python -m train.convert FOLDER --run NAME            such files as a run, to be trained on
+
+The reference implementation is junyanz/pytorch-CycleGAN-and-pix2pix.
 
 Which network a file holds follows from its keys and shapes. PyTorch is not needed. Everything written is read back and compared.
 """
@@ -39,8 +41,17 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("source", type=Path, help="a run's folder, a folder of the field's .pth, or a file " + " ".join(FORMATS))
-    add("target", type=Path, nargs="?", help=f"a file ({' '.join(TARGETS)}), or a folder for the field's files")
+    add(
+        "source",
+        type=Path,
+        help="a run's folder, a folder of the reference implementation's .pth, or a file " + " ".join(FORMATS),
+    )
+    add(
+        "target",
+        type=Path,
+        nargs="?",
+        help=f"a file ({' '.join(TARGETS)}), or a folder for the reference implementation's files",
+    )
     add(
         "--network",
         help="the one network to write, such as gen_ba (default: all where the format holds several, else the generator A to B)",

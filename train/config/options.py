@@ -13,14 +13,15 @@ from typing import Any, NoReturn
 from train.config.settings import ABOUT_PRESETS, Config, Size, sides
 from train.errors import UserError
 
-FIELD = {
+ABSENT = {
     "--gpu_ids": "choose with --device cpu or --device cuda",
     "--model": "leave it out: the command says which model",
     "--norm": "leave it out: the norm is instance norm",
     "--no_dropout": "leave it out: there is no dropout here",
     "--display_id": "leave it out: the run writes report.html, no server needed",
 }
-"""Options of the field's best-known code that have no counterpart here, and what to do instead."""
+"""Options of the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix) that have no counterpart here, and what to do
+instead."""
 
 
 def parse(
@@ -132,7 +133,7 @@ def pixels(text: str) -> Size:
 
 
 def _spelled_out(arguments: list[str]) -> list[str]:
-    """`--netG resnet_9blocks`, as the field's users type it, in our two options."""
+    """`--netG resnet_9blocks`, as users of the reference implementation type it, in our two options."""
     spelled: list[str] = []
     for word in arguments:
         before, _, kind = word.rpartition("=")
@@ -170,7 +171,7 @@ class Parser(argparse.ArgumentParser):
         known = [name for action in self._actions for name in action.option_strings]
         if message.startswith("unrecognized arguments:"):
             word = message.split()[2].split("=")[0]
-            hint = FIELD.get(word) or self.elsewhere(word) or _nearest(word, known)
+            hint = ABSENT.get(word) or self.elsewhere(word) or _nearest(word, known)
             message = f"there is no option {word}{'; ' if hint else ''}{hint} (--help lists all)"
         raise UserError(message)
 

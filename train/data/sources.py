@@ -72,7 +72,7 @@ class ImageFolder:
 
 
 class HalfFolder(ImageFolder):
-    """One half of each image of a folder, in which A stands on the left of B: how the field keeps aligned data."""
+    """One half of each image of a folder, in which A stands on the left of B: how the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix) keeps aligned data."""
 
     def __init__(self, folder: str | Path, domain: str, channels: int = 3, limit: int = 0) -> None:
         super().__init__(folder, channels, limit)

@@ -22,7 +22,7 @@ OTHER = {"AtoB": "BtoA", "BtoA": "AtoB"}
 
 
 class Translator:
-    """The generator of one direction; with the way back and the judge of its pictures, where the weights have them.
+    """The generator of one direction; with the way back and the discriminator of its pictures, where the weights have them.
 
     path       a run's folder or any file of weights that train/weights/formats.py reads
     direction  "AtoB" or "BtoA"; "" takes AtoB, or the only generator there is
@@ -40,7 +40,7 @@ class Translator:
         self.path = Path(path)
         found = weights.load(path, upsample)
         self.direction = direction or ("BtoA" if "gen_ba" in found and "gen_ab" not in found else "AtoB")
-        forth, back, judge = DIRECTIONS[self.direction]
+        forth, back, disc = DIRECTIONS[self.direction]
         if forth not in found:
             generators = [name for name, w in found.items() if name == "generator" or w.architecture().is_generator]
             if direction and DIRECTIONS[direction][1] in generators:
@@ -60,7 +60,7 @@ class Translator:
 
         generator = network(forth)
         assert generator is not None
-        self.generator, self.back, self.judge = generator, network(back), network(judge)
+        self.generator, self.back, self.disc = generator, network(back), network(disc)
         self.directions = (self.direction, OTHER[self.direction])[: 1 if self.back is None else 2]
         architecture = found[forth].architecture()
         if not architecture.is_generator:
@@ -80,15 +80,15 @@ class Translator:
 
     def scores(self, fake: np.ndarray) -> np.ndarray | None:
         """What the discriminator says of each patch of a picture: [P,Q], 1 for real; None without one."""
-        if self.judge is None:
+        if self.disc is None:
             return None
-        return whole(self.judge, padded(fake, 4, least=32))[..., 0]
+        return whole(self.disc, padded(fake, 4, least=32))[..., 0]
 
 
 class ModelTranslator(Translator):
     """One direction of a run whose system itself translates. Codes are those of the run's samples: the same for all pictures.
 
-    There is no way back where it would want a code read from the picture, and no judge, whose patches depend on the size.
+    There is no way back where it would want a code read from the picture, and no discriminator, whose patches depend on the size.
     """
 
     def __init__(self, run: weights.WholeRun, direction: str = "", device: str = "auto") -> None:

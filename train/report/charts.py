@@ -33,15 +33,15 @@ def cards(history: Sequence[Mapping[str, Any]], charts: Sequence[Quantity]) -> l
 COMMON: list[Quantity] = [
     *(
         (
-            f"What {judge} says",
-            (f"{judge}_real", f"{judge}_fake"),
+            f"What {disc} says",
+            (f"{disc}_real", f"{disc}_fake"),
             (
-                f"The mean score that {judge} gives to real pictures of {domain} and to fakes. Apart: it can tell them. "
+                f"The mean score that {disc} gives to real pictures of {domain} and to fakes. Apart: it can tell them. "
                 "On top of each other: it cannot, or no longer tries; the doctor looks which."
             ),
             None,
         )
-        for judge, domain in (("D_A", "B"), ("D_B", "A"))
+        for disc, domain in (("D_A", "B"), ("D_B", "A"))
     ),
     (
         "Length of the gradients",

@@ -23,7 +23,7 @@ def dry_run(run: Run) -> int:
     shown: list[str] = []
     for name, network in run.model.networks().items():
         table = network.summary(height, width)
-        if table not in shown:  # both generators are built alike, and so are both judges
+        if table not in shown:  # both generators are built alike, and so are both discriminators
             print(f"\n{name}: {table}")
             shown.append(table)
 

@@ -1,7 +1,7 @@
 """What a run sees of itself every so often, as numbers for `metrics.jsonl`: taken from what the last step made anyway.
 
     grad_G, grad_D       length of the gradient that each player last followed
-    D_A_real, D_A_fake   mean score that the judge D_A gave to real pictures and to fakes
+    D_A_real, D_A_fake   mean score that the discriminator D_A gave to real pictures and to fakes
     D_A_spread           standard deviation of its scores, over patches and pictures
     luma_A               correlation of light and dark between a real A and its translation, -1 to 1
     change_A             how much the translation differs from the real A, relative to that one's own contrast
@@ -38,10 +38,10 @@ class Watch:
             return {}
         found = {f"grad_{player.upper()}": optimizer.grad_norm() for player, optimizer in model.optimizers.items()}
         seen = {name: on_host(array) for name, array in model.seen.items()}
-        for judge in {name.rpartition("_")[0] for name in seen if name.startswith("D_")}:
-            real, fake = seen[f"{judge}_real"], seen[f"{judge}_fake"]
-            found |= {f"{judge}_real": real.mean(), f"{judge}_fake": fake.mean()}
-            found[f"{judge}_spread"] = np.concatenate([real.ravel(), fake.ravel()]).std()
+        for disc in {name.rpartition("_")[0] for name in seen if name.startswith("D_")}:
+            real, fake = seen[f"{disc}_real"], seen[f"{disc}_fake"]
+            found |= {f"{disc}_real": real.mean(), f"{disc}_fake": fake.mean()}
+            found[f"{disc}_spread"] = np.concatenate([real.ravel(), fake.ravel()]).std()
         for start, end in ("ab", "ba"):
             if f"fake_{end}" in seen:
                 found |= self._translation(start.upper(), seen[f"real_{start}"], seen[f"fake_{end}"])

@@ -1,4 +1,7 @@
-"""Weights from one format to another; everything written is read back and compared."""
+"""Weights from one format to another, also as the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix) has them.
+
+Everything written is read back and compared.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ TARGETS = (".pth", ".safetensors", ".onnx", ".npz")
 
 
 def chosen(found: dict[str, Weights], name: str, source: Path) -> Weights:
-    """The network of that name, ours or the field's (G_A); UserError lists what there is."""
+    """The network of that name, ours or the reference implementation's (G_A); UserError lists what there is."""
     name = weights.OUR_NAMES.get(name, name)
     if name not in found:
         raise UserError(f"--network {name}: {source} holds {', '.join(found)}")
@@ -28,7 +31,7 @@ def chosen(found: dict[str, Weights], name: str, source: Path) -> Weights:
 
 
 def convert(found: dict[str, Weights], target: Path, force: bool = False) -> list[Path]:
-    """Write networks to a file or, in the field's way, to a folder; returns the files. UserError before the first one."""
+    """Write networks to a file, or to a folder as the reference implementation does; the files. UserError before the first."""
     if target.suffix and target.suffix not in (*weights.FORMATS, ".onnx") and not target.is_dir():
         raise UserError(f"{target}: unknown format {target.suffix}; wanted {' '.join(TARGETS)}, or a folder")
     networks = {name: w.network() for name, w in found.items()}
@@ -94,20 +97,20 @@ def check_onnx(file: Path, network: Network) -> str:
 
 
 def how_to_test(folder: Path, found: dict[str, Weights]) -> str:
-    """What to type in the field's code to translate with these files."""
+    """What to type in the reference implementation to translate with these files."""
     name = next((name for name, w in found.items() if w.architecture().is_generator), None)
     if name is None:
         return ""
     a = found[name].architecture()
     if a.kind == "resnet" and (a.settings["n_blocks"] not in (6, 9) or a.settings["upsample"] != "deconv"):
-        return "the field's code has ResNet generators of 6 or 9 blocks with transposed convolutions; this is another"
+        return "the reference implementation has ResNet generators of 6 or 9 blocks with transposed convolutions; this is another"
     if a.kind == "unet" and a.settings["num_downs"] not in (7, 8):
-        return "the field's code has U-Nets of 7 and 8 levels; this is another"
+        return "the reference implementation has U-Nets of 7 and 8 levels; this is another"
     net_g = f"resnet_{a.settings['n_blocks']}blocks" if a.kind == "resnet" else f"unet_{2 ** a.settings['num_downs']}"
     suffix = f" --model_suffix _{FIELD_NAMES[name][-1]}" if name in FIELD_NAMES else ""
     for flag, key in (("input_nc", "in_channels"), ("output_nc", "out_channels")):
         suffix += f" --{flag} {a.settings[key]}" if a.settings[key] != 3 else ""
     return (
-        f"in the field's code: python test.py --model test --no_dropout --netG {net_g} --ngf {a.settings['ngf']} "
+        f"in the reference implementation: python test.py --model test --no_dropout --netG {net_g} --ngf {a.settings['ngf']} "
         f"--checkpoints_dir {folder.parent} --name {folder.name}{suffix} --dataroot PICTURES"
     )
