@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.checks import check
 from autograd.mode import grad_enabled
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
@@ -21,13 +22,15 @@ _serial = itertools.count()
 class Function:
     """One application of an op: its settings, its inputs, and what its backward needs.
 
-    A subclass names its kernel folder in `op`, and defines
+    A subclass names its kernel folder in `op`, says in `takes` what it takes (see checks.py; by default
+    any number of Tensors), and defines
         forward(*arrays) -> array            and keeps what the backward needs with `self.save(...)`
         backward(dy) -> array or tuple       one gradient per input, None where `self.need[i]` is False
     It never holds its own output, so a graph is freed by reference counting as soon as nobody wants it.
     """
 
     op: str | None = None
+    takes = "*"
     view = False  # whether the output is a view of the first input's memory
     uses = 0  # how many nodes take the output as an input
     inputs: tuple[Tensor | None, ...] | None
@@ -54,9 +57,9 @@ class Function:
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """Run the op and, if any input requires a gradient, hang this node behind the result."""
-        self.device = common_device(self.name, inputs)
-        self.need = tuple(t is not None and t.requires_grad for t in inputs)
-        output = Tensor(self.forward(*(None if t is None else t.data for t in inputs)), device=self.device)
+        self.device = check(self.name, self.takes, inputs)
+        self.need = tuple([t is not None and t.requires_grad for t in inputs])
+        output = Tensor(self.forward(*[None if t is None else t.data for t in inputs]), device=self.device)
         if self.view and inputs[0] is not None:
             output.views(inputs[0])
         if grad_enabled() and any(self.need):
@@ -114,12 +117,3 @@ def one(device: Device, dtype: Any) -> Array:
     if device.xp is np:
         array.flags.writeable = False
     return array
-
-
-def common_device(op: str, inputs: tuple[Tensor | None, ...]) -> Device:
-    """The device shared by all inputs, or an error that names the op and the devices."""
-    devices = {t.device for t in inputs if t is not None}
-    if len(devices) != 1:
-        names = ", ".join(sorted(d.name for d in devices))
-        raise ValueError(f"{op}: inputs live on different devices ({names}); make them with Tensor(x, device=...)")
-    return devices.pop()

@@ -33,7 +33,11 @@ class Tensor:
             device = "cuda" if hasattr(data, "get") and hasattr(data, "device") else "cpu"
         self.device = get_device(device) if isinstance(device, str) else device
         array = self.device.asarray(data)
-        self.data: Array = array if is_float(array) else self.device.asarray(array, dtype=np.float32)
+        if not is_float(array):
+            if array.dtype.kind not in "iub":
+                raise TypeError(f"Tensor: {data!r} is neither an array of numbers nor a number")
+            array = self.device.asarray(array, dtype=np.float32)
+        self.data: Array = array
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self.creator: Function | None = None

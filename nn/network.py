@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad
+from autograd.checks import check
 from kernels.device import Device, get_device
 from nn.init import initialise
 from nn.module import Module, observed
@@ -25,10 +26,16 @@ class Network(Module):
         self.to(self.device)
 
     def __call__(self, x: Any, *others: Any) -> Tensor:
-        if x.ndim != 4 or x.shape[3] != self.in_channels:
+        name, weight = type(self).__name__, next(p for _, p in self.named_parameters())
+        device = check(name, f"x [N,H,W,{self.in_channels}], z [N,1,1,D]?", (x, *others))
+        if device != weight.device:
             raise ValueError(
-                f"{type(self).__name__}: input has shape {tuple(x.shape)}, wanted [N,H,W,{self.in_channels}] "
-                "(images first, channels last)"
+                f"{name}: x lives on {device}, the network on {weight.device}; write Tensor(x, device={str(weight.device)!r})"
+            )
+        if x.dtype != weight.dtype and x.dtype.name != "bfloat16":
+            raise TypeError(
+                f"{name}: x is {x.dtype}, the network's weights are {weight.dtype}; write "
+                f"Tensor(x.astype({str(weight.dtype)!r})), or convert the network with .astype({str(x.dtype)!r})"
             )
         return super().__call__(x, *others)
 

@@ -201,7 +201,7 @@ def test_the_network_wants_its_channels(name):
     ours_class, _, settings, shape = NETWORKS[name]
     network = ours_class(**settings)
     for wrong in (np.zeros((*shape[:3], shape[3] + 1), "float32"), np.zeros(shape[1:], "float32")):
-        with pytest.raises(ValueError, match=rf"{ours_class.__name__}: input .* wanted \[N,H,W,{shape[3]}\]"):
+        with pytest.raises(ValueError, match=rf"{ours_class.__name__}: x has shape .* wanted \[N,H,W,{shape[3]}\]"):
             network(Tensor(wrong))
 
 

@@ -90,15 +90,15 @@ def t(*shape, dtype="float32"):
 
 
 REFUSALS = {
-    "conv2d: input .* does not fit weight": lambda: ops.conv2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
-    "conv2d: input is float32 but weight is float64": lambda: ops.conv2d(t(1, 5, 5, 2), t(3, 3, 2, 4, dtype="float64")),
+    r"conv2d: w has shape .* wanted \[R,S,C,K\] with C = 3, as in x": lambda: ops.conv2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
+    "conv2d: x is float32 but w is float64": lambda: ops.conv2d(t(1, 5, 5, 2), t(3, 3, 2, 4, dtype="float64")),
     "conv2d: a picture of 2x5 .* smaller than the 3x3 kernel": lambda: ops.conv2d(t(1, 2, 5, 2), t(3, 3, 2, 4)),
     "(conv2d|reflection_pad): a picture of 3x9 cannot be mirrored by 3": lambda: ops.conv2d(
         t(1, 3, 9, 2), t(7, 7, 2, 4), padding=3, padding_mode="reflect"
     ),
-    "conv2d: input .* does not fit": lambda: ops.conv_norm_relu(t(1, 5, 5, 3), t(3, 3, 2, 4)),
-    "conv_transpose2d: input .* does not fit weight": lambda: ops.conv_transpose2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
-    "conv_transpose2d: input is float32 but weight is float64": lambda: ops.conv_transpose2d(
+    "conv_norm_relu: w has shape .* with C = 3": lambda: ops.conv_norm_relu(t(1, 5, 5, 3), t(3, 3, 2, 4)),
+    "conv_transpose2d: w has shape .* with C = 3": lambda: ops.conv_transpose2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
+    "conv_transpose2d: x is float32 but w is float64": lambda: ops.conv_transpose2d(
         t(1, 5, 5, 2), t(3, 3, 2, 4, dtype="float64")
     ),
     "conv_transpose2d: output_padding 2 must be smaller than stride 2": lambda: ops.conv_transpose2d(
@@ -107,7 +107,7 @@ REFUSALS = {
     "reflection_pad: a picture of 4x2 .* both sides must be larger than 2": lambda: ops.reflection_pad(
         t(1, 4, 2, 1), 2
     ),
-    r"l1_loss: shapes \(2, 3\) and \(2, 4\) differ": lambda: ops.l1_loss(t(2, 3), t(2, 4)),
+    r"l1_loss: y has shape \(2, 4\), wanted \(2, 3\) as x has it": lambda: ops.l1_loss(t(2, 3), t(2, 4)),
     "resize: unknown mode 'cubic'; wanted nearest or bilinear": lambda: ops.resize(t(1, 2, 2, 1), (4, 4), "cubic"),
     "getitem: index .* numbers and slices": lambda: t(3)[[0, 0]],
 }

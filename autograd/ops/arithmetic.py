@@ -6,15 +6,36 @@ Operands broadcast as in NumPy; the backwards return gradients of the broadcast 
 from __future__ import annotations
 
 import builtins
+import numbers
 from typing import Any
 
+import numpy as np
+
+from autograd.checks import check_numbers
 from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.device import Array, xp_of
 
 
-class Add(Function):
+class Elementwise(Function):
+    """An op of two operands (a sum may have more), which broadcast."""
+
+    takes = "x, y"
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        shapes = {t.shape for t in inputs if isinstance(t, Tensor)}
+        try:
+            if len(shapes) > 1:
+                np.broadcast_shapes(*shapes)
+        except ValueError:
+            given = " and ".join(str(t.shape) for t in inputs)
+            raise ValueError(f"{self.name}: shapes {given} do not broadcast: sides must agree or be 1") from None
+        return super().__call__(*inputs)
+
+
+class Add(Elementwise):
     op = "add"
+    takes = "*"
 
     def forward(self, *xs: Array) -> Array:
         return self.kernel.forward(*xs)
@@ -23,7 +44,7 @@ class Add(Function):
         return (dz,) * len(self.shapes)
 
 
-class Sub(Function):
+class Sub(Elementwise):
     def forward(self, x: Array, y: Array) -> Array:
         return x - y
 
@@ -31,7 +52,7 @@ class Sub(Function):
         return dz, -dz
 
 
-class Mul(Function):
+class Mul(Elementwise):
     def forward(self, x: Array, y: Array) -> Array:
         self.save(x, y)
         return x * y
@@ -41,7 +62,7 @@ class Mul(Function):
         return dz * y, dz * x
 
 
-class Div(Function):
+class Div(Elementwise):
     def forward(self, x: Array, y: Array) -> Array:
         self.save(x, y)
         return x / y
@@ -130,6 +151,7 @@ def div(x: Any, y: Any) -> Tensor:
 
 def pow(x: Tensor, exponent: float) -> Tensor:
     """x ** exponent, for a number as exponent"""
+    check_numbers("pow", {"exponent": exponent})
     return Pow(exponent=exponent)(x)
 
 
@@ -157,9 +179,15 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 
 def _pair(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    """Both operands as tensors; a number takes the type and device of the other."""
+    """Both operands as tensors; a number, list or array takes the precision and device of the other."""
     like = x if isinstance(x, Tensor) else y
-    return (
-        x if isinstance(x, Tensor) else Tensor(like.device.asarray(x, dtype=like.dtype), device=like.device),
-        y if isinstance(y, Tensor) else Tensor(like.device.asarray(y, dtype=like.dtype), device=like.device),
-    )
+    if not isinstance(like, Tensor):
+        return x, y  # and are refused
+
+    def tensor(value: Any) -> Any:
+        data = isinstance(value, numbers.Number | list | tuple) or hasattr(value, "dtype")
+        if isinstance(value, Tensor) or not data:
+            return value
+        return Tensor(like.device.asarray(value, dtype=like.dtype), device=like.device)
+
+    return tensor(x), tensor(y)

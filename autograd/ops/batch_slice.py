@@ -12,7 +12,10 @@ class BatchSlice(Fused):
     view = True
 
     def forward(self, x: Array) -> Array:
-        return x[self.settings["start"] : self.settings["stop"]]
+        start, stop, count = self.settings["start"], self.settings["stop"], len(x)
+        if not 0 <= start < stop <= count:
+            raise ValueError(f"batch_slice: {start} to {stop} is not inside a batch of {count}")
+        return x[start:stop]
 
     def backward(self, dy: Array) -> Array:
         return self.kernel.backward(dy, count=self.shapes[0][0], start=self.settings["start"], **self.fused())
@@ -20,6 +23,4 @@ class BatchSlice(Fused):
 
 def batch_slice(x: Tensor, start: int, stop: int) -> Tensor:
     """Pictures start, ..., stop - 1 of a batch x [N,...], with 0 <= start < stop <= N."""
-    if not 0 <= start < stop <= len(x):
-        raise ValueError(f"batch_slice: {start} to {stop} is not inside a batch of {len(x)}")
     return BatchSlice(start=start, stop=stop)(x)

@@ -22,4 +22,4 @@ class Cast(Function):
 
 def cast(x: Tensor, dtype: Any, ready: Array | None = None) -> Tensor:
     """x in another precision. `ready` is that array where it has been made before: then nothing is computed."""
-    return x if x.dtype == dtype else Cast(dtype=dtype, ready=ready)(x)
+    return x if isinstance(x, Tensor) and x.dtype == dtype else Cast(dtype=dtype, ready=ready)(x)

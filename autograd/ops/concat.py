@@ -11,6 +11,11 @@ class Concat(Function):
     op = "concat"
 
     def forward(self, *xs: Array) -> Array:
+        axis = self.settings["axis"] % xs[0].ndim
+        sides = {(*x.shape[:axis], *x.shape[axis + 1 :]) for x in xs}
+        if len(sides) > 1 or len({x.ndim for x in xs}) > 1:
+            shapes = ", ".join(str(x.shape) for x in xs)
+            raise ValueError(f"concat: shapes {shapes} differ elsewhere than along axis {self.settings['axis']}")
         return self.kernel.forward(*xs, **self.settings)
 
     def backward(self, dy: Array) -> tuple[Array, ...]:

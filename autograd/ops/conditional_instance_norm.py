@@ -10,6 +10,7 @@ from kernels.instance_norm.reference import check_activation
 
 class ConditionalInstanceNorm(Function):
     op = "conditional_instance_norm"
+    takes = "x [N,H,W,C], scale [N,C]|[C], shift [N,C]|[C]"
 
     def forward(self, x: Array, scale: Array, shift: Array) -> Array:
         each = (x.shape[0], x.shape[3])
@@ -30,10 +31,4 @@ def conditional_instance_norm(
     scale and shift are [N,C], or [C] for all images alike. `activation` is "none", "relu" or "leaky_relu" (with `slope`).
     """
     check_activation(activation)
-    for name, given in (("scale", scale), ("shift", shift)):
-        if given.shape not in ((x.shape[3],), (x.shape[0], x.shape[3])):
-            raise ValueError(
-                f"conditional_instance_norm: {name} has shape {given.shape}; an input {x.shape} wants "
-                f"({x.shape[0]}, {x.shape[3]}) or ({x.shape[3]},)"
-            )
     return ConditionalInstanceNorm(activation=activation, slope=slope, eps=eps)(x, scale, shift)

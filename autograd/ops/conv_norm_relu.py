@@ -12,11 +12,22 @@ from kernels.instance_norm.reference import check_activation
 
 class ConvNormRelu(Normalising):
     op = "conv_norm_relu"
+    takes = "x [N,H,W,C], w [R,S,C,K]|[G,R,S,C,K], skip [N,P,Q,K]?"
 
     def forward(self, x: Array, w: Array, skip: Array | None) -> Array:
+        if skip is not None and skip.shape[1:3] != (size := self.output_size(x, w)):
+            raise ValueError(
+                f"conv_norm_relu: skip has shape {skip.shape}, wanted {(len(x), *size, w.shape[-1])} as the output"
+            )
         out, z, mean, rstd = for_weight(self.kernel, w).forward(x, w, skip, **self.settings)
         self.save(x, w, z, mean, rstd)
         return out
+
+    def output_size(self, x: Array, w: Array) -> tuple[int, int]:
+        """(P, Q)"""
+        stride, padding = self.settings["stride"], self.settings["padding"]
+        P, Q = ((x.shape[i] + 2 * padding - w.shape[i - 5]) // stride + 1 for i in (1, 2))
+        return P, Q
 
     def backward(self, dout: Array) -> tuple[Array | None, ...]:
         kernel = for_weight(self.kernel, self.saved[1])

@@ -12,6 +12,8 @@ from kernels.device import Array
 class Convolution(Fused):
     """The op named by `op`; its settings are the geometry."""
 
+    takes = "x [N,H,W,C], w [R,S,C,K]|[G,R,S,C,K], b [K]|[G,K]?"
+
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         self.save(x, w)
         return self.y(x, w, b)

@@ -21,6 +21,7 @@ class Normalising(Fused):
 
 class InstanceNorm(Normalising):
     op = "instance_norm"
+    takes = "x [N,H,W,C], skip [N,H,W,C]?"
 
     def forward(self, x: Array, skip: Array | None) -> Array:
         y, mean, rstd = self.kernel.forward(x, skip, **self.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autograd.checks import check_numbers
 from autograd.function import Function
 from autograd.ops.label_loss import scaled
 from autograd.tensor import Tensor
@@ -10,6 +11,7 @@ from kernels.device import Array
 
 class L1Loss(Function):
     op = "l1_loss"
+    takes = "x [...], y [...]"
 
     def forward(self, x: Array, y: Array) -> Array:
         loss, dx = self.kernel.forward(x, y, **self.settings)
@@ -23,4 +25,5 @@ class L1Loss(Function):
 
 def l1_loss(x: Tensor, y: Tensor, weight: float = 1.0) -> Tensor:
     """weight * mean(|x - y|) of two tensors of one shape."""
+    check_numbers("l1_loss", {"weight": weight})
     return L1Loss(weight=weight)(x, y)

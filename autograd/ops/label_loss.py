@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from autograd.checks import check_numbers
 from autograd.function import Function, one
 from kernels.device import Array, Device
 
 
 class LabelLoss(Function):
     """A loss of scores against one constant label, times a weight; the gradient is all that is kept."""
+
+    def __init__(self, **settings: float) -> None:
+        check_numbers(self.name, settings)
+        super().__init__(**settings)
 
     def forward(self, x: Array) -> Array:
         loss, dx = self.kernel.forward(x, **self.settings)

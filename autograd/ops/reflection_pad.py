@@ -9,6 +9,7 @@ from kernels.device import Array
 
 class ReflectionPad(Function):
     op = "reflection_pad"
+    takes = "x [N,H,W,C]"
 
     def forward(self, x: Array) -> Array:
         return self.kernel.forward(x, **self.settings)

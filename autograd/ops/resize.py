@@ -9,6 +9,7 @@ from kernels.device import Array
 
 class Resize(Function):
     op = "resize"
+    takes = "x [N,H,W,C]"
 
     def forward(self, x: Array) -> Array:
         return self.kernel.forward(x, **self.settings)
@@ -19,4 +20,6 @@ class Resize(Function):
 
 def resize(x: Tensor, size: tuple[int, int], mode: str = "nearest") -> Tensor:
     """x [N,H,W,C] resized to [N,P,Q,C], (P, Q) = size. `mode` is "nearest" or "bilinear"."""
+    if not (isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+        raise ValueError(f"resize: size is {size!r}, wanted (P, Q) in pixels")
     return Resize(size=size, mode=mode)(x)
