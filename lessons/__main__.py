@@ -37,6 +37,9 @@ def main(words: list[str] | None = None) -> int:
                 write(args.output or HERE / "pages" / f"{c.name}.ipynb", notebook(c))
             return 0
         return run(chapter(number(args.what)), args.text, args.output)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        return 0
     except (ValueError, OSError) as error:
         parser.exit(2, f"python -m lessons: {error}\n")
 
@@ -79,7 +82,9 @@ def check(chosen: list[Chapter], solution: Path | None) -> int:
     """0 if all are solved."""
     if solution and len(chosen) != 1:
         raise ValueError("--solution is one file: name one chapter")
-    solved = [grading.grade(c, (solution or c.exercise).resolve()) for c in chosen]  # every one is told
+    solved = [
+        grading.grade(c, (solution or c.exercise).resolve()) for c in chosen
+    ]  # every one, not only up to the first
     return 0 if all(solved) else 1
 
 

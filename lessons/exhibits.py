@@ -10,7 +10,7 @@ from lessons.points import Change, Run, train
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A name, what is changed, and which number tells: "higher" or "lower" than in every sound run, or "same"."""
+    """A name, what is changed, and which number `tells`: "higher" or "lower" under every seed than in any sound run."""
 
     name: str
     change: Change = field(default_factory=lambda: Change(()))
@@ -38,55 +38,53 @@ ZERO_D_LATE = """        self.adam_d.step()
 MOVE_D = """        losses |= self.move_discriminators(a, b)
 """
 
-NOT_FROZEN = Exhibit("not frozen", Change(((FREEZE, ""),)))
+GAN_A, GAN_B = "lsgan_loss(self.disc_b(fake_b), 1.0)", "lsgan_loss(self.disc_a(fake_a), 1.0)"
+
+NO_CYCLE = Exhibit("no cycle", settings={"lambda_cycle": 0.0}, tells="round trip")
 LEAK = Exhibit(
-    "neither frozen nor zeroed", Change(((FREEZE, ""), (ZERO_D, ""), ("        self.adam_d.step()\n", ZERO_D_LATE)))
-)
-NO_ZERO_G = Exhibit("generators' zero_grad forgotten", Change(((ZERO_G, ""),)))
+    "neither frozen nor zeroed",
+    Change(((FREEZE, ""), (ZERO_D, ""), ("        self.adam_d.step()\n", ZERO_D_LATE))),
+    tells="G", direction="lower",
+)  # fmt: skip
+NO_ZERO_G = Exhibit("generators' gradients never forgotten", Change(((ZERO_G, ""),)), tells="missed by")
 STRONG = Exhibit(
-    "discriminators ten times as eager",
+    "discriminators ten steps per step",
     Change(((MOVE_D, "        for _ in range(10):\n            losses |= self.move_discriminators(a, b)\n"),)),
-)
-NO_CYCLE = Exhibit("no cycle", settings={"lambda_cycle": 0.0})
+    tells="D", direction="lower",
+)  # fmt: skip
 SWAPPED = Exhibit(
     "discriminators swapped",
-    Change(
-        (
-            ("lsgan_loss(self.disc_b(fake_b), 1.0)", "lsgan_loss(self.disc_a(fake_b), 1.0)"),
-            ("lsgan_loss(self.disc_a(fake_a), 1.0)", "lsgan_loss(self.disc_b(fake_a), 1.0)"),
-        )
-    ),
-)
+    Change(((GAN_A, "lsgan_loss(self.disc_a(fake_b), 1.0)"), (GAN_B, "lsgan_loss(self.disc_b(fake_a), 1.0)"))),
+    tells="G", direction="lower",
+)  # fmt: skip
 NO_FAKES = Exhibit(
     "discriminators see no fakes",
-    Change(
-        (
-            (" + lsgan_loss(self.disc_b(old_b), 0.0, 0.5)", ""),
-            (" + lsgan_loss(self.disc_a(old_a), 0.0, 0.5)", ""),
-        )
-    ),
+    Change(tuple((f" + lsgan_loss(self.disc_{x}(old_{x}), 0.0, 0.5)", "") for x in "ba")),
+    tells="missed by",
 )
 NO_GAN = Exhibit(
-    "no discriminator's word",
-    Change(
-        (
-            ("lsgan_loss(self.disc_b(fake_b), 1.0)", "lsgan_loss(self.disc_b(fake_b), 1.0, 0.0)"),
-            ("lsgan_loss(self.disc_a(fake_a), 1.0)", "lsgan_loss(self.disc_a(fake_a), 1.0, 0.0)"),
-        )
-    ),
+    "no adversarial loss", Change(((GAN_A, GAN_A[:-1] + ", 0.0)"), (GAN_B, GAN_B[:-1] + ", 0.0)"))), tells="missed by"
 )
-LARGE_CYCLE = Exhibit("cycle weight 1000", settings={"lambda_cycle": 1000.0})
-POOL = Exhibit("pool of 50", settings={"pool_size": 50})
-IDENTITY = Exhibit("identity 0.5", settings={"lambda_identity": 0.5})
-FAST = Exhibit("rate ten times as high", settings={"lr": 4e-2})
-ONE_CYCLE = Exhibit("one cycle only", Change((('            "cycle_B": l1_loss(rec_b, b, self.lambda_cycle),\n', ""),)))
+LARGE_CYCLE = Exhibit("cycle weight 1000", settings={"lambda_cycle": 1000.0}, tells="G")
+IDENTITY = Exhibit("identity loss, weight 5", settings={"lambda_identity": 0.5}, tells="missed by")
+FAST = Exhibit("learning rate ten times as high", settings={"lr": 4e-2}, tells="missed by")
+
+# What is often said to break a run, and here does not: no number stands apart from the sound runs under all seeds.
+NOT_FROZEN = Exhibit("discriminators not frozen", Change(((FREEZE, ""),)))
+POOL = Exhibit("with a pool of 50 fakes, not without", settings={"pool_size": 50})
+ONE_CYCLE = Exhibit(
+    "one cycle only, A → B → A", Change((('            "cycle_B": l1_loss(rec_b, b, self.lambda_cycle),\n', ""),))
+)
+
+MUSEUM = (NO_CYCLE, LEAK, NO_ZERO_G, STRONG, SWAPPED, NO_FAKES, NO_GAN, LARGE_CYCLE, IDENTITY, FAST)
+SHELF = (NOT_FROZEN, POOL, ONE_CYCLE)
+
 NO_DETACH = Exhibit(
-    "detach forgotten",
+    "history not cut",
     Change(
         (
-            ("self.fake_b.detach()", "self.fake_b"),
-            ("self.pool_b.query(fake_b.data)", "fake_b"),
-            ("Tensor(fake_b)", "fake_b"),
+            ("Tensor(self.pool_b.query(self.fake_b.data))", "self.fake_b"),
+            ("Tensor(self.pool_a.query(self.fake_a.data))", "self.fake_a"),
         )
     ),
 )

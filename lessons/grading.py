@@ -67,7 +67,7 @@ def verdicts(chapter: Chapter, file: Path) -> Iterator[tuple[bool, str]]:
     """(passed, text) of each check; what raises within the learner's file is told by its line."""
     try:
         exercise = load(file)
-    except Exception as error:  # noqa: BLE001  a learner's file may raise anything
+    except Exception as error:  # noqa: BLE001  a learner can raise anything
         yield False, f"the file cannot be loaded: {told(error, file)}"
         return
     for title, check in checks(chapter):
@@ -78,7 +78,7 @@ def verdicts(chapter: Chapter, file: Path) -> Iterator[tuple[bool, str]]:
             yield False, f"{title}\n{wrong}"
         except NotImplementedError as empty:
             yield False, f"{title}\nnot written yet: {empty or 'fill in the hole'}"
-        except Exception as error:  # noqa: BLE001  a learner's file may raise anything
+        except Exception as error:  # noqa: BLE001  a learner can raise anything
             yield False, f"{title}\n{told(error, file)}"
 
 

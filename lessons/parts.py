@@ -85,26 +85,32 @@ class Table(Part):
 
 @dataclass
 class Lines(Part):
-    """Curves y(x), one colour each. `log` is "", "x", "y" or "xy". In a terminal: a few points of each."""
+    """Curves y(x), one colour each; `x` is common to all, or one line for each name. `log` is "", "x", "y" or "xy".
+
+    In a terminal: a few points of each.
+    """
 
     title: str
-    x: Sequence[float]
+    x: Sequence[float] | Mapping[str, Sequence[float]]
     series: Mapping[str, Sequence[float]]
     across: str = ""
     log: str = ""
     note: str = ""
     top: float | None = None  # of the y axis
+    square: bool = False  # both axes from -top to top
 
     def html(self) -> str:
-        W, H, left, low = 640, 260, 52, 34
+        W, H, left, low = (420, 420, 40, 34) if self.square else (640, 260, 52, 34)
         fx, fy = (math.log10 if axis in self.log else float for axis in "xy")
-        xs = [fx(v) for v in self.x]
+        xs = {name: [fx(v) for v in self.across_of(name)] for name in self.series}
         ys = {
             name: [fy(v) if v > 0 or "y" not in self.log else None for v in line] for name, line in self.series.items()
         }
         known = [v for line in ys.values() for v in line if v is not None and math.isfinite(v)]
         y0, y1 = min(known), max(known) if self.top is None else fy(self.top)
-        x0, x1 = min(xs), max(xs)
+        x0, x1 = min(map(min, xs.values())), max(map(max, xs.values()))
+        if self.square:
+            x0, x1, y0, y1 = -float(self.top or 1), float(self.top or 1), -float(self.top or 1), float(self.top or 1)
         y0, y1 = (y0 - 0.5, y1 + 0.5) if y0 == y1 else (y0 - 0.04 * (y1 - y0), y1 + 0.04 * (y1 - y0))
 
         def px(v: float) -> float:
@@ -119,21 +125,30 @@ class Lines(Part):
             out.append(f'<text x="{left - 6}" y="{py(v) + 4:.1f}" text-anchor="end">{tick(v, "y" in self.log)}</text>')
         for v in ticks(x0, x1, "x" in self.log):
             out.append(
-                f'<text x="{px(v):.1f}" y="{H - low + 16}" text-anchor="middle">{tick(v, "x" in self.log)}</text>'
+                f'<text x="{px(v):.1f}" y="{H - low + 16}" text-anchor="{"end" if px(v) > W - 24 else "middle"}">{tick(v, "x" in self.log)}</text>'
             )
         out.append(f'<text x="{W - 10}" y="{H - 2}" text-anchor="end">{escape(self.across)}</text>')
-        for i, line in enumerate(ys.values()):
+        for i, (name, line) in enumerate(ys.items()):
             dots = " ".join(
-                f"{px(a):.1f},{py(b):.1f}" for a, b in zip(xs, line, strict=True) if b is not None and math.isfinite(b)
+                f"{px(a):.1f},{py(b):.1f}"
+                for a, b in zip(xs[name], line, strict=True)
+                if b is not None and math.isfinite(b)
             )
             out.append(f'<polyline points="{dots}" fill="none" stroke="var(--c{i % COLOURS})" stroke-width="2"/>')
         key = "".join(f'<span style="--k:var(--c{i % COLOURS})">{escape(name)}</span>' for i, name in enumerate(ys))
-        svg = f'<svg class="chart" viewBox="0 0 {W} {H}" role="img" aria-label="{escape(self.title)}">{"".join(out)}</svg>'
+        svg = f'<svg class="chart{" square" if self.square else ""}" viewBox="0 0 {W} {H}" role="img" aria-label="{escape(self.title)}">{"".join(out)}</svg>'
         return card(self.title, f'<div class="key">{key}</div>{svg}', self.note)
 
+    def across_of(self, name: str) -> Sequence[float]:
+        """x of one curve."""
+        return self.x[name] if isinstance(self.x, Mapping) else self.x
+
     def text(self) -> str:
+        if isinstance(self.x, Mapping):
+            ends = [(name, f"{self.x[name][-1]:.3g}", f"{line[-1]:.3g}") for name, line in self.series.items()]
+            return Table(self.title, ("ends at", "x", "y"), ends, self.note).text()
         picks = np.unique(np.linspace(0, len(self.x) - 1, 7).round().astype(int))
-        rows = [(name, *(f"{line[i]:.3g}" for i in picks)) for name, line in self.series.items()]
+        rows = [(name, *(f"{line[i] + 0.0:.3g}" for i in picks)) for name, line in self.series.items()]
         return Table(self.title, (self.across or "x", *(f"{self.x[i]:.3g}" for i in picks)), rows, self.note).text()
 
 

@@ -68,10 +68,10 @@ class PlainStep:
         self.disc_b.requires_grad_(True)
         self.adam_d.zero_grad()
 
-        fake_b = self.fake_b.detach()  # cut: the same numbers without their history, so nothing flows back into G
-        fake_a = self.fake_a.detach()
-        old_b = Tensor(self.pool_b.query(fake_b.data))  # half of the time an older fake, from the pool
-        old_a = Tensor(self.pool_a.query(fake_a.data))
+        # cut: `.data` is the numbers without their history, as `detach` gives them, so nothing flows back into G and F;
+        # and half of the time the pool gives an older fake in exchange
+        old_b = Tensor(self.pool_b.query(self.fake_b.data))
+        old_a = Tensor(self.pool_a.query(self.fake_a.data))
         losses = {
             # ½ mean (D_B(b) - 1)² + ½ mean D_B(G(a))²: 1 for real, 0 for fake
             "D_A": lsgan_loss(self.disc_b(b), 1.0, 0.5) + lsgan_loss(self.disc_b(old_b), 0.0, 0.5),

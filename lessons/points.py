@@ -98,9 +98,10 @@ class Run:
 
 def train(
     seed: int = 0, steps: int = STEPS, *, lr: float = 4e-3, count: int = 64, kind: type[PlainStep] = PlainStep,
-    watch: Callable[[PlainStep], Any] | None = None, looks: tuple[int, ...] = (), **settings: Any,
+    watch: Callable[[PlainStep], Any] | None = None, looks: tuple[int, ...] = (),
+    worlds: tuple[np.ndarray, np.ndarray] = (A, B), **settings: Any,
 ) -> Run:  # fmt: skip
-    """Train on clouds of `count` points. `settings` go to the step (lambda_cycle, …); `watch` looks before the steps `looks`."""
+    """Train on clouds of `count` points around the centres of two worlds. `settings` go to the step (lambda_cycle, …); `watch` looks before the steps `looks`."""
     settings = {"lambda_identity": 0.0, "pool_size": 0, "lr": lr, "seed": seed, **settings}
     rng = np.random.default_rng(seed)
     run = Run(kind(*networks(seed), **settings))
@@ -109,7 +110,7 @@ def train(
             if watch and step in looks:
                 run.seen.append(watch(run.game))
             if step < steps:
-                losses = run.game.step(cloud(rng, A, count), cloud(rng, B, count))
+                losses = run.game.step(*(cloud(rng, world, count) for world in worlds))
                 for name, value in losses.items():
                     run.losses.setdefault(name, []).append(value)
     return run
@@ -136,7 +137,7 @@ class Change:
     def kind(self) -> type[PlainStep]:
         """The changed step."""
         scope: dict[str, Any] = {"__name__": "changed_plain_step"}
-        exec(compile(self.source(), "plain_step.py, changed", "exec"), scope)  # noqa: S102  our own text, one line changed
+        exec(compile(self.source(), "plain_step.py, changed", "exec"), scope)  # noqa: S102  our own file
         return scope["PlainStep"]
 
     def diff(self) -> list[tuple[str, str]]:

@@ -1,0 +1,107 @@
+"""One 3×3 convolution, 64×64 pixels, 32 -> 32 channels, computed in seven ways, each timed on one thread of this machine.
+
+Run by the experiment in a process of its own, so that NumPy's and our threads can be held to one: `python -m
+lessons.c13_fast.ladder` prints the rungs as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+H = W = 64
+C = K = 32
+FLOPS = 2 * (H - 2) * (W - 2) * 9 * C * K  # a multiplication and an addition each
+
+
+def python_loops(x: np.ndarray, w: np.ndarray, y: np.ndarray, rows: int) -> None:
+    """The definition, loop by loop; numba compiles the same function for the second rung."""
+    for p in range(rows):
+        for q in range(x.shape[1] - 2):
+            for k in range(w.shape[3]):
+                total = np.float32(0.0)
+                for r in range(3):
+                    for s in range(3):
+                        for c in range(x.shape[2]):
+                            total += x[p + r, q + s, c] * w[r, s, c, k]
+                y[p, q, k] = total
+
+
+def channels_inside(x: np.ndarray, w: np.ndarray, y: np.ndarray, rows: int) -> None:
+    """The same sums with the output channels innermost: neighbours in memory, so eight of them go at once."""
+    for p in range(rows):
+        for q in range(x.shape[1] - 2):
+            for k in range(w.shape[3]):
+                y[p, q, k] = np.float32(0.0)
+            for r in range(3):
+                for s in range(3):
+                    for c in range(x.shape[2]):
+                        value = x[p + r, q + s, c]
+                        for k in range(w.shape[3]):
+                            y[p, q, k] += value * w[r, s, c, k]
+
+
+def nine_products(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """For each of the nine places of the kernel one matrix product over all pixels."""
+    y = np.zeros((x.shape[0] - 2, x.shape[1] - 2, w.shape[3]), np.float32)
+    for r in range(3):
+        for s in range(3):
+            y += x[r : r + y.shape[0], s : s + y.shape[1]] @ w[r, s]
+    return y
+
+
+def best(run: Callable[[], object], seconds: float = 0.4) -> float:
+    """The least time of a call in seconds, over about `seconds`, after one that is not counted."""
+    run()
+    end, least = time.perf_counter() + seconds, np.inf
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - start)
+    return float(least)
+
+
+def rungs() -> list[dict]:
+    """Each rung's name, time in ms and error; the last is the roof: this core's best matrix product."""
+    from numba import njit
+
+    from kernels.conv2d import cpu, reference
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((H, W, C)).astype(np.float32)
+    w = (rng.standard_normal((3, 3, C, K)) / 17).astype(np.float32)
+    true = reference.forward(x[None].astype(np.float64), w.astype(np.float64))[0]
+    found = []
+
+    def rung(name: str, run: Callable[[], np.ndarray], rows: int = H - 2, compiled: bool = True) -> None:
+        error = float(abs(run()[:rows] - true[:rows]).max())
+        seconds = best(run) if compiled else timed(run)
+        found.append({"name": name, "ms": 1e3 * seconds * (H - 2) / rows, "error": error})
+
+    y = np.empty((H - 2, W - 2, K), np.float32)
+
+    def filled(loop: Callable, rows: int = H - 2) -> Callable[[], np.ndarray]:
+        return lambda: (loop(x, w, y, rows), y)[1]
+
+    rung("Python loops (one row, times 62)", filled(python_loops, 1), rows=1, compiled=False)
+    rung("the same loops, compiled by numba", filled(njit(python_loops)))
+    rung("channels innermost", filled(njit(fastmath=True)(channels_inside)))
+    rung("nine matrix products", lambda: nine_products(x, w))
+    rung("unfold, then one product", lambda: reference.forward(x[None], w)[0])
+    rung("the kernel that trains (Winograd)", lambda: cpu.forward(x[None], w)[0])
+    squares = [rng.standard_normal((n, n)).astype(np.float32) for n in (128, 256, 512)]
+    roof = max(2 * len(a) ** 3 / best(lambda a=a: a @ a) / 1e9 for a in squares)
+    return [*found, {"name": "roof", "gflops": roof}]
+
+
+def timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(json.dumps(rungs()))
