@@ -41,8 +41,8 @@ def show() -> list[Part]:
     real = {name: curve(name, True) for name in LOSSES}
     minimax = -np.log1p(np.exp(SCORES))  # log(1 - D): what G would minimise if it simply wanted D's loss to be large
     fake = {
-        "be taken for real: −log D": curve("log loss", True)[1],
-        "D's loss turned round: log(1 − D)": np.gradient(minimax, SCORES),
+        "be taken for real: -log D": curve("log loss", True)[1],
+        "D's loss turned round: log(1 - D)": np.gradient(minimax, SCORES),
         "least squares": real["least squares"][1],
     }
     rows = [(f"{share:.0%} real", *(best(name, share) for name in LOSSES)) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]

@@ -23,8 +23,8 @@ def reach() -> Table:
         for turn in ("generators", "discriminators"):
             for name, gradients in by_loss(game, turn, a, b).items():
                 lengths = [length(g) for g in gradients.values()]
-                rows.append((f"{turn}: {name}", *("–" if v is None else f"{v:.2f}" for v in lengths)))
-    note = "–: no gradient at all. In the generators' turn the discriminators are frozen; in theirs the history is cut."
+                rows.append((f"{turn}: {name}", *("-" if v is None else f"{v:.2f}" for v in lengths)))
+    note = "-: no gradient at all. In the generators' turn the discriminators are frozen; in theirs the history is cut."
     return Table(
         "Length of the gradient that each loss leaves in each network, second step",
         ("turn: loss", *NETWORKS),
@@ -44,7 +44,7 @@ def compared(*exhibits: Exhibit) -> list[Part]:
             numbers = exhibit.run(0).numbers()
             rows.append((exhibit.name, numbers["D"], numbers["G"], numbers["missed by"], ""))
         except RuntimeError as error:
-            rows.append((exhibit.name, "–", "–", "–", "stopped"))
+            rows.append((exhibit.name, "-", "-", "-", "stopped"))
             words.append(f"stops in its first step: `{error}`\n")
     table = Table("The plain step with lines left out, seed 0", ("step", "D", "G", "missed by", ""), rows)
     return [table, Words("What was changed:\n\n" + "\n".join(words))]

@@ -15,7 +15,8 @@ Slope = Callable[[float, float], float]
 
 def push(t: float) -> float:
     """The slope of log σ(-t) turned round: σ(-t), how strongly a score t moves the two."""
-    return 1 / (1 + np.exp(t))
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(t))
 
 
 def generator_slope(theta: float, psi: float) -> float:

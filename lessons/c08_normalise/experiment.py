@@ -37,7 +37,7 @@ def show() -> list[Part]:
     normal = {name: instance_norm.forward(x)[0][0, :, :, 0] for name, x in kinds.items()}
     apart = max(float(abs(x - normal["as it is"]).max()) for x in normal.values())
     return [
-        Table("Error of a float32 variance whose true value is 1", ("mean of the picture", "E[x²] − E[x]²", "two passes"), rows),
+        Table("Error of a float32 variance whose true value is 1", ("mean of the picture", "E[x²] - E[x]²", "two passes"), rows),
         Pictures("Three pictures", {name: x[0, :, :, 0] for name, x in kinds.items()}, scale=6),
         Pictures("The same, normalised", normal, low=-2.5, high=2.5, scale=6, note=f"Largest difference between them: {apart:.0e}."),
     ]  # fmt: skip

@@ -77,4 +77,4 @@ def compiled() -> Table:
 
 
 def widths(loads: dict[int, int]) -> str:
-    return ", ".join(f"{count} × {width} bytes" for width, count in sorted(loads.items())) or "–"
+    return ", ".join(f"{count} × {width} bytes" for width, count in sorted(loads.items())) or "-"

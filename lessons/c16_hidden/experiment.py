@@ -63,6 +63,6 @@ def show() -> list[Part]:
             )
         )
     return [
-        Table("Of 64 hidden bits, read rightly", ("strength (picture: −1 … 1)", "as it is", "8 bits", "JPEG 95", "JPEG 75"), rows, "Half is what guessing gives. One grey level of a file is 0.008."),
+        Table("Of 64 hidden bits, read rightly", ("strength (picture: -1 … 1)", "as it is", "8 bits", "JPEG 95", "JPEG 75"), rows, "Half is what guessing gives. One grey level of a file is 0.008."),
         Pictures("The pictures", pictures, low=-1, high=1, scale=3),
     ]  # fmt: skip
