@@ -1,4 +1,4 @@
-.PHONY: train quick test lint ci
+.PHONY: train quick test lint lock ci
 
 train:  ## train on the built-in scenes
 	python -m train.cyclegan
@@ -13,6 +13,12 @@ lint:  ## formatting, lint rules, types
 	ruff format .
 	ruff check .
 	mypy
+
+COMPILE = uv pip compile -q --universal --generate-hashes --python-version 3.11 --upgrade --custom-compile-command "make lock"
+lock:  ## exact versions for every system, with their hashes (needs uv)
+	$(COMPILE) pyproject.toml -o locks/run.txt
+	$(COMPILE) pyproject.toml --extra test -o locks/test.txt
+	$(COMPILE) pyproject.toml --extra cuda13 -o locks/cuda13.txt
 
 ci:  ## what guards main
 	.ci/run

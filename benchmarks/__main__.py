@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast, and against whom.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        module = importlib.import_module(f"benchmarks.{name}")
+        module = importlib.import_module(f"{__package__}.{name}")
         sub = commands.add_parser(name, help=text, description=module.__doc__)
         module.configure(sub)
         sub.set_defaults(run=module.run)

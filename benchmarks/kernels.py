@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import machine, options, table
 from benchmarks.costs import backward_flops, forward_flops
 from benchmarks.harness import Row, ratios, spread
-from benchmarks.op_providers import OURS, TORCH, OpWork, case
+from benchmarks.op_providers import OURS, TORCH, TRUTH, OpWork, case
 from benchmarks.worker import Result, Worker, WorkerError
 from tests.cases import CASES, Case
 from tests.tolerances import tolerance
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         common = {"bench": "kernels", "precision": args.precision}
         peaks = machine.control(0.05 if args.quick else 2.0, args.device, args.precision)
         workers = {name: Worker(spec, work) for name, spec in contestants.items()}
-        judge = Worker("benchmarks.torch_ops:TruthOps", work)
+        judge = Worker(TRUTH, work)
         try:
             for name in names:
                 print(f"{name} ...", flush=True)

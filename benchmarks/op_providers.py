@@ -18,8 +18,10 @@ from benchmarks.providers import measure_tiles, references_only
 from benchmarks.worker import Result
 from tests.cases import CASES, Case, arrays
 
-OURS = {"ours": "benchmarks.op_providers:OursOps", "reference": "benchmarks.op_providers:ReferenceOps"}
-TORCH = {"torch": "benchmarks.torch_ops:TorchOps", "torch-channels-last": "benchmarks.torch_ops:TorchChannelsLastOps"}
+OURS = {"ours": f"{__name__}:OursOps", "reference": f"{__name__}:ReferenceOps"}
+_THEIRS = f"{__package__}.torch_ops"
+TORCH = {"torch": f"{_THEIRS}:TorchOps", "torch-channels-last": f"{_THEIRS}:TorchChannelsLastOps"}
+TRUTH = f"{_THEIRS}:TruthOps"
 PARAMETERS = ("w", "b", "scale", "shift")
 Key = tuple[str, str]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.worker import Result
 
-HERE, TORCH = "benchmarks.providers", "benchmarks.torch_providers"
+HERE, TORCH = __name__, f"{__package__}.torch_providers"
 TRAINERS = {
     "ours": (("ours", f"{HERE}:Ours"),),
     "reference": (("reference", f"{HERE}:Reference"),),
@@ -31,7 +31,7 @@ TRANSLATORS = {
         ("torch-channels-last", f"{TORCH}:TorchChannelsLastTranslates"),
     ),
     "torch-compile": (("torch-compile", f"{TORCH}:TorchCompileTranslates"),),
-    "onnxruntime": (("onnxruntime", "benchmarks.onnx_generator:OnnxTranslates"),),
+    "onnxruntime": (("onnxruntime", f"{__package__}.onnx_generator:OnnxTranslates"),),
 }
 
 

@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.op_providers import OpWork, OursOps
+from kernels import dispatch
 from kernels.cast import gpu as cast
 from kernels.gpu.autotune import Tiles
 from kernels.gpu.launch import Launch, hooks, recorded
@@ -83,7 +84,7 @@ def record_ops(precision: str) -> list[Launch]:
     with _restored(), recorded(run=False) as launches:
         ops = OursOps(OpWork("interpret", precision))
         for case in CASES:
-            if case.label == "real" and find_spec(f"kernels.{case.op}.gpu"):
+            if case.label == "real" and find_spec(f"{dispatch.__package__}.{case.op}.gpu"):
                 ops.inputs((str(case), "both"))
         cast.forward(np.zeros((64, 64, 256), np.float32), dtype=OpWork(precision="bf16").dtype)  # no case: no gradient
     return launches

@@ -26,7 +26,7 @@ PREFERENCE: dict[str, tuple[str, ...]] = {
 def implementation(op: str, device: Device) -> ModuleType:
     """The module that computes `op` on `device`: `kernels.<op>.cpu`, `.gpu` or `.reference`."""
     for kind in PREFERENCE[device.name]:
-        module = f"kernels.{op}.{kind}"
+        module = f"{__package__}.{op}.{kind}"
         if importlib.util.find_spec(module):
             return importlib.import_module(module)
     raise NotImplementedError(f"op {op!r} has no reference.py")

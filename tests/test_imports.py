@@ -255,3 +255,20 @@ def test_from_the_root_our_autograd_is_imported_whatever_else_is_installed(other
 
 def test_programs_run_with_our_autograd_too(other_autograd: Path):
     assert "--dataroot" in run("-m", "train.cyclegan", "--help", PYTHONPATH=str(other_autograd))
+
+
+@pytest.mark.parametrize("name", ["autograd/__init__.py", "nn.py", "kernels/__init__.py"])
+def test_what_hides_a_folder_of_ours_is_named_with_the_cure(name: str, tmp_path: Path):
+    """As when the repository comes last in sys.path, behind a user's folder or somebody else's package."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("")
+    append = f"import sys; sys.path.append({str(ROOT)!r}); from train.cyclegan import CycleGAN"
+    with pytest.raises(AssertionError) as found:
+        python(append, cwd=tmp_path)
+    said = str(found.value)
+    assert f"ImportError: {tmp_path / name} hides {ROOT / Path(name).with_suffix('').parts[0]}" in said
+    assert "palindrome-gan" in said and "ModuleNotFoundError" not in said
+    (tmp_path / name).unlink()
+    if name != "nn.py":
+        (tmp_path / name).parent.rmdir()
+    python(append, cwd=tmp_path)  # a control: nothing hides it

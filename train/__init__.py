@@ -1,1 +1,13 @@
 """Training: data in, pictures out. Start with `cyclegan.py`, which holds the step and reads like the paper."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+for _name in ("kernels", "autograd", "nn"):
+    _ours, _found = Path(__file__).parents[1] / _name, find_spec(__name__.removesuffix("train") + _name)
+    if _found is None or _found.origin is None or not (_ours / "__init__.py").samefile(_found.origin):
+        raise ImportError(
+            f"{_found.origin if _found and _found.origin else 'a module'} hides {_ours}, which Palindrome's train/ needs: "
+            f"run from {_ours.parent}, or put that first in sys.path, or rename the other; or pip install {_ours.parent} "
+            "and import palindrome_gan.train (command: palindrome-gan), whose names nothing hides"
+        )

@@ -71,7 +71,8 @@ class Launch:
     @property
     def name(self) -> str:
         """The op's folder and the function, as in `instance_norm._normalise`."""
-        folder = self.kernel.fn.__module__.removeprefix("kernels.").removeprefix("gpu.").partition(".")[0]
+        inside = self.kernel.fn.__module__.removeprefix(__name__.removesuffix("gpu.launch"))
+        folder = inside.removeprefix("gpu.").partition(".")[0]
         return f"{folder}.{self.kernel.fn.__name__}"
 
     @property
@@ -117,7 +118,7 @@ def launch(
         return
     pointers = [Pointer(a) if _is_array(a) else a for a in arguments]
     if all(isinstance(a, np.ndarray) for a in arrays):
-        run, every = importlib.import_module("kernels.gpu.interpreter").run, tuple(map(range, grid))
+        run, every = importlib.import_module(f"{__package__}.interpreter").run, tuple(map(range, grid))
         hooks.perform(lambda: run(kernel, hooks.order(itertools.product(*every)), grid, pointers, constexprs))
     else:
         use_cupy()

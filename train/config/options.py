@@ -39,7 +39,7 @@ def parse(
     of a word that is no option who has it. Raises UserError for a wrong option or value.
     """
     parser = Parser(
-        prog=f"python -m {program}",
+        prog=typed(program),
         usage="%(prog)s [options]",
         description=(description or "").split("\n")[0],
         allow_abbrev=False,
@@ -72,6 +72,12 @@ def parse(
     if not go_on:  # else they are checked together with the saved ones
         config(**settings).check()
     return {**settings, **switched}, go_on
+
+
+def typed(program: str) -> str:
+    """What a user types to run a program: `python -m train.cyclegan`, or `palindrome-gan cyclegan` where that is installed."""
+    installed = __name__ != "train.config.options" and program.startswith("train.")
+    return f"palindrome-gan {program.removeprefix('train.')}" if installed else f"python -m {program}"
 
 
 def _presets(config: type[Config]) -> Iterator[str]:

@@ -73,7 +73,7 @@ def write_page(folder: Path, study: Study) -> Path:
             rows.append(row | {f"true {direction[-1]}": tested[direction[-1]][i]})
     picture = folder / "ablation.png"
     save_png(picture, sample_grid(rows))
-    style = files("train.report").joinpath("template.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
+    style = files(__package__).joinpath("template.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>ablation study</title><style>{style}</style></head>

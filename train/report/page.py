@@ -58,7 +58,7 @@ def write_report(
     """
     step = int(history[-1]["step"]) if history else 0
     name = str(config.get("name") or Path(run_dir).name)
-    page = Template(files("train.report").joinpath("template.html").read_text("utf-8")).substitute(
+    page = Template(files(__package__).joinpath("template.html").read_text("utf-8")).substitute(
         name=escape(name),
         state=escape(state),
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",

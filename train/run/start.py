@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from train.config.options import typed
 from train.config.settings import Config, resolve
 from train.errors import UserError
 from train.files import checkpoint
@@ -47,7 +48,7 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
     try:
         saved, of = state["config"], state.get("program", "train.cyclegan")
         if of != system.program:
-            raise UserError(f"run {name!r} was made by another program; go on with python -m {of} --continue_train")
+            raise UserError(f"run {name!r} was made by another program; go on with {typed(of)} --continue_train")
         known_settings = {option: saved[option] for option in system.settings.options() if option in saved}
         settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
         config = resolve(system.settings(**settings))

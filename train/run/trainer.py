@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kernels.memory import peak_bytes
+from train.config.options import typed
 from train.config.settings import Config
 from train.data.dataset import dataset, paired_test, test_samples
 from train.data.loader import Batch, Loader
@@ -241,7 +242,7 @@ class Run:
 
     def command(self, start: str) -> str:
         """What to type to have a program take up this run: `start`, such as "train.evaluate", and the run's name."""
-        command = f"python -m {start} --name {shlex.quote(self.config.name)}"
+        command = f"{typed(start)} --name {shlex.quote(self.config.name)}"
         if self.config.checkpoints_dir != Config.checkpoints_dir:
             command += f" --checkpoints_dir {shlex.quote(self.config.checkpoints_dir)}"
         return command
