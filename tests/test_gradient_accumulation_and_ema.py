@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nn import PatchDiscriminator
 from tests.test_training_step import TINY, flat, images
 from train.cyclegan import CycleGAN
 from train.models.directions import micro_batches
+from train.models.ema import EMA
 
 
 @pytest.mark.slow
@@ -50,6 +52,22 @@ def steps(model: CycleGAN, batches: list[Any]) -> list[dict[str, np.ndarray]]:
         model.step(a, b)
         after.append(model.gen_ab.state_dict())
     return after
+
+
+@pytest.mark.parametrize("decay", [0.25, 0.999])
+def test_the_average_of_weights_that_move_far(decay: float) -> None:
+    """Weight by weight with the formula; the limit (n - 1) / (n + 9) holds up to the fourth step, or for all of twenty."""
+    live = PatchDiscriminator(ndf=1, n_layers=1)
+    ema, rng, average = EMA({"disc": live}, decay), np.random.default_rng(0), 0.0
+    for n in range(1, 21):
+        weights = {key: rng.standard_normal(w.shape).astype(w.dtype) for key, w in live.state_dict().items()}
+        live.load_state_dict(weights)
+        ema.update()
+        limit = [0, 1 / 11, 2 / 12, 3 / 13, 4 / 14][n - 1] if n < 6 else (n - 1) / (n + 9)
+        flat_weights = np.concatenate([w.ravel() for w in weights.values()]).astype(np.float64)
+        average = average + (1 - min(decay, limit)) * (flat_weights - average)
+        shown = np.concatenate([w.ravel() for w in ema.shown("disc").state_dict().values()])
+        np.testing.assert_allclose(shown, average, rtol=0, atol=1e-6)
 
 
 def test_averages_follow_the_formula_and_leave_training_alone() -> None:

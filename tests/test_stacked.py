@@ -79,6 +79,18 @@ def test_a_stacked_pair_is_two_networks(kind: str, monkeypatch: pytest.MonkeyPat
     assert 3 * count == count_alone
 
 
+@pytest.mark.parametrize("size", [8, 10], ids=["as one", "one after the other"])
+def test_each_network_gets_its_own_pictures_in_either_order(size: int) -> None:
+    first, second = pair("discriminator")
+    both, (a, b) = StackedPair(first, second), pictures(2)
+    a = Tensor(np.resize(a.data, (1, size, 8, 3)), device="interpret")
+    for nets, xs in (((first, second), (a, b)), ((second, first), (a, b))):
+        outputs = both.each((nets[0], (xs[0],)), (nets[1], (xs[1],)))
+        for (output,), net, x in zip(outputs, nets, xs, strict=True):
+            assert np.allclose(output.data, net(x).data, atol=1e-6)
+    assert not np.allclose(first(b).data, second(b).data, atol=1e-2)
+
+
 def test_the_two_networks_stay_their_own() -> None:
     first, second = pair("discriminator")
     before = first.state_dict()
