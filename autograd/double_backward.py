@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-from autograd.checkpointing import Recomputed
+from autograd.checkpointing import Checkpointed
 from autograd.engine import unbroadcast
 from autograd.function import Function
 from autograd.ops.arithmetic import Add, Div, Exp, GetItem, Mul, Pow, Reshape, Sub, Sum, exp
@@ -184,7 +184,7 @@ SIMPLER: dict[type[Function], Callable[..., Tensor]] = {
     ConvNormRelu: block,
     InstanceNorm: norm,
     Mean: lambda n, x: x.sum() * (n.settings["weight"] / x.size),
-    Recomputed: lambda n, x, *weights: n.settings["part"](x),
+    Checkpointed: lambda n, x, *weights: n.settings["block"](x),
 }
 """(node, *inputs) -> what the op computes, made of simpler ops: the walk goes through those instead."""
 

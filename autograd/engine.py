@@ -77,18 +77,14 @@ def leaf_gradients(tensor: Tensor, grad: Array | None = None) -> dict[Tensor, li
 
 def accumulate(arrived: Mapping[Tensor, Sequence[Array]]) -> None:
     """Add to the gradients of leaves what has arrived for them. The old arrays are not written to: others may hold them."""
-    had = ((leaf, leaf.grad) for leaf in arrived)
-    for leaf, grad in totals({leaf: [*([] if g is None else [g]), *arrived[leaf]] for leaf, g in had}).items():
-        leaf.grad = grad
+    for leaf, arrays in arrived.items():
+        grad = leaf.grad
+        leaf.grad = total(leaf, arrays if grad is None else [grad, *arrays])
 
 
-def totals(arrived: Mapping[Tensor, Sequence[Array]]) -> dict[Tensor, Array]:
-    """The sum for each leaf, in its own precision, whatever mixture an op made."""
-
-    def total(leaf: Tensor, arrays: Sequence[Array]) -> Array:
-        return leaf.device.asarray(implementation("add", leaf.device).forward(*arrays), dtype=leaf.dtype)
-
-    return {leaf: total(leaf, arrays) for leaf, arrays in arrived.items()}
+def total(leaf: Tensor, arrays: Sequence[Array]) -> Array:
+    """The sum of gradients of a leaf, in its own precision, whatever mixture an op made."""
+    return leaf.device.asarray(implementation("add", leaf.device).forward(*arrays), dtype=leaf.dtype)
 
 
 def unbroadcast(op: str, grad: Array, shape: tuple[int, ...]) -> Array:

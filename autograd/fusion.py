@@ -11,11 +11,13 @@ kernels/gpu/epilogue.py; on the CPU none does. What comes when is known to the e
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograd.function import Function
 from kernels.device import Array
-from kernels.gpu.epilogue import Epilogue, Sums
+
+if TYPE_CHECKING:
+    from kernels.gpu.epilogue import Epilogue, Sums
 
 
 class Fused(Function):
@@ -39,6 +41,8 @@ class Fused(Function):
         maker = self.inputs[0].creator
         if maker is None or not getattr(self.kernel, "EPILOGUE", False):
             return self.backward(dy)
+        from kernels.gpu.epilogue import Epilogue
+
         come = pending.get(maker, [])
         if isinstance(maker, Fused) and maker.uses == len(come) + 1:  # no other gradient is still to come
             maker.sums = maker.request()

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from autograd.engine import accumulate, totals
+from autograd.engine import accumulate, total
 from autograd.mode import state
 from autograd.tensor import Tensor
 from kernels.device import Array
@@ -57,7 +57,7 @@ def collected() -> Iterator[dict[Tensor, list[Array]]]:
     before, state.take = state.take, take
     try:
         yield gradients
-        gradients.update({leaf: [total] for leaf, total in totals(gradients).items()})
+        gradients.update({leaf: [total(leaf, arrays)] for leaf, arrays in gradients.items()})
     finally:
         state.take = before
 

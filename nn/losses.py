@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autograd import Tensor, grad
+from autograd import Tensor
 from autograd import ops as F
 
 MODES = ("lsgan", "vanilla", "hinge", "wgangp")
@@ -43,6 +43,8 @@ def gradient_penalty(
     [0, 1]. It is a gradient itself, so the weights' gradient of this loss is a gradient of a gradient
     (autograd/double_backward.py). Gulrajani et al. 2017.
     """
+    from autograd import grad  # of all losses only this one needs it
+
     mixed = Tensor((real * share + fake * (1.0 - share)).data, requires_grad=True, device=real.device)
     (slope,) = grad(discriminator(mixed), [mixed])  # [N,H,W,C]
     length = ((slope * slope).sum(axis=(1, 2, 3)) + 1e-32) ** 0.5  # [N]; the constant keeps the root's slope finite

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autograd.tensor import zeros_like
-from kernels.adam.reference import rates
 from kernels.device import to_host, xp_of
 from kernels.dispatch import implementation
-from kernels.gpu.cuda_graph import Control
 from nn.module import Parameter
+
+if TYPE_CHECKING:
+    from kernels.gpu.cuda_graph import Control
 
 
 class Optimizer:
@@ -84,13 +85,23 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         self.m = [zeros_like(p) for p in self.parameters]
         self.v = [zeros_like(p) for p in self.parameters]
+        self.control = self.make_control()
+
+    def make_control(self) -> Control | None:
+        """On a GPU the numbers that change from step to step, for kernels to read; see kernels/adam."""
         device = self.parameters[0].device
-        self.control = None if device.name == "cpu" else Control(device, 2, np.float32)  # see kernels/adam
+        if device.name == "cpu":
+            return None
+        from kernels.gpu.cuda_graph import Control
+
+        return Control(device, 2, np.float32)
 
     def advance(self) -> None:
         """The host's part of a step: count it, and tell the device what follows from the count and from lr."""
         self.steps += 1
         if self.control is not None:
+            from kernels.adam.reference import rates
+
             self.control.host[...] = rates(self.lr, *self.betas, self.steps)
             self.control.send()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from autograd import Tensor
-from autograd.checkpointing import recomputed
 from autograd.mode import grad_enabled
 from kernels.device import Device
 from nn.layers import Conv2d, ConvNormRelu, ConvTransposeNormRelu, ResizeConvNormRelu, Tanh
@@ -28,7 +27,9 @@ class ResnetBlock(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.checkpointing and grad_enabled():
-            return recomputed(self.transform, x, self.parameters())
+            from autograd.checkpointing import checkpointed
+
+            return checkpointed(self.transform, x, self.parameters())
         return self.transform(x)
 
     def transform(self, x: Tensor) -> Tensor:

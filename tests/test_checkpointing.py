@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor
-from autograd.checkpointing import recomputed
+from autograd.checkpointing import checkpointed
 from nn import ResnetGenerator
 from nn.resnet_generator import ResnetBlock
 from tests.test_training_step import images
@@ -66,7 +66,7 @@ def test_less_is_kept() -> None:
 
 def test_a_weight_changed_in_between_is_noticed() -> None:
     w = Tensor(np.ones(3), requires_grad=True)
-    y = recomputed(lambda x: x * w, Tensor(np.ones(3)), [w])
+    y = checkpointed(lambda x: x * w, Tensor(np.ones(3)), [w])
     w.data += 1
     w.changed()
     with pytest.raises(RuntimeError, match="changed in place"):
