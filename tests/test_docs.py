@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib.util
 import re
@@ -13,7 +14,7 @@ from kernels.gpu import launch
 from train.config import options
 
 ROOT = Path(__file__).parents[1]
-WITH_CODE = ("fused_conv", "practice", "reductions")
+WITH_CODE = ("double_backward", "engine", "fused_conv", "practice", "reductions")
 ROUNDING = re.compile(r"\d+(?:\.\d+)?e[+-]\d+")  # measured errors: 4e-07
 
 
@@ -26,11 +27,19 @@ class Checker(doctest.OutputChecker):
         return same_words and all(b / 3 <= a <= b * 3 for a, b in zip(shown, measured, strict=True))
 
 
+def prompted(block: str) -> str:
+    """A block as it would be typed: with prompts, where the page shows a plain listing."""
+    if ">>> " in block:
+        return block
+    starts = {min([s.lineno, *(d.lineno for d in getattr(s, "decorator_list", []))]) for s in ast.parse(block).body}
+    return "\n".join((">>> " if i in starts else "... ") + line for i, line in enumerate(block.splitlines(), 1)) + "\n"
+
+
 def complaints(text: str) -> str:
     """What does not come out as the page says."""
     said: list[str] = []
     runner = doctest.DocTestRunner(Checker(), verbose=False)
-    blocks = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    blocks = "\n".join(map(prompted, re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)))
     runner.run(doctest.DocTestParser().get_doctest(blocks, {}, "page", None, 0), out=said.append)
     assert runner.tries > 0, "no code was found"
     return "".join(said)
