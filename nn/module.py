@@ -67,6 +67,7 @@ class _Room:
 
 
 _rooms: list[_Room] = []
+SLACK = 1 << 20  # numbers that a network may have beyond those of its file, so that a missing layer is told by its name
 
 
 @contextlib.contextmanager

@@ -1,9 +1,12 @@
 """What can go wrong in a run, and is told to the user in one line."""
 
 
-def shown(name: object) -> str:
-    """A name from outside, such as a file's, as it may be printed: what is no visible character is escaped (\\x1b, \\n)."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+def shown(name: object, most: int = 4096) -> str:
+    """Words from outside, such as a file's name, as they may be printed: in one line, what is no visible character escaped
+    (\\x1b, \\n), and of more than `most` characters the beginning."""
+    text = str(name)
+    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:most])
+    return f"{escaped} …" if len(text) > most else escaped
 
 
 class UserError(Exception):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from train.cyclegan import CycleGAN
+from train.evaluation.subject import from_run
+from train.run.start import resume_run
 from train.weights import formats
 
 
@@ -18,4 +21,17 @@ def weights(path: Path) -> None:
             assert isinstance(value, np.ndarray) and value.dtype == np.float32
 
 
-READERS: dict[str, Callable[[Path], None]] = {"weights": weights}
+def resume(path: Path) -> None:
+    """As `--continue_train` takes up the run whose latest.npz this is, up to its first step."""
+    folder = path.parent
+    run = resume_run(CycleGAN, {"name": folder.name, "checkpoints_dir": str(folder.parent), "device": "cpu"})
+    assert 0 <= run.position <= run.step < run.total
+    next(run.loader.iterate(run.epoch, run.position), None)
+
+
+def evaluate(path: Path) -> None:
+    """As `python -m train.evaluate` loads it."""
+    from_run(path.parent.name, path.parent.parent, "latest", {"device": "cpu"})
+
+
+READERS: dict[str, Callable[[Path], None]] = {"weights": weights, "resume": resume, "evaluate": evaluate}

@@ -11,6 +11,7 @@ an option away by giving the field a plain value (`lambda_identity: float = 0.0`
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,9 @@ from train.errors import UserError
 
 Size = int | str
 """Sides of a picture in pixels: 256 for a square, "320x192" for width x height."""
+
+
+KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str, "Size": Size}
 
 
 def sides(size: Size) -> tuple[int, int]:
@@ -309,6 +313,10 @@ class Config:
         """UserError for values that no run can use."""
         for name, field in self.options().items():
             least, value = field.metadata["least"], getattr(self, name)
+            if not isinstance(value, KINDS.get(str(field.type), object)) or value in (math.inf, -math.inf):
+                raise UserError(f"--{name} is {value!r}; wanted such as {field.default!r}")
+            if field.metadata["choices"] and value not in field.metadata["choices"]:
+                raise UserError(f"--{name} is {value!r}; wanted one of {', '.join(field.metadata['choices'])}")
             if least is not None and not value >= least:
                 raise UserError(f"--{name} is {value}; wanted at least {least}")
         if not 0 <= self.beta1 < 1:

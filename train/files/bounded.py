@@ -6,15 +6,29 @@ weights are not compressed, so all that they hold together is at most as large a
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
+import os
+import stat
 import zipfile
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 MOST_TEXT = 4 << 20  # bytes of JSON in a file of weights or a checkpoint; those of a long run have 0.1 MB
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """A file opened for reading. OSError for what is none: a pipe would be waited for, a device may never end."""
+    wait_for_nobody = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | wait_for_nobody))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and no file", str(path))
+    return file
 
 
 def stored_zip(file: BinaryIO) -> zipfile.ZipFile:

@@ -7,7 +7,6 @@ cannot run code. Zip keeps a CRC-32 of each member, and reading checks it: a fli
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files.atomic import write_atomically
+from train.files.bounded import open_file, read_json, read_npy, stored_zip
 
 FORMAT, VERSION = "palindrome-checkpoint", 2
 MANIFEST = "manifest.json"
@@ -47,29 +47,31 @@ def save(path: str | Path, state: Any) -> None:
 def load(path: str | Path) -> Any:
     """What `save` wrote. Raises `UserError` if the file is missing, damaged, not ours or of a newer version."""
     path = Path(path)
+    name = shown(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, stored_zip(file) as archive:
             if MANIFEST not in archive.namelist():
-                raise UserError(f"{path} is a zip file without {MANIFEST}: not a checkpoint of this program.{_OTHER}")
-            head = json.loads(archive.read(MANIFEST))
+                raise UserError(f"{name} is a zip file without {MANIFEST}: not a checkpoint of this program.{_OTHER}")
+            head = read_json(archive.read(MANIFEST))
             if not isinstance(head, dict) or head.get("format") != FORMAT:
-                raise UserError(f"{path}: its {MANIFEST} does not say format {FORMAT!r}: not one of ours.{_OTHER}")
+                raise UserError(f"{name}: its {MANIFEST} does not say format {FORMAT!r}: not one of ours.{_OTHER}")
             if head["version"] not in range(1, VERSION + 1):
                 raise UserError(
-                    f"{path} is a checkpoint of version {head['version']}; this program reads versions 1 to {VERSION}. "
+                    f"{name} is a checkpoint of version {head['version']}; this program reads versions 1 to {VERSION}. "
                     "Update the program, or use the one that made the file."
                 )
-            return _migrated(_with_arrays(head["tree"], archive), head["version"])
+            members = {info.filename for info in archive.infolist()}
+            return _migrated(_with_arrays(head["tree"], archive, members), head["version"])
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such checkpoint.{_seen_beside(path)}") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}. A checkpoint is a file you may read.") from error
-    except UserError:
+        raise UserError(f"{name}: there is no such checkpoint.{_seen_beside(path)}") from None
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}. A checkpoint is a file you may read.") from error
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # a damaged zip raises any of a dozen types, even NotImplementedError
         size = path.stat().st_size
         raise UserError(
-            f"{path} ({size:,} bytes) is damaged or not a checkpoint: {error}. It may have been cut short or changed "
+            f"{name} ({size:,} bytes) is damaged or not a checkpoint: {shown(error, 300)}. It may have been cut short or changed "
             f"while it was copied: copy it again.{_OTHER}{_seen_beside(path)}"
         ) from error
 
@@ -115,14 +117,18 @@ def _without_arrays(value: Any, place: str, arrays: dict[str, np.ndarray]) -> An
     )
 
 
-def _with_arrays(tree: Any, archive: zipfile.ZipFile) -> Any:
+def _with_arrays(tree: Any, archive: zipfile.ZipFile, members: set[str]) -> Any:
+    """The tree with its arrays, each from a member that is used once: then all are no larger than the file."""
     if isinstance(tree, dict) and tree.keys() == {ARRAY}:
-        data = archive.read(tree[ARRAY] + ".npy")  # whole, so that the CRC is checked
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        name = tree[ARRAY] + ".npy"
+        if name not in members:
+            raise ValueError(f"the array {name} is not there, or named twice")
+        members.remove(name)
+        return read_npy(archive.read(name))  # whole, so that the CRC is checked
     if isinstance(tree, dict):
-        return {key: _with_arrays(item, archive) for key, item in tree.items()}
+        return {key: _with_arrays(item, archive, members) for key, item in tree.items()}
     if isinstance(tree, list):
-        return [_with_arrays(item, archive) for item in tree]
+        return [_with_arrays(item, archive, members) for item in tree]
     return tree
 
 
@@ -131,4 +137,4 @@ def _seen_beside(path: Path) -> str:
         others = sorted(p.name for p in path.parent.glob("*" + path.suffix) if p.is_file() and p != path)
     except OSError:
         return ""
-    return f" Beside it: {', '.join(others[-5:])}." if others else ""
+    return f" Beside it: {shown(', '.join(others[-5:]))}." if others else ""

@@ -55,6 +55,8 @@ class ImagePool:
 
     def load_state_dict(self, state: dict[str, Any], device: Device, dtype: Any = None) -> None:
         """Go on from `state`; images are kept on `device` in `dtype`."""
+        if any(image.ndim != 3 or image.dtype.kind != "f" for image in state["images"]):
+            raise ValueError("a pool holds something else than pictures [H,W,C]")
         self.images = [device.asarray(image, dtype=dtype) for image in state["images"]]
         self.filled = len(self.images)
         self.rng.bit_generator.state = state["rng"]

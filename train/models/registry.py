@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nn.module import SLACK, at_most
 from train.config.settings import Config, resolve
-from train.errors import UserError
+from train.errors import UserError, shown
+from train.files.state import check_state, numbers_in
 from train.models.augmented_cyclegan import AugmentedCycleGAN
 from train.models.cyclegan import CycleGAN
 from train.models.model import Model
@@ -63,18 +65,20 @@ def system_of(state: Mapping[str, Any], file: Path) -> type[Model]:
 
 def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Config, Any]:
     """Settings with `changes` and model, from the state in a run's checkpoint. UserError for what is none."""
+    check_state(file, state)
     system = system_of(state, file)
     try:
         settings = {name: state["config"][name] for name in system.settings.options() if name in state["config"]}
         config = resolve(system.settings(**{**settings, **changes}))
         config.check()
-        model = system(config)
+        with at_most(SLACK + numbers_in(state["model"])):
+            model = system(config)
         for name, network in model.networks().items():
             network.load_state_dict(state["model"]["networks"][name])
         return config, model
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
-            f"{file} is a checkpoint, but not one of a run that this program can load ({type(error).__name__}: {error})"
+            f"{shown(file)} is a checkpoint, but not one of a run that this program can load ({type(error).__name__}: {shown(error, 300)})"
         ) from error
 
 

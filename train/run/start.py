@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nn.module import SLACK, at_most
 from train.config.options import typed
 from train.config.settings import Config, resolve
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files import checkpoint
+from train.files.state import check_state, numbers_in
 from train.models.model import Model
 from train.run.trainer import Run
 
@@ -44,7 +46,9 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
         raise UserError(
             f"--continue_train: {f'there is no run {name!r}' if name else 'which run? Give --name'}; {known}"
         )
-    state = checkpoint.load(parent / name / "latest.npz")
+    file = parent / name / "latest.npz"
+    state = checkpoint.load(file)
+    check_state(file, state)
     try:
         saved, of = state["config"], state.get("program", "train.cyclegan")
         if of != system.program:
@@ -54,13 +58,14 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
         config = resolve(system.settings(**settings))
         check_same_run(saved, config)
         config.check()
-        run = Run(system, config)
+        with at_most(SLACK + numbers_in(state["model"])):
+            run = Run(system, config)
         run.load_state_dict(state)
         finished = run.step >= run.total
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
-            f"{parent / name / 'latest.npz'} is a checkpoint, but not one that this program can continue "
-            f"({type(error).__name__}: {error}); it may come from another version. Start afresh under another --name"
+            f"{shown(file)} is a checkpoint, but not one that this program can continue "
+            f"({type(error).__name__}: {shown(error, 300)}); it may come from another version. Start afresh under another --name"
         ) from error
     if finished:
         raise UserError(

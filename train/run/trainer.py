@@ -135,7 +135,7 @@ class Run:
                         self.save()
                     if time.perf_counter() > self.report_due:
                         self.report()
-                if self.position == self.loader.batches_per_epoch:
+                if self.position >= self.loader.batches_per_epoch:
                     self.end_epoch()
         self.state = "finished" if self.step >= self.total else "interrupted"
         self.save()
@@ -186,7 +186,7 @@ class Run:
 
     @property
     def evaluation_due(self) -> bool:
-        every, ended = self.config.eval_freq, self.position == self.loader.batches_per_epoch
+        every, ended = self.config.eval_freq, self.position >= self.loader.batches_per_epoch
         return every > 0 and ended and self.epoch % every == 0
 
     def evaluate(self) -> dict[str, float]:

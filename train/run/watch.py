@@ -68,6 +68,8 @@ class Watch:
         return {"recent": {name: list(thumbnails) for name, thumbnails in self.recent.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if any(np.shape(x)[:2] != (SIDE, SIDE) for thumbnails in state["recent"].values() for x in thumbnails):
+            raise ValueError(f"something else than thumbnails [{SIDE},{SIDE},C] among the recent pictures")
         self.recent = {name: list(thumbnails) for name, thumbnails in state["recent"].items()}
 
 

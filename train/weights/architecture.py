@@ -18,7 +18,7 @@ import numpy as np
 from kernels.device import Device
 from nn.affine import Affine, make_affine
 from nn.layers import ResizeConvNormRelu
-from nn.module import at_most
+from nn.module import SLACK, at_most
 from nn.network import Network
 from nn.patch_discriminator import PatchDiscriminator, PixelDiscriminator
 from nn.resnet_generator import ResnetGenerator
@@ -30,7 +30,6 @@ KINDS: dict[str, Callable[..., Network]] = {
 }  # fmt: skip
 MOST_CONVS = 512  # ResNet generators of 253 blocks; more make no network that anyone trained
 MOST_LEVELS = 24  # of a U-Net, which halves its picture so often
-SLACK = 1 << 20  # numbers that a network may have beyond those of its file, so that a missing layer is told by its name
 WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 

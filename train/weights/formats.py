@@ -27,7 +27,8 @@ from nn.network import Network
 from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.atomic import write_atomically
-from train.files.bounded import check_text, read_json
+from train.files.bounded import check_text, open_file, read_json
+from train.files.state import check_state
 from train.models.registry import SYSTEMS
 from train.weights import torch_files
 from train.weights.architecture import Architecture, describe, network_from, recognise
@@ -80,7 +81,7 @@ class Weights:
                 if self.source.suffix == ".npz"
                 else ""
             )
-            raise UserError(f"{shown(self.source)}, network {shown(self.name)}: {shown(error)}{own}") from error
+            raise UserError(f"{shown(self.source)}, network {shown(self.name)}: {shown(error, 300)}{own}") from error
 
 
 def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
@@ -154,21 +155,17 @@ def _folder(path: Path) -> dict[str, Weights]:
 
 def _ours(path: Path) -> dict[str, Weights]:
     state = checkpoint.load(path)
-    if not isinstance(state, dict):
-        raise UserError(f"{shown(path)}: a checkpoint, but without networks (it holds a {type(state).__name__})")
+    check_state(path, state)
     try:
         system = SYSTEMS.get(str(state.get("program")))
         if system is not None and not system.plain_generators:
             raise WholeRun(path, state)
         modes, run_mode = _modes(path, state.get("about", {})), state.get("config", {}).get("upsample", "")
         states = state["networks"] if "networks" in state else state["model"]["networks"]
-        return {
-            name: Weights(name, path, dict(values.items()), _mode(modes.get(name, run_mode)))
-            for name, values in states.items()
-        }
+        return {name: Weights(name, path, values, _mode(modes.get(name, run_mode))) for name, values in states.items()}
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{shown(path)}: a checkpoint, but without networks ({type(error).__name__}: {shown(error)})"
+            f"{shown(path)}: a checkpoint, but without networks ({type(error).__name__}: {shown(error, 300)})"
         ) from error
 
 
@@ -217,13 +214,13 @@ def _name(path: Path, place: str, state: Mapping[str, np.ndarray], told: str) ->
 def _safetensors(path: Path) -> dict[str, Weights]:
     safetensors()
     try:
-        with open(path, "rb") as start:
+        with open_file(path) as start:
             check_text(int.from_bytes(start.read(8), "little"))  # of the header, before a library reads it
         with importlib.import_module("safetensors").safe_open(path, "np") as file:
             about = read_json((file.metadata() or {}).get(ABOUT, "{}").encode())
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  the library's own method
     except Exception as error:  # its own error type, or NumPy's for a dtype that NumPy lacks
-        raise UserError(f"{shown(path)}: cannot be read as safetensors ({shown(error)})") from error
+        raise UserError(f"{shown(path)}: cannot be read as safetensors ({shown(error, 300)})") from error
     modes = _modes(path, about)
     if len(modes) > 1:
         parts = {name: {k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{name}.")} for name in modes}

@@ -27,7 +27,7 @@ import numpy as np
 
 from train.errors import UserError, shown
 from train.files.atomic import write_atomically
-from train.files.bounded import MOST_TEXT, read_json, stored_zip
+from train.files.bounded import MOST_TEXT, open_file, read_json, stored_zip
 from train.weights.unpickle import Machine, Refused
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before the zip format
@@ -136,27 +136,27 @@ def read(path: str | Path) -> tuple[Any, dict[str, Any]]:
     path = Path(path)
     name = shown(path)
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             start = file.read(2)
             file.seek(0)
             if start == b"PK":
                 return _read_zip(name, file)
             if start[:1] == b"\x80":
                 return _read_old(file), {}
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except FileNotFoundError:
         raise UserError(f"{name}: there is no such file") from None
     except Refused as error:
         raise UserError(
-            f"{name}: holds a {shown(error)}, which is not weights; reading it could run a stranger's code, so it is refused. "
+            f"{name}: holds a {shown(error, 300)}, which is not weights; reading it could run a stranger's code, so it is refused. "
             "Where the network was trained, save its weights alone: torch.save(network.state_dict(), file)"
         ) from error
     except OSError as error:
         raise UserError(f"{name}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # damaged pickles and zips raise anything
         raise UserError(
-            f"{name}: damaged, or not PyTorch's ({type(error).__name__}: {shown(error)}); copy it again"
+            f"{name}: damaged, or not PyTorch's ({type(error).__name__}: {shown(error, 300)}); copy it again"
         ) from error
     raise UserError(f"{name}: not a PyTorch file: it is neither a zip nor a pickle (is it complete, or a web page?)")
 
