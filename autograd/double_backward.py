@@ -18,11 +18,11 @@ from autograd.engine import unbroadcast
 from autograd.function import Function
 from autograd.ops.arithmetic import Add, Div, Exp, GetItem, Mul, Pow, Reshape, Sub, Sum, exp
 from autograd.ops.batch_slice import BatchSlice
-from autograd.ops.conv2d import Conv2d, conv2d
+from autograd.ops.conv2d import Conv2d
 from autograd.ops.conv_norm_relu import ConvNormRelu
 from autograd.ops.conv_transpose2d import ConvTranspose2d
 from autograd.ops.dropout import Dropout
-from autograd.ops.instance_norm import InstanceNorm, instance_norm
+from autograd.ops.instance_norm import InstanceNorm
 from autograd.ops.leaky_relu import LeakyRelu, leaky_relu
 from autograd.ops.mean import Mean
 from autograd.ops.reflection_pad import ReflectionPad
@@ -30,7 +30,6 @@ from autograd.ops.resize import Resize
 from autograd.ops.tanh import Tanh, tanh
 from autograd.tensor import Tensor
 from kernels.device import Array, xp_of
-from kernels.instance_norm.reference import negative_slope
 
 
 def grad(output: Tensor, inputs: Sequence[Tensor], upstream: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -165,18 +164,17 @@ class Wgrad(Function):
 
 def block(n: Any, x: Tensor, w: Tensor, skip: Tensor | None) -> Tensor:
     """What a conv_norm_relu computes."""
-    geometry = {key: n.settings[key] for key in ("stride", "padding", "padding_mode")}
-    norm = {key: n.settings[key] for key in ("activation", "slope", "eps")}
-    return instance_norm(conv2d(x, w, **geometry), skip, **norm)
+    z = Conv2d(geometry=n.settings["geometry"])(x, w, None)
+    return InstanceNorm(norm=n.settings["norm"])(z, skip)
 
 
 def norm(n: Any, x: Tensor, skip: Tensor | None) -> Tensor:
     """What an instance norm computes."""
-    s = n.settings
+    settings = n.settings["norm"]
     y = x - x.mean(axis=(1, 2), keepdims=True)
-    y = y * ((y * y).mean(axis=(1, 2), keepdims=True) + s["eps"]) ** -0.5
-    if s["activation"] != "none":
-        y = leaky_relu(y, negative_slope(s["activation"], s["slope"]))
+    y = y * ((y * y).mean(axis=(1, 2), keepdims=True) + settings.eps) ** -0.5
+    if settings.activation != "none":
+        y = leaky_relu(y, settings.negative_slope)
     return y if skip is None else y + skip
 
 

@@ -24,6 +24,7 @@ from benchmarks.compile_tables import Kernel, kernel_table, over_budget, row
 from benchmarks.cubin import Cubin, compile_launch, compilers, read
 from benchmarks.recording import EveryCandidate, Operation, Step, record_ops, record_step
 from kernels.conv2d import gpu as conv2d
+from kernels.conv2d.geometry import Geometry
 from kernels.gpu import launch as launching
 from kernels.gpu.launch import Launch, empty, launch, recorded
 from train.config.settings import PRESETS, Config
@@ -202,9 +203,10 @@ def test_every_kernel_that_is_launched_anywhere_is_compiled():
     others = of_other_ops(step, record_ops("bf16"))
     assert others and {kernel.role for kernel in others} == {"op"}
     launched = {kernel.shown.name for kernel in (*step, *others)}
+    paths = [(path, path.relative_to(KERNELS).with_suffix("").as_posix()) for path in KERNELS.glob("**/*.py")]
     written = {
-        f"{'.'.join(path.relative_to(KERNELS).with_suffix('').parts).removesuffix('.gpu')}.{name}"
-        for path in KERNELS.glob("**/*.py")
+        f"{place.removeprefix('gpu/').partition('/')[0]}.{name}"
+        for path, place in paths
         for name in re.findall(r"^ +launch\(\s*(_\w+),", path.read_text(), re.MULTILINE)
     }
     scaled = {kernel.shown.name for kernel in others if kernel.shown.signature.get("scale", "").startswith("*")}
@@ -254,8 +256,8 @@ def test_every_tile_that_measuring_tries_for_a_residual_layer_is_fit():
     x, w = np.zeros((4, 64, 64, 256), bfloat16), np.zeros((3, 3, 256, 256), bfloat16)
     with recorded(run=False) as launches, pytest.MonkeyPatch.context() as patch:
         patch.setattr(launching.hooks, "tuner", EveryCandidate())
-        y = conv2d.forward(x, w, padding=1, padding_mode="reflect")
-        conv2d.backward(y, x, w, padding=1, padding_mode="reflect")
+        geometry = Geometry(padding=1, padding_mode="reflect")
+        conv2d.backward(conv2d.forward(x, w, geometry=geometry), x, w, geometry=geometry)
     tried = {launch.key: launch for launch in launches if launch.flops}
     assert len(tried) >= 12 and {launch.constexprs["BM"] for launch in tried.values()} == {64, 128}
     assert [problem for launch in tried.values() for problem in problems(launch, 90)] == []

@@ -16,11 +16,13 @@ from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
 from kernels.conv2d import cpu as conv2d
 from kernels.conv2d import direct, reference, winograd, winograd_layout
+from kernels.conv2d.geometry import Geometry, TransposedGeometry
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as plain_transpose
 from kernels.cpu import compiler, threads
 from kernels.instance_norm import cpu as instance_norm
 from kernels.instance_norm import reference as plain_norm
+from kernels.instance_norm.settings import NormSettings
 from kernels.reflection_pad import cpu as reflection_pad
 from kernels.reflection_pad import reference as plain_pad
 
@@ -36,45 +38,51 @@ def close(got, want, tolerance=5e-6):
     assert np.abs(got - want).max() <= tolerance * max(1, np.abs(want).max())
 
 
+PADDED, STRIDED = Geometry(padding=1), Geometry(stride=2, padding=1)
 CONVOLUTIONS = {
-    "stem": ((2, 9, 10, 3), (7, 7, 3, 18), dict(padding=3, padding_mode="reflect")),
-    "head": ((1, 9, 8, 18), (7, 7, 18, 3), dict(padding=3, padding_mode="reflect")),
-    "strided": ((2, 9, 8, 10), (3, 3, 10, 12), dict(stride=2, padding=1)),
-    "strided, reflected": ((1, 9, 9, 9), (3, 3, 9, 9), dict(stride=2, padding=1, padding_mode="reflect")),
-    "first of a discriminator": ((2, 11, 8, 3), (4, 4, 3, 16), dict(stride=2, padding=1)),
-    "last of a discriminator": ((2, 5, 6, 24), (4, 4, 24, 1), dict(padding=1)),
-    "few channels out, strided": ((1, 9, 11, 12), (3, 3, 12, 3), dict(stride=2, padding=1)),
-    "1x1": ((2, 3, 5, 9), (1, 1, 9, 12), {}),
-    "1x1, strided: some pixels meet no weight": ((1, 7, 6, 9), (1, 1, 9, 8), dict(stride=2)),
-    "stride beyond the kernel's half": ((1, 8, 7, 8), (3, 3, 8, 8), dict(stride=3, padding=1)),
-    "more patches than one block": ((1, 40, 44, 8), (3, 3, 8, 9), dict(stride=2, padding=1)),
-    "deep, several rows in a band, none of whole tiles": ((1, 40, 23, 160), (4, 4, 160, 70), dict(stride=2, padding=1)),
-    "deeper than one product": ((1, 5, 5, 300), (4, 4, 300, 10), dict(stride=2, padding=1)),
+    "stem": ((2, 9, 10, 3), (7, 7, 3, 18), Geometry(padding=3, padding_mode="reflect")),
+    "head": ((1, 9, 8, 18), (7, 7, 18, 3), Geometry(padding=3, padding_mode="reflect")),
+    "strided": ((2, 9, 8, 10), (3, 3, 10, 12), Geometry(stride=2, padding=1)),
+    "strided, reflected": ((1, 9, 9, 9), (3, 3, 9, 9), Geometry(stride=2, padding=1, padding_mode="reflect")),
+    "first of a discriminator": ((2, 11, 8, 3), (4, 4, 3, 16), Geometry(stride=2, padding=1)),
+    "last of a discriminator": ((2, 5, 6, 24), (4, 4, 24, 1), Geometry(padding=1)),
+    "few channels out, strided": ((1, 9, 11, 12), (3, 3, 12, 3), Geometry(stride=2, padding=1)),
+    "1x1": ((2, 3, 5, 9), (1, 1, 9, 12), Geometry()),
+    "1x1, strided: some pixels meet no weight": ((1, 7, 6, 9), (1, 1, 9, 8), Geometry(stride=2)),
+    "stride beyond the kernel's half": ((1, 8, 7, 8), (3, 3, 8, 8), Geometry(stride=3, padding=1)),
+    "more patches than one block": ((1, 40, 44, 8), (3, 3, 8, 9), Geometry(stride=2, padding=1)),
+    "deep, several rows in a band, none of whole tiles": (
+        (1, 40, 23, 160),
+        (4, 4, 160, 70),
+        Geometry(stride=2, padding=1),
+    ),
+    "deeper than one product": ((1, 5, 5, 300), (4, 4, 300, 10), Geometry(stride=2, padding=1)),
 }
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_conv2d_agrees_with_float64(name):
-    shape, kernel, settings = CONVOLUTIONS[name]
+    shape, kernel, geometry = CONVOLUTIONS[name]
     x, w, b = normal(*shape), normal(*kernel), normal(kernel[3])
     exact = [a.astype(np.float64) for a in (x, w, b)]
-    want = reference.forward(*exact, **settings)
-    close(conv2d.forward(x, w, b, **settings), want)
+    want = reference.forward(*exact, geometry=geometry)
+    close(conv2d.forward(x, w, b, geometry=geometry), want)
     dy = normal(*want.shape)
-    gradients = conv2d.backward(dy, x, w, **settings)
-    for got, wanted in zip(gradients, reference.backward(dy.astype(np.float64), *exact[:2], **settings), strict=True):
+    gradients = conv2d.backward(dy, x, w, geometry=geometry)
+    exactly = reference.backward(dy.astype(np.float64), *exact[:2], geometry=geometry)
+    for got, wanted in zip(gradients, exactly, strict=True):
         close(got, wanted)
 
 
 @pytest.mark.parametrize("C, K, R, extra", [(8, 6, 3, 1), (10, 3, 4, 0), (3, 9, 4, 0)])
 def test_conv_transpose2d_agrees_with_float64(C, K, R, extra):
     x, w, b = normal(2, 5, 4, C), normal(R, R, C, K), normal(K)
-    exact = [a.astype(np.float64) for a in (x, w, b)]
-    want = plain_transpose.forward(*exact, output_padding=extra)
-    close(conv_transpose2d.forward(x, w, b, output_padding=extra), want)
+    exact, geometry = [a.astype(np.float64) for a in (x, w, b)], TransposedGeometry(output_padding=extra)
+    want = plain_transpose.forward(*exact, geometry=geometry)
+    close(conv_transpose2d.forward(x, w, b, geometry=geometry), want)
     dy = normal(*want.shape)
-    wanted = plain_transpose.backward(dy.astype(np.float64), *exact[:2], output_padding=extra)
-    for got, exactly in zip(conv_transpose2d.backward(dy, x, w, output_padding=extra), wanted, strict=True):
+    wanted = plain_transpose.backward(dy.astype(np.float64), *exact[:2], geometry=geometry)
+    for got, exactly in zip(conv_transpose2d.backward(dy, x, w, geometry=geometry), wanted, strict=True):
         close(got, exactly)
 
 
@@ -88,15 +96,15 @@ def test_reflection_pad_and_its_adjoint(H, W, pad):
 @pytest.mark.parametrize("mean", [0.0, 100.0, 1000.0])
 def test_instance_norm_survives_a_large_mean(mean):
     x = normal(1, 32, 33, 5) + np.float32(mean)
-    y, _, rstd = instance_norm.forward(x)
-    want, _, wanted = plain_norm.forward(x.astype(np.float64))
+    y, _, rstd = instance_norm.forward(x, norm=NormSettings())
+    want, _, wanted = plain_norm.forward(x.astype(np.float64), norm=NormSettings())
     # A slab's mean is kept in float32, so up to 3e-8 of itself off; slabs lie 0.1 deviations from the picture's mean.
     close(rstd, wanted, 3e-7 + 3e-9 * mean)
     close(y, want, 3e-7 + 3e-8 * mean)
 
 
 def test_a_constant_plane_gives_zeros():
-    y, _, rstd = instance_norm.forward(np.full((1, 9, 9, 2), 3.7, np.float32), eps=1e-5)
+    y, _, rstd = instance_norm.forward(np.full((1, 9, 9, 2), 3.7, np.float32), norm=NormSettings(eps=1e-5))
     assert not y.any() and np.allclose(rstd, 1e-5**-0.5)
 
 
@@ -116,11 +124,12 @@ def everything() -> list[np.ndarray]:
     """One result of each kind of kernel, large enough to be shared among threads."""
     fixed = np.random.default_rng(1)
     x, w, few = (fixed.standard_normal(s).astype(np.float32) for s in ((1, 48, 48, 32), (3, 3, 32, 32), (7, 7, 32, 3)))
-    results = [conv2d.forward(x, w, padding=1), conv2d.forward(x, few, padding=3, padding_mode="reflect")]
-    results += conv2d.backward(x, x, w, padding=1)
-    results += conv2d.backward(x[:, ::2, ::2], x, w, stride=2, padding=1)
-    results += [conv_transpose2d.forward(x, w), *instance_norm.forward(x, x, activation="relu")]
-    return [*results, instance_norm.backward(x, x, *instance_norm.forward(x)[1:])]
+    norm, mirrored = NormSettings("relu"), Geometry(padding=3, padding_mode="reflect")
+    results = [conv2d.forward(x, w, geometry=PADDED), conv2d.forward(x, few, geometry=mirrored)]
+    results += conv2d.backward(x, x, w, geometry=PADDED)
+    results += conv2d.backward(x[:, ::2, ::2], x, w, geometry=STRIDED)
+    results += [conv_transpose2d.forward(x, w, geometry=TransposedGeometry()), *instance_norm.forward(x, x, norm=norm)]
+    return [*results, instance_norm.backward(x, x, *instance_norm.forward(x, norm=norm)[1:], norm=norm)]
 
 
 def test_the_number_of_threads_does_not_change_one_bit(monkeypatch):
@@ -140,15 +149,15 @@ def test_where_threads_could_meet_is_known(taps, padding):
         source, m = direct.sources(size, padding, "reflect"), winograd_layout.tile(taps, 1)
         lines = [set(source[top : top + 6]) for top in range(0, len(source) - taps + 1, m)]
         apart.append(not any(a & b for i, a in enumerate(lines) for b in lines[i + 2 :]))
-        assert winograd_layout.layout(size, size, taps, 1, padding, "reflect").apart == apart[-1]
-        assert winograd_layout.layout(size, size, taps, 1, padding, "zeros").apart
+        assert winograd_layout.layout(size, size, taps, Geometry(1, padding, "reflect")).apart == apart[-1]
+        assert winograd_layout.layout(size, size, taps, Geometry(1, padding)).apart
     assert all(apart) == (padding == 1)
 
 
 def test_a_thread_writes_into_nobody_elses_part(monkeypatch):
     """Products are made of ROWS rows, so the last ones of a part reach beyond it: here, before its neighbour is ready."""
     x, w = normal(1, 27, 27, 32), normal(3, 3, 32, 32)
-    want = conv2d.backward(x, x, w, padding=1, need=(True, False, False))[0]
+    want = conv2d.backward(x, x, w, geometry=PADDED, need=(True, False, False))[0]
 
     def share(function, count, work, *args):
         cut = 3 if function is winograd._dgrad else 0  # 21 tiles
@@ -158,33 +167,33 @@ def test_a_thread_writes_into_nobody_elses_part(monkeypatch):
             threads._run(function, 0, cut, args)
 
     monkeypatch.setattr(winograd, "share", share)
-    assert np.array_equal(conv2d.backward(x, x, w, padding=1, need=(True, False, False))[0], want)
+    assert np.array_equal(conv2d.backward(x, x, w, geometry=PADDED, need=(True, False, False))[0], want)
 
 
 def test_results_are_not_buffers():
     x, w = normal(1, 8, 8, 16), normal(3, 3, 16, 16)
-    first = conv2d.forward(x, w, padding=1)
+    first = conv2d.forward(x, w, geometry=PADDED)
     kept = first.copy()
-    conv2d.forward(-x, w, padding=1)
+    conv2d.forward(-x, w, geometry=PADDED)
     assert np.array_equal(first, kept)
     x, w = normal(1, 4, 12, 3), normal(4, 4, 3, 64)  # one part, of whole tiles and vectors: nothing to add or to cut
-    dw = conv2d.backward(x[:, ::2, ::2, :1].repeat(64, 3), x, w, stride=2, padding=1)[1]
+    dw = conv2d.backward(x[:, ::2, ::2, :1].repeat(64, 3), x, w, geometry=STRIDED)[1]
     kept = dw.copy()
-    conv2d.backward(x[:, ::2, ::2, 1:2].repeat(64, 3), x, w, stride=2, padding=1)
+    conv2d.backward(x[:, ::2, ::2, 1:2].repeat(64, 3), x, w, geometry=STRIDED)
     assert np.array_equal(dw, kept)
 
 
 def test_read_only_and_strided_arrays_are_taken():
     x, w = normal(1, 16, 8, 16)[:, ::2], np.broadcast_to(normal(3, 3, 1, 16), (3, 3, 16, 16))
-    close(conv2d.forward(x, w), reference.forward(x, w))
+    close(conv2d.forward(x, w, geometry=Geometry()), reference.forward(x, w, geometry=Geometry()))
 
 
 def test_many_threads_may_call_at_once():
     x, w = normal(1, 16, 16, 16), normal(3, 3, 16, 16)
-    want, wrong = conv2d.forward(x, w), []
+    want, wrong = conv2d.forward(x, w, geometry=PADDED), []
 
     def call() -> None:
-        wrong.extend(i for i in range(20) if not np.array_equal(conv2d.forward(x, w), want))
+        wrong.extend(i for i in range(20) if not np.array_equal(conv2d.forward(x, w, geometry=PADDED), want))
 
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:

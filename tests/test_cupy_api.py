@@ -17,6 +17,7 @@ from autograd import Tensor, ops
 from kernels import device as devices
 from kernels import dispatch
 from kernels.conv2d import reference as conv2d
+from kernels.conv2d.geometry import Geometry
 from kernels.device import Device
 from kernels.gpu import interpreter, launch
 from nn import Adam, PatchDiscriminator
@@ -232,10 +233,10 @@ def test_the_stand_in_refuses_what_cupy_refuses(wrong, cuda):
 
 
 def test_a_reference_with_a_call_that_cupy_lacks_is_caught(cuda, monkeypatch):
-    monkeypatch.setattr(conv2d, "pad", lambda x, padding, mode: np.pad(x, 0))
+    monkeypatch.setattr(conv2d, "pad", lambda x, geometry: np.pad(x, 0))
     x = cuda.asarray(np.ones((1, 4, 4, 1), np.float32))
     with pytest.raises(TypeError, match="CuPy"):
-        conv2d.forward(x, cuda.asarray(np.ones((1, 1, 1, 1), np.float32)))
+        conv2d.forward(x, cuda.asarray(np.ones((1, 1, 1, 1), np.float32)), geometry=Geometry())
 
 
 def test_the_stand_in_is_no_more_forgiving_than_numbers_allow(cuda):

@@ -12,24 +12,26 @@ import pytest
 from autograd import Tensor
 from autograd.ops import add, conv2d, conv_norm_relu, conv_transpose2d, instance_norm, leaky_relu
 from kernels.conv2d import gpu as conv2d_gpu
+from kernels.conv2d.geometry import Geometry, TransposedGeometry
 from kernels.conv_norm_relu import gpu as conv_norm_relu_gpu
 from kernels.conv_transpose2d import gpu as conv_transpose2d_gpu
 from kernels.gpu.epilogue import Epilogue, Sums
 from kernels.gpu.launch import hooks, recorded
 from kernels.instance_norm import gpu as instance_norm_gpu
 from kernels.instance_norm import reference as instance_norm_reference
+from kernels.instance_norm.settings import NormSettings
 from tests.sanitiser import sanitised, shuffled
 
 REFLECT = dict(padding_mode="reflect")
 F4 = np.float32
-# op, x, w, settings
-CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
-    "whole tiles": ("conv2d", (1, 8, 8, 16), (3, 3, 16, 16), dict(padding=1, **REFLECT)),
-    "head": ("conv2d", (2, 9, 10, 5), (7, 7, 5, 3), dict(padding=3, **REFLECT)),
-    "phases of two sizes": ("conv2d", (2, 17, 8, 5), (4, 4, 5, 6), dict(stride=2, padding=1)),
-    "by the padded picture": ("conv2d", (1, 7, 6, 3), (4, 4, 3, 4), dict(stride=2, padding=1, **REFLECT)),
-    "stack": ("conv2d", (4, 6, 5, 3), (2, 3, 3, 3, 4), dict(padding=1, **REFLECT)),
-    "transposed": ("conv_transpose2d", (2, 5, 4, 17), (3, 3, 17, 5), {}),
+# op, x, w, geometry
+CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], Geometry | TransposedGeometry]] = {
+    "whole tiles": ("conv2d", (1, 8, 8, 16), (3, 3, 16, 16), Geometry(padding=1, **REFLECT)),
+    "head": ("conv2d", (2, 9, 10, 5), (7, 7, 5, 3), Geometry(padding=3, **REFLECT)),
+    "phases of two sizes": ("conv2d", (2, 17, 8, 5), (4, 4, 5, 6), Geometry(stride=2, padding=1)),
+    "by the padded picture": ("conv2d", (1, 7, 6, 3), (4, 4, 3, 4), Geometry(stride=2, padding=1, **REFLECT)),
+    "stack": ("conv2d", (4, 6, 5, 3), (2, 3, 3, 3, 4), Geometry(padding=1, **REFLECT)),
+    "transposed": ("conv_transpose2d", (2, 5, 4, 17), (3, 3, 17, 5), TransposedGeometry()),
 }
 
 
@@ -41,17 +43,19 @@ def _full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_gradient_is_added_and_its_sums_are_left(case: str, order: Any) -> None:
-    op, x_shape, w_shape, settings = CASES[case]
+    op, x_shape, w_shape, geometry = CASES[case]
     gpu, rng = importlib.import_module(f"kernels.{op}.gpu"), np.random.default_rng(0)
     x, onto, z = (rng.normal(0.3, 1, x_shape).astype(F4) for _ in range(3))
     w = rng.normal(size=w_shape).astype(F4)
-    dy = rng.normal(0.2, 1, gpu.forward(x, w, **settings).shape).astype(F4)
-    apart = gpu.backward(dy, x, w, **settings)[0].astype(np.float64) + onto
-    _, mean, rstd = instance_norm_reference.forward(z.astype(np.float64))
+    dy = rng.normal(0.2, 1, gpu.forward(x, w, geometry=geometry).shape).astype(F4)
+    apart = gpu.backward(dy, x, w, geometry=geometry)[0].astype(np.float64) + onto
+    norm = NormSettings("leaky_relu", 0.2)
+    _, mean, rstd = instance_norm_reference.forward(z.astype(np.float64), norm=norm)
     with sanitised(order) as memory:
         given = [memory.guarded(a.astype(F4)) for a in (onto, z, mean, rstd)]
         sums = Sums(*given[1:], 0.2)
-        dx = gpu.backward(dy, x, w, **settings, need=(True, False, False), epilogue=Epilogue(given[0], sums))[0]
+        epilogue = Epilogue(given[0], sums)
+        dx = gpu.backward(dy, x, w, geometry=geometry, need=(True, False, False), epilogue=epilogue)[0]
     assert np.allclose(dx, apart, rtol=1e-5, atol=1e-5 * np.abs(apart).max())
     if case == "by the padded picture":
         assert sums.partials is None  # the norm makes them itself
@@ -60,11 +64,10 @@ def test_the_gradient_is_added_and_its_sums_are_left(case: str, order: Any) -> N
     g = np.where(x_hat > 0, apart, 0.2 * apart)
     for got, wanted in zip(sums.partials.astype(np.float64).sum(1).swapaxes(0, 1), (g, g * x_hat), strict=True):
         assert np.allclose(got, wanted.sum((1, 2)), rtol=1e-5, atol=1e-4)
-    asked = dict(activation="leaky_relu", slope=0.2)
     with recorded() as launches:
-        fused = instance_norm_gpu.backward(dx, z, mean.astype(F4), rstd.astype(F4), **asked, sums=sums)
+        fused = instance_norm_gpu.backward(dx, z, mean.astype(F4), rstd.astype(F4), norm=norm, sums=sums)
     assert len(launches) == 1
-    exact = instance_norm_reference.backward(apart, z.astype(np.float64), mean, rstd, **asked)
+    exact = instance_norm_reference.backward(apart, z.astype(np.float64), mean, rstd, norm=norm)
     assert np.allclose(fused, exact, rtol=1e-5, atol=2e-5 * np.abs(exact).max())
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kernels.conv2d.geometry import Geometry
 from kernels.gpu.launch import recorded
-
-REFLECT = dict(padding_mode="reflect")
+from kernels.instance_norm.settings import NormSettings
 
 
 def test_what_nobody_wants_is_not_launched():
@@ -16,16 +16,14 @@ def test_what_nobody_wants_is_not_launched():
     x, w, dy = (np.ones(shape, np.float32) for shape in ((1, 6, 5, 16), (4, 4, 16, 1), (1, 5, 4, 1)))
     for need, count in (((True, False, False), 1), ((False, True, True), 1), ((False, False, False), 0)):
         with recorded() as launches:
-            results = gpu.backward(dy, x, w, padding=1, need=need)
+            results = gpu.backward(dy, x, w, geometry=Geometry(padding=1), need=need)
         assert [r is not None for r in results] == list(need) and len(launches) == count
 
 
 def test_statistics_survive_a_large_mean():
     """z has mean 1000 and deviation 1: E[z^2] - E[z]^2 in float32 would be off by 9 %."""
     from kernels.conv2d.fprop import fprop
-    from kernels.conv2d.geometry import Geometry
     from kernels.instance_norm.normalise import normalise
-    from kernels.instance_norm.settings import NormSettings
 
     x = np.random.default_rng(0).normal(1000, 1, (1, 11, 13, 1)).astype(np.float32)
     z, partials, tile = fprop(x, np.ones((1, 1, 1, 1), np.float32), None, (11, 13), Geometry(), statistics=True)
@@ -42,7 +40,7 @@ def test_a_residual_block_at_full_size_takes_two_launches_forward_and_five_backw
     from kernels.conv_norm_relu import gpu
 
     x, w = np.empty((1, 64, 64, 256), ml_dtypes.bfloat16), np.empty((3, 3, 256, 256), ml_dtypes.bfloat16)
-    settings = dict(padding=1, activation="none", **REFLECT)
+    settings = dict(geometry=Geometry(padding=1, padding_mode="reflect"), norm=NormSettings())
     with recorded(run=False) as forward:
         _, z, mean, rstd = gpu.forward(x, w, x, **settings)
     with recorded(run=False) as backward:
@@ -58,8 +56,6 @@ def test_errors_name_the_op():
 
     x, w = np.zeros((1, 4, 4, 2), np.float32), np.zeros((3, 3, 2, 2), np.float32)
     with pytest.raises(ValueError, match="cannot be mirrored by 4"):
-        gpu.forward(x, w, padding=4, padding_mode="reflect")
-    with pytest.raises(ValueError, match="does not fit weight"):
-        gpu.forward(x, w[:, :, :1])
+        gpu.forward(x, w, geometry=Geometry(padding=4, padding_mode="reflect"))
     with pytest.raises(TypeError, match=r"float64.*float32"):
-        gpu.forward(x.astype(np.float64), w.astype(np.float64))
+        gpu.forward(x.astype(np.float64), w.astype(np.float64), geometry=Geometry())

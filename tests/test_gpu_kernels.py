@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kernels.device import get_device
+from kernels.instance_norm.settings import NormSettings
 from tests.cases import Case
 from tests.harness import check_op
 from tests.sanitiser import sanitised, shuffled
@@ -18,7 +19,7 @@ def test_variance_survives_a_large_mean():
     variance = x.astype(np.float64).var((1, 2))
     from kernels.instance_norm import gpu
 
-    _, mean, rstd = gpu.forward(x, eps=0.0)
+    _, mean, rstd = gpu.forward(x, norm=NormSettings(eps=0.0))
     assert np.abs(mean / x.astype(np.float64).mean((1, 2)) - 1).max() < 1e-7
     assert np.abs(rstd**-2.0 / variance - 1).max() < 1e-5  # E[x^2] - E[x]^2 is off by 9e-2
 
@@ -26,13 +27,14 @@ def test_variance_survives_a_large_mean():
 def test_partials_of_other_tiles_give_the_same_norm():
     """As left by a convolution whose tile is not the one that `forward` would take; the last is shorter."""
     from kernels.instance_norm import gpu
-    from kernels.instance_norm.settings import NormSettings
 
     x, tile = np.random.default_rng(0).normal(0.5, 1.5, (2, 7, 9, 3)).astype(np.float32), 20
     pixels = [x.reshape(2, 63, 3)[:, start : start + tile].astype(np.float64) for start in range(0, 63, tile)]
     partials = np.stack([np.stack((p.mean(1), p.var(1) * p.shape[1]), 1) for p in pixels], 1).astype(np.float32)
     assert partials.shape == (2, 4, 2, 3)
-    for got, want in zip(gpu.normalise(x, partials, tile, None, NormSettings()), gpu.forward(x), strict=True):
+    for got, want in zip(
+        gpu.normalise(x, partials, tile, None, NormSettings()), gpu.forward(x, norm=NormSettings()), strict=True
+    ):
         assert np.abs(got - want).max() < 5e-6
 
 

@@ -15,8 +15,10 @@ from autograd.ops.instance_norm import InstanceNorm
 from autograd.ops.l1_loss import L1Loss
 from autograd.ops.reflection_pad import ReflectionPad
 from autograd.ops.tanh import Tanh
+from kernels.conv2d.geometry import Geometry
 from kernels.device import get_device
-from kernels.instance_norm.reference import SLOPES, pixel_mean, spread
+from kernels.instance_norm.reference import over_pixels, pixel_mean
+from kernels.instance_norm.settings import SLOPES, NormSettings
 from tests.cases import CASES, Case
 from tests.harness import check_op, compare
 from tests.tolerances import within
@@ -46,9 +48,7 @@ def norm(forward: Callable | None = None, backward: Callable | None = None) -> C
             dx, dskip = super().backward(dy)
             return backward(dx, dskip, self.x, dy) if backward else (dx, dskip)
 
-    return lambda x, skip=None, **settings: Spoiled(**{"activation": "none", "slope": 0.2, "eps": 1e-5, **settings})(
-        x, skip
-    )
+    return lambda x, skip=None, **settings: Spoiled(norm=NormSettings(**settings))(x, skip)
 
 
 def one_nan(a: np.ndarray) -> np.ndarray:
@@ -78,9 +78,9 @@ def last_bits(a: np.ndarray) -> np.ndarray:
 
 def without_the_share_along_x_hat(dx: np.ndarray, dskip: np.ndarray, x: np.ndarray, dy: np.ndarray) -> Any:
     mean = pixel_mean(x)
-    rstd = 1 / np.sqrt(pixel_mean((x - spread(mean)) ** 2) + 1e-5)
-    dy = np.where(x > spread(mean), dy, 0) if NORM.settings["activation"] == "relu" else dy
-    return spread(rstd) * (dy - spread(pixel_mean(dy))), dskip
+    rstd = 1 / np.sqrt(pixel_mean((x - over_pixels(mean)) ** 2) + 1e-5)
+    dy = np.where(x > over_pixels(mean), dy, 0) if NORM.settings["activation"] == "relu" else dy
+    return over_pixels(rstd) * (dy - over_pixels(pixel_mean(dy))), dskip
 
 
 WRONG_FORWARDS = {
@@ -146,8 +146,8 @@ def spoilt_block(spoil: Callable[[Any], None]) -> Callable[..., Tensor]:
             spoil(gradients)
             return gradients
 
-    def block(x: Tensor, w: Tensor, skip: Tensor | None, **settings: Any) -> Tensor:
-        return Spoilt(**dict(stride=1, slope=0.2, eps=1e-5) | settings)(x, w, skip)
+    def block(x: Tensor, w: Tensor, skip: Tensor | None, activation: str = "relu", **geometry: Any) -> Tensor:
+        return Spoilt(geometry=Geometry(**geometry), norm=NormSettings(activation))(x, w, skip)
 
     return block
 
@@ -217,7 +217,7 @@ class WeightsNeedTheInput(Conv2d):
 
 
 def test_a_gradient_that_depends_on_which_others_are_wanted_is_caught():
-    wrong = lambda x, w, b, **s: WeightsNeedTheInput(**{"stride": 1, "padding_mode": "zeros", **s})(x, w, b)
+    wrong = lambda x, w, b, **geometry: WeightsNeedTheInput(geometry=Geometry(**geometry))(x, w, b)
     with pytest.raises(AssertionError, match="w alone: dw has other bits"):
         check_op(CONV, CPU, "fp64", wrong)
 

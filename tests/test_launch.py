@@ -81,7 +81,7 @@ def test_a_record_says_what_was_compiled_and_moved():
         scale(x)
         scale(x, x, dtype=ml_dtypes.bfloat16)
     plain, other = launches
-    assert plain.name == "tests._scale" and plain.grid == (2, 1, 1)
+    assert plain.name == "tests.test_launch._scale" and plain.grid == (2, 1, 1)
     assert plain.signature == dict(
         x="*fp32", skip="constexpr", y="*fp32", n="i32", one="constexpr", factor="fp32", BLOCK="constexpr"
     )

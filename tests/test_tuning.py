@@ -14,6 +14,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.op_providers import OpWork, OursOps
 from kernels.conv2d import gpu as conv2d
+from kernels.conv2d.geometry import Geometry
 from kernels.gpu import autotune as tuning
 from kernels.gpu.autotune import start, stop
 from kernels.gpu.launch import hooks, recorded
@@ -148,7 +149,7 @@ def test_convolutions_give_the_same_numbers_with_measured_tiles(slowest: str, tm
     """Forward, dx and dw of a mirrored convolution; then, from the file alone, the same bits."""
     rng = np.random.default_rng(0)
     x, w, dy = (rng.normal(size=s).astype(np.float32) for s in ((1, 6, 5, 16), (3, 3, 16, 20), (1, 6, 5, 20)))
-    how = dict(padding=1, padding_mode="reflect")
+    how = dict(geometry=Geometry(padding=1, padding_mode="reflect"))
     calls: list[float] = []
 
     def clock(run: Any) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kernels.conv2d import cpu, direct, reference, winograd, winograd_transforms
+from kernels.conv2d.geometry import Geometry, TransposedGeometry
 from kernels.conv_transpose2d import cpu as conv_transpose2d
 from kernels.conv_transpose2d import reference as transposed
 
@@ -39,27 +40,27 @@ def test_the_matrices_make_a_convolution(R):
 
 
 def case(N, H, W, C, K, R, padding, mode, stride=1, mean=0.0, seed=0):
-    """x, w, dy in float32, and the settings."""
+    """x, w, dy in float32, and the geometry."""
     rng = np.random.default_rng(seed)
     x = (rng.standard_normal((N, H, W, C)) + mean).astype(np.float32)
     w = rng.standard_normal((R, R, C, K)).astype(np.float32)
-    P, Q = ((n + 2 * padding - R) // stride + 1 for n in (H, W))
+    geometry = Geometry(stride, padding, mode)
+    P, Q = geometry.output_size(x.shape, w.shape)
     dy = rng.standard_normal((N, P, Q, K)).astype(np.float32)
-    return x, w, dy, dict(stride=stride, padding=padding, padding_mode=mode)
+    return x, w, dy, geometry
 
 
-def truth(x, w, dy, settings):
+def truth(x, w, dy, geometry):
     """y, dx, dw in float64."""
     x, w, dy = (a.astype(np.float64) for a in (x, w, dy))
-    dx, dw, _ = reference.backward(dy, x, w, need=(True, True, False), **settings)
-    return reference.forward(x, w, **settings), dx, dw
+    dx, dw, _ = reference.backward(dy, x, w, need=(True, True, False), geometry=geometry)
+    return reference.forward(x, w, geometry=geometry), dx, dw
 
 
-def fast(x, w, dy, settings):
+def fast(x, w, dy, geometry):
     """y, dx, dw by winograd.py."""
-    geometry = settings["stride"], settings["padding"], settings["padding_mode"]
-    dx = winograd.dgrad(dy, x.shape, w, *geometry)
-    return winograd.fprop(x, w, *geometry), dx, winograd.wgrad(dy, x, w.shape, *geometry)
+    dx = winograd.dgrad(dy, x.shape, w, geometry)
+    return winograd.fprop(x, w, geometry), dx, winograd.wgrad(dy, x, w.shape, geometry)
 
 
 def rms(error, scale):
@@ -102,10 +103,10 @@ def test_a_round_ends_between_any_two_lines_of_tiles(monkeypatch):
 
 
 def test_error_is_a_few_times_that_of_float32():
-    x, w, dy, settings = case(1, 24, 24, 64, 64, 3, 1, "reflect")
-    exact = truth(x, w, dy, settings)
-    plain = reference.forward(x, w, **settings), *reference.backward(dy, x, w, **settings)[:2]
-    for name, got, float32, want in zip(("y", "dx", "dw"), fast(x, w, dy, settings), plain, exact, strict=True):
+    x, w, dy, geometry = case(1, 24, 24, 64, 64, 3, 1, "reflect")
+    exact = truth(x, w, dy, geometry)
+    plain = reference.forward(x, w, geometry=geometry), *reference.backward(dy, x, w, geometry=geometry)[:2]
+    for name, got, float32, want in zip(("y", "dx", "dw"), fast(x, w, dy, geometry), plain, exact, strict=True):
         assert rms(got - want, want) < 12 * rms(float32 - want, want), name
 
 
@@ -116,9 +117,9 @@ def test_a_large_mean_costs_no_more_than_its_own_rounding():
 
 
 def test_nan_is_not_lost():
-    x, w, dy, settings = case(1, 8, 8, 16, 16, 3, 1, "reflect")
+    x, w, dy, geometry = case(1, 8, 8, 16, 16, 3, 1, "reflect")
     x[0, 4, 4, 3] = np.nan
-    y, dx, dw = fast(x, w, dy, settings)
+    y, dx, dw = fast(x, w, dy, geometry)
     assert np.isnan(y[0, 3:6, 3:6]).all() and np.isnan(dw[:, :, 3]).all() and np.isfinite(dx).all()
 
 
@@ -142,22 +143,26 @@ def test_where_it_pays(w, stride, size, served):
 
 
 def test_the_convolution_goes_where_it_pays(monkeypatch):
-    x, w, dy, settings = case(1, 16, 16, 64, 64, 3, 1, "reflect")
+    x, w, dy, geometry = case(1, 16, 16, 64, 64, 3, 1, "reflect")
     monkeypatch.setattr(direct, "fprop", None)
     monkeypatch.setattr(direct, "wgrad", None)
-    y, (dx, dw, _) = cpu.forward(x, w, **settings), cpu.backward(dy, x, w, need=(True, True, False), **settings)
-    for got, want in zip((y, dx, dw), fast(x, w, dy, settings), strict=True):
+    y, (dx, dw, _) = (
+        cpu.forward(x, w, geometry=geometry),
+        cpu.backward(dy, x, w, need=(True, True, False), geometry=geometry),
+    )
+    for got, want in zip((y, dx, dw), fast(x, w, dy, geometry), strict=True):
         np.testing.assert_array_equal(got, want)
 
 
 def test_a_transposed_convolution_is_the_adjoint():
     x, w, _, _ = case(2, 30, 25, 32, 64, 3, 1, "zeros")
     assert winograd.suits(w.shape, 2, *x.shape[:3])
-    y = conv_transpose2d.forward(x, w)
+    y = conv_transpose2d.forward(x, w, geometry=TransposedGeometry())
     dy = np.random.default_rng(3).standard_normal(y.shape).astype(np.float32)
-    got = y, *conv_transpose2d.backward(dy, x, w, need=(True, True, False))[:2]
+    got = y, *conv_transpose2d.backward(dy, x, w, geometry=TransposedGeometry(), need=(True, True, False))[:2]
     exact = [a.astype(np.float64) for a in (dy, x, w)]
-    want = transposed.forward(*exact[1:]), *transposed.backward(*exact, need=(True, True, False))[:2]
+    how = dict(geometry=TransposedGeometry())
+    want = transposed.forward(*exact[1:], **how), *transposed.backward(*exact, **how, need=(True, True, False))[:2]
     for name, a, b in zip(("y", "dx", "dw"), got, want, strict=True):
         assert a.shape == b.shape and rms(a - b, b) < 3e-6, name
 

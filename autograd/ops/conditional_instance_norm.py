@@ -5,7 +5,7 @@ from __future__ import annotations
 from autograd.function import Function
 from autograd.tensor import Tensor
 from kernels.device import Array, xp_of
-from kernels.instance_norm.reference import check_activation
+from kernels.instance_norm.settings import norm_settings
 
 
 class ConditionalInstanceNorm(Function):
@@ -30,5 +30,4 @@ def conditional_instance_norm(
 
     scale and shift are [N,C], or [C] for all images alike. `activation` is "none", "relu" or "leaky_relu" (with `slope`).
     """
-    check_activation(activation)
-    return ConditionalInstanceNorm(activation=activation, slope=slope, eps=eps)(x, scale, shift)
+    return ConditionalInstanceNorm(norm=norm_settings(activation, slope, eps))(x, scale, shift)

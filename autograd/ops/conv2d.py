@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autograd.ops.convolution import Convolution
 from autograd.tensor import Tensor
-from kernels.conv2d.reference import check_padding_mode
+from kernels.conv2d.geometry import geometry
 
 
 class Conv2d(Convolution):
@@ -18,5 +18,4 @@ def conv2d(
 
     Raises ValueError where shapes do not fit, TypeError where precisions differ.
     """
-    check_padding_mode(padding_mode)
-    return Conv2d(stride=stride, padding=padding, padding_mode=padding_mode)(x, w, b)
+    return Conv2d(geometry=geometry(stride, padding, padding_mode))(x, w, b)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from autograd.ops.instance_norm import Normalising
 from autograd.tensor import Tensor
-from kernels.conv2d.reference import check_padding_mode
+from kernels.conv2d.geometry import geometry
 from kernels.conv2d.stacked import for_weight
 from kernels.device import Array
-from kernels.instance_norm.reference import check_activation
+from kernels.instance_norm.settings import norm_settings
 
 
 class ConvNormRelu(Normalising):
@@ -15,19 +15,14 @@ class ConvNormRelu(Normalising):
     takes = "x [N,H,W,C], w [R,S,C,K]|[G,R,S,C,K], skip [N,P,Q,K]?"
 
     def forward(self, x: Array, w: Array, skip: Array | None) -> Array:
-        if skip is not None and skip.shape[1:3] != (size := self.output_size(x, w)):
+        size = self.settings["geometry"].output_size(x.shape, w.shape)
+        if skip is not None and skip.shape[1:3] != size:
             raise ValueError(
                 f"conv_norm_relu: skip has shape {skip.shape}, wanted {(len(x), *size, w.shape[-1])} as the output"
             )
         out, z, mean, rstd = for_weight(self.kernel, w).forward(x, w, skip, **self.settings)
         self.save(x, w, z, mean, rstd)
         return out
-
-    def output_size(self, x: Array, w: Array) -> tuple[int, int]:
-        """(P, Q)"""
-        stride, padding = self.settings["stride"], self.settings["padding"]
-        P, Q = ((x.shape[i] + 2 * padding - w.shape[i - 5]) // stride + 1 for i in (1, 2))
-        return P, Q
 
     def backward(self, dout: Array) -> tuple[Array | None, ...]:
         kernel = for_weight(self.kernel, self.saved[1])
@@ -51,8 +46,5 @@ def conv_norm_relu(
 
     `activation` is "none", "relu" or "leaky_relu" (with `slope`). Raises ValueError where shapes do not fit.
     """
-    check_padding_mode(padding_mode)
-    check_activation(activation)
-    return ConvNormRelu(
-        stride=stride, padding=padding, padding_mode=padding_mode, activation=activation, slope=slope, eps=eps
-    )(x, w, skip)
+    settings = dict(geometry=geometry(stride, padding, padding_mode), norm=norm_settings(activation, slope, eps))
+    return ConvNormRelu(**settings)(x, w, skip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autograd.ops.convolution import Convolution
 from autograd.tensor import Tensor
+from kernels.conv2d.geometry import transposed_geometry
 
 
 class ConvTranspose2d(Convolution):
@@ -17,4 +18,4 @@ def conv_transpose2d(
 
     Raises ValueError where shapes do not fit, TypeError where precisions differ.
     """
-    return ConvTranspose2d(stride=stride, padding=padding, output_padding=output_padding)(x, w, b)
+    return ConvTranspose2d(geometry=transposed_geometry(stride, padding, output_padding))(x, w, b)

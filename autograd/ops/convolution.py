@@ -10,7 +10,7 @@ from kernels.device import Array
 
 
 class Convolution(Fused):
-    """The op named by `op`; its settings are the geometry."""
+    """The op named by `op`; its setting is the geometry."""
 
     takes = "x [N,H,W,C], w [R,S,C,K]|[G,R,S,C,K], b [K]|[G,K]?"
 

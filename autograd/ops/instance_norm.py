@@ -6,7 +6,7 @@ from autograd.fusion import Fused
 from autograd.tensor import Tensor
 from kernels.device import Array
 from kernels.gpu.epilogue import Sums
-from kernels.instance_norm.reference import check_activation, negative_slope
+from kernels.instance_norm.settings import norm_settings
 
 
 class Normalising(Fused):
@@ -16,7 +16,7 @@ class Normalising(Fused):
         if not getattr(self.kernel, "SUMS", False):
             return None
         x, mean, rstd = self.saved[-3:]
-        return Sums(x, mean, rstd, negative_slope(self.settings["activation"], self.settings["slope"]))
+        return Sums(x, mean, rstd, self.settings["norm"].negative_slope)
 
 
 class InstanceNorm(Normalising):
@@ -40,5 +40,4 @@ def instance_norm(
 
     `activation` is "none", "relu" or "leaky_relu" (with `slope`); skip has x's shape.
     """
-    check_activation(activation)
-    return InstanceNorm(activation=activation, slope=slope, eps=eps)(x, skip)
+    return InstanceNorm(norm=norm_settings(activation, slope, eps))(x, skip)

@@ -5,8 +5,6 @@ Two launches forward, two backward. The gradients of scale and shift are the two
 
 from __future__ import annotations
 
-from typing import Any
-
 from kernels.device import Array
 from kernels.gpu.launch import empty
 from kernels.instance_norm import gpu as instance_norm
@@ -14,15 +12,13 @@ from kernels.instance_norm.gradient import gradient
 from kernels.instance_norm.settings import NormSettings
 
 
-def forward(x: Array, scale: Array, shift: Array, **settings: Any) -> tuple[Array, Array, Array]:
-    return instance_norm.forward(x, scale=scale, shift=shift, **settings)
+def forward(x: Array, scale: Array, shift: Array, *, norm: NormSettings) -> tuple[Array, Array, Array]:
+    return instance_norm.forward(x, norm=norm, scale=scale, shift=shift)
 
 
 def backward(
-    dy: Array, x: Array, mean: Array, rstd: Array, scale: Array, shift: Array, *,
-    activation: str = "none", slope: float = 0.2, eps: float = 1e-5,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+    dy: Array, x: Array, mean: Array, rstd: Array, scale: Array, shift: Array, *, norm: NormSettings
+) -> tuple[Array, Array, Array]:
     dscale, dshift = empty(x, scale.shape, "float32"), empty(x, shift.shape, "float32")
-    norm = NormSettings(activation, slope, eps)
     dx = gradient(dy, x, mean, rstd, norm, scale=scale, shift=shift, dscale=dscale, dshift=dshift)
     return dx, dscale, dshift

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from kernels.device import Array, xp_of
+import dataclasses
+
+from kernels.device import Array
 from kernels.instance_norm import reference as instance_norm
-from kernels.instance_norm.reference import SLOPES, pixel_mean, spread
+from kernels.instance_norm.reference import activated, before_activation, over_pixels, pixel_mean
+from kernels.instance_norm.settings import NormSettings
 
 
-def forward(
-    x: Array, scale: Array, shift: Array, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
-) -> tuple[Array, Array, Array]:
-    x_hat, mean, rstd = instance_norm.forward(x, eps=eps)
-    y = x_hat * spread(scale) + spread(shift)
-    negative = SLOPES.get(activation, slope)
-    if negative != 1:
-        y = xp_of(x).where(y > 0, y, y * y.dtype.type(negative))
-    return y, mean, rstd
+def forward(x: Array, scale: Array, shift: Array, *, norm: NormSettings) -> tuple[Array, Array, Array]:
+    x_hat, mean, rstd = instance_norm.forward(x, norm=dataclasses.replace(norm, activation="none"))
+    return activated(x_hat * over_pixels(scale) + over_pixels(shift), norm), mean, rstd
 
 
 def backward(
-    dy: Array, x: Array, mean: Array, rstd: Array, scale: Array, shift: Array, *,
-    activation: str = "none", slope: float = 0.2, eps: float = 1e-5,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    x_hat = (x - spread(mean)) * spread(rstd)
-    negative = SLOPES.get(activation, slope)
-    if negative != 1:
-        dy = xp_of(x).where(x_hat * spread(scale) + spread(shift) > 0, dy, dy * dy.dtype.type(negative))
+    dy: Array, x: Array, mean: Array, rstd: Array, scale: Array, shift: Array, *, norm: NormSettings
+) -> tuple[Array, Array, Array]:
+    x_hat = (x - over_pixels(mean)) * over_pixels(rstd)
+    dy = before_activation(dy, x_hat * over_pixels(scale) + over_pixels(shift), norm)
     pixels = x.shape[1] * x.shape[2]
     plain, along = pixel_mean(dy), pixel_mean(dy * x_hat)  # [N,C]
-    dx = (dy - spread(plain) - x_hat * spread(along)) * spread(rstd * scale)
+    dx = (dy - over_pixels(plain) - x_hat * over_pixels(along)) * over_pixels(rstd * scale)
     return dx, along * pixels, plain * pixels  # dx, dscale, dshift

@@ -5,9 +5,8 @@ Shapes: x [N,H,W,C], w [R,S,C,K] or a stack of such [G,R,S,C,K] (kernels/conv2d/
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-
-from kernels.device import Array
 
 Shape = tuple[int, ...]
 
@@ -36,10 +35,9 @@ class Geometry:
         R, S = w[-4:-2]
         return (H + 2 * self.padding - R) // self.stride + 1, (W + 2 * self.padding - S) // self.stride + 1
 
-    def check(self, x: Array, w: Array) -> None:
-        """ValueError or TypeError unless x and w fit each other and this."""
-        _check_channels("conv2d", x, w)
-        (H, W), (R, S), padding = x.shape[1:3], w.shape[-4:-2], self.padding
+    def check(self, x: Shape, w: Shape) -> None:
+        """ValueError for shapes of x and w that this does not fit."""
+        (H, W), (R, S), padding = x[1:3], w[-4:-2], self.padding
         if min(H - R, W - S) + 2 * padding < 0:
             raise ValueError(
                 f"conv2d: a picture of {H}x{W} with padding {padding} is smaller than the {R}x{S} kernel; "
@@ -78,19 +76,11 @@ class TransposedGeometry:
         more = self.output_padding - 2 * self.padding
         return (x[1] - 1) * self.stride + w[-4] + more, (x[2] - 1) * self.stride + w[-3] + more
 
-    def check(self, x: Array, w: Array) -> None:
-        """ValueError or TypeError unless x and w fit each other."""
-        _check_channels("conv_transpose2d", x, w)
-
 
 def _check_numbers(op: str, stride: int, padding: int) -> None:
     if stride < 1 or padding < 0:
         raise ValueError(f"{op}: stride {stride} and padding {padding}; wanted at least 1 and at least 0")
 
 
-def _check_channels(op: str, x: Array, w: Array) -> None:
-    if x.ndim != 4 or w.ndim not in (4, 5) or x.shape[3] != w.shape[-2]:
-        wanted = f"[N,H,W,{w.shape[-2]}]" if w.ndim in (4, 5) else "a weight [R,S,C,K]"
-        raise ValueError(f"{op}: input {x.shape} does not fit weight {w.shape}; wanted {wanted}")
-    if x.dtype != w.dtype:
-        raise TypeError(f"{op}: input is {x.dtype} but weight is {w.dtype}; convert one of them")
+geometry, transposed_geometry = functools.cache(Geometry), functools.cache(TransposedGeometry)
+"""One record for all calls with the same numbers: a network makes the same few again and again."""

@@ -25,12 +25,9 @@ from kernels.reflection_pad import gpu as reflection_pad
 STACKED = EPILOGUE = True
 
 
-def forward(
-    x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
-) -> Array:
+def forward(x: Array, w: Array, b: Array | None = None, *, geometry: Geometry) -> Array:
     x, w, b = contiguous(x, w, b)
-    geometry = Geometry(stride, padding, padding_mode)
-    geometry.check(x, w)
+    geometry.check(x.shape, w.shape)
     return fprop(x, w, b, geometry.output_size(x.shape, w.shape), geometry)[0]
 
 
@@ -39,14 +36,11 @@ def backward(
     x: Array,
     w: Array,
     *,
-    stride: int = 1,
-    padding: int = 0,
-    padding_mode: str = "zeros",
+    geometry: Geometry,
     need: tuple[bool, bool, bool] = (True, True, True),
     epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     dy, x, w = contiguous(dy, x, w)
-    geometry = Geometry(stride, padding, padding_mode)
     dx = dw = db = None
     if need[0]:
         dx = input_gradient(dy, w, x.shape[1:3], geometry, epilogue=epilogue)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from kernels.conv2d.geometry import Geometry
 from kernels.device import Array, xp_of
 from kernels.reflection_pad import reference as reflection_pad
 
 
-def forward(
-    x: Array, w: Array, b: Array | None = None, *, stride: int = 1, padding: int = 0, padding_mode: str = "zeros"
-) -> Array:
-    check(x, w, padding)
+def forward(x: Array, w: Array, b: Array | None = None, *, geometry: Geometry) -> Array:
+    geometry.check(x.shape, w.shape)
     K = w.shape[-1]
-    patches = unfold(pad(x, padding, padding_mode), w.shape[:2], stride)  # [N,P,Q,R*S*C]
+    patches = unfold(pad(x, geometry), w.shape[:2], geometry.stride)  # [N,P,Q,R*S*C]
     y = patches @ w.reshape(-1, K)  # [N,P,Q,K]
     if b is not None:
         y += b
@@ -19,63 +18,39 @@ def forward(
 
 
 def backward(
-    dy: Array,
-    x: Array,
-    w: Array,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    padding_mode: str = "zeros",
-    need: tuple[bool, bool, bool] = (True, True, True),
+    dy: Array, x: Array, w: Array, *, geometry: Geometry, need: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None]:
-    K = w.shape[-1]
+    K, padding = w.shape[-1], geometry.padding
     dx = dw = db = None
     dy = dy.reshape(*dy.shape[:3], K)
     if need[0]:
         dpatches = dy @ w.reshape(-1, K).T  # [N,P,Q,R*S*C]
         padded = (x.shape[0], x.shape[1] + 2 * padding, x.shape[2] + 2 * padding, x.shape[3])
-        dx = unpad(fold(dpatches, padded, w.shape[:2], stride), padding, padding_mode)  # [N,H,W,C]
+        dx = unpad(fold(dpatches, padded, w.shape[:2], geometry.stride), geometry)  # [N,H,W,C]
     if need[1]:
-        patches = unfold(pad(x, padding, padding_mode), w.shape[:2], stride)
+        patches = unfold(pad(x, geometry), w.shape[:2], geometry.stride)
         dw = (patches.reshape(-1, patches.shape[-1]).T @ dy.reshape(-1, K)).reshape(w.shape)  # [R,S,C,K]
     if need[2]:
         db = dy.reshape(-1, K).sum(axis=0)  # [K]
     return dx, dw, db
 
 
-def check(x: Array, w: Array, padding: int) -> None:
-    """ValueError unless x [N,H,W,C] and w [R,S,C,K] fit."""
-    if x.ndim != 4 or x.shape[3] != w.shape[2]:
-        raise ValueError(f"conv2d: input {x.shape} does not fit weight {w.shape}; wanted [N,H,W,{w.shape[2]}]")
-    if x.dtype != w.dtype:
-        raise TypeError(f"conv2d: input is {x.dtype} but weight is {w.dtype}; convert one of them")
-    if min(x.shape[1] - w.shape[0], x.shape[2] - w.shape[1]) + 2 * padding < 0:
-        raise ValueError(
-            f"conv2d: a picture of {x.shape[1]}x{x.shape[2]} with padding {padding} is smaller than the "
-            f"{w.shape[0]}x{w.shape[1]} kernel; use larger images or fewer strided layers"
-        )
-
-
-def check_padding_mode(padding_mode: str) -> None:
-    """ValueError for a way of padding that there is not."""
-    if padding_mode not in ("zeros", "reflect"):
-        raise ValueError(f"conv2d: unknown padding_mode {padding_mode!r}; wanted zeros or reflect")
-
-
-def pad(x: Array, padding: int, padding_mode: str) -> Array:
+def pad(x: Array, geometry: Geometry) -> Array:
     """x with `padding` pixels added on each side: zeros or mirrored."""
+    padding = geometry.padding
     if not padding:
         return x
-    if padding_mode == "reflect":
+    if geometry.reflect:
         return reflection_pad.forward(x, pad=padding)
     return xp_of(x).pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 
 
-def unpad(dx: Array, padding: int, padding_mode: str) -> Array:
+def unpad(dx: Array, geometry: Geometry) -> Array:
     """The adjoint of `pad`."""
+    padding = geometry.padding
     if not padding:
         return dx
-    if padding_mode == "reflect":
+    if geometry.reflect:
         return reflection_pad.backward(dx, pad=padding)
     return dx[:, padding:-padding, padding:-padding]
 

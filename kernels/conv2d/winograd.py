@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels.conv2d.geometry import Geometry
 from kernels.conv2d.winograd_layout import block, folded, layout, tile, unfolded, vectors
 from kernels.conv2d.winograd_transforms import (
     outputs,
@@ -59,10 +60,10 @@ def suits(w: tuple[int, ...], stride: int, N: int, P: int, Q: int) -> bool:
     return products * (61 / 72 if R % stride else 1) < 0.8 * N * P * Q * R * R
 
 
-def fprop(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bool = False) -> Array:
+def fprop(x: Array, w: Array, geometry: Geometry, turned: bool = False) -> Array:
     """x [N,H,W,C], w [R,R,C,K] with R 3 or 4 -> y [N,P,Q,K]; `turned`: w is [R,R,K,C], as transposed convolutions have it."""
-    (N, H, W, _), K, x = x.shape, w.shape[2 if turned else 3], vectors(x)
-    lay, w = layout(H, W, len(w), stride, padding, mode), folded(w, x.shape[3], stride, turned)
+    (N, H, W, _), K, x, stride = x.shape, w.shape[2 if turned else 3], vectors(x), geometry.stride
+    lay, w = layout(H, W, len(w), geometry), folded(w, x.shape[3], stride, turned)
     y = empty(N, lay.P, lay.Q, whole(K, LANES))
     lines, deep, wide = N * lay.down, stride * stride * x.shape[3], y.shape[3]
     band = max(1, min(lines, BAND // (36 * lay.across * deep)))
@@ -73,12 +74,10 @@ def fprop(x: Array, w: Array, stride: int, padding: int, mode: str, turned: bool
     return y if wide == K else np.ascontiguousarray(y[..., :K])
 
 
-def dgrad(
-    dy: Array, shape: tuple[int, ...], w: Array, stride: int, padding: int, mode: str, turned: bool = False
-) -> Array:
+def dgrad(dy: Array, shape: tuple[int, ...], w: Array, geometry: Geometry, turned: bool = False) -> Array:
     """dy [N,P,Q,K], w as in forward -> dx of shape [N,H,W,C]."""
-    (N, H, W, C), K, dy = shape, dy.shape[3], vectors(dy)
-    lay, dx = layout(H, W, len(w), stride, padding, mode), np.zeros((N, H, W, whole(C, LANES)), f4)
+    (N, H, W, C), K, dy, stride = shape, dy.shape[3], vectors(dy), geometry.stride
+    lay, dx = layout(H, W, len(w), geometry), np.zeros((N, H, W, whole(C, LANES)), f4)
     deep, wide, w = stride * stride * dx.shape[3], dy.shape[3], folded(w, dx.shape[3], stride, turned)
     lines = N * lay.down
     work = 36 * lines * lay.across * (deep + wide)
@@ -93,10 +92,10 @@ def dgrad(
     return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
 
 
-def wgrad(dy: Array, x: Array, shape: tuple[int, ...], stride: int, padding: int, mode: str) -> Array:
+def wgrad(dy: Array, x: Array, shape: tuple[int, ...], geometry: Geometry) -> Array:
     """dy [N,P,Q,K], x [N,H,W,C] -> dw of shape [R,R,C,K]."""
-    (N, H, W, _), R, x, dy = x.shape, shape[0], vectors(x), vectors(dy)
-    lay, r = layout(H, W, R, stride, padding, mode), math.ceil(R / stride)
+    (N, H, W, _), R, x, dy, stride = x.shape, shape[0], vectors(x), vectors(dy), geometry.stride
+    lay, r = layout(H, W, R, geometry), math.ceil(R / stride)
     deep, wide, lines = stride * stride * x.shape[3], dy.shape[3], N * lay.down
     work = 36 * lines * lay.across * (deep + wide)
     dw, dU = np.empty((r, r, deep, shape[3]), f4), scratch("dU", 36, distance(whole(deep, ROWS) * wide))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.conv2d.direct import sources
+from kernels.conv2d.geometry import Geometry
 from kernels.cpu.compiler import kernel
 from kernels.cpu.gemm import LANES
 from kernels.device import Array
@@ -38,10 +39,10 @@ class Layout(NamedTuple):
 
 
 @functools.lru_cache(1000)
-def layout(H: int, W: int, R: int, stride: int, padding: int, mode: str) -> Layout:
+def layout(H: int, W: int, R: int, geometry: Geometry) -> Layout:
     """For pictures of H x W and kernels of R x R."""
-    m = tile(R, stride)
-    (rows, P), (cols, Q) = (_maps(n, padding, mode, R, stride) for n in (H, W))
+    stride, m = geometry.stride, tile(R, geometry.stride)
+    (rows, P), (cols, Q) = (_maps(n, geometry, R) for n in (H, W))
     down, across = math.ceil(P / m), math.ceil(Q / m)
     return Layout(rows, cols, P, Q, m, down, across, stride, R % stride > 0, _apart(rows, down, m))
 
@@ -51,10 +52,11 @@ def tile(R: int, stride: int) -> int:
     return 7 - math.ceil(R / stride)
 
 
-def _maps(size: int, padding: int, mode: str, R: int, stride: int) -> tuple[Array, int]:
+def _maps(size: int, geometry: Geometry, R: int) -> tuple[Array, int]:
     """Along one axis of a picture: each parity's map [stride,n] (see direct.py), with zeros up to whole tiles; and the pixels
     of the output."""
-    source, m = sources(size, padding, mode), tile(R, stride)
+    source, stride = sources(size, geometry.padding, geometry.padding_mode), geometry.stride
+    m = tile(R, stride)
     out = (len(source) - R) // stride + 1
     maps = np.full((stride, m * (math.ceil(out / m) - 1) + 6), -1)
     for a in range(stride):

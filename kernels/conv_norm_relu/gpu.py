@@ -32,47 +32,24 @@ STACKED = EPILOGUE = SUMS = True
 
 
 def forward(
-    x: Array,
-    w: Array,
-    skip: Array | None = None,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    padding_mode: str = "zeros",
-    activation: str = "relu",
-    slope: float = 0.2,
-    eps: float = 1e-5,
+    x: Array, w: Array, skip: Array | None = None, *, geometry: Geometry, norm: NormSettings
 ) -> tuple[Array, Array, Array, Array]:
     x, w = contiguous(x, w)
-    geometry = Geometry(stride, padding, padding_mode)
-    geometry.check(x, w)
+    geometry.check(x.shape, w.shape)
     z, partials, tile = fprop(x, w, None, geometry.output_size(x.shape, w.shape), geometry, statistics=True)
-    out, mean, rstd = normalise(z, partials, tile, skip, NormSettings(activation, slope, eps))
+    out, mean, rstd = normalise(z, partials, tile, skip, norm)
     return out, z, mean, rstd
 
 
 def backward(
-    dout: Array,
-    x: Array,
-    w: Array,
-    z: Array,
-    mean: Array,
-    rstd: Array,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    padding_mode: str = "zeros",
-    activation: str = "relu",
-    slope: float = 0.2,
-    eps: float = 1e-5,
-    need: tuple[bool, bool] = (True, True),
-    sums: Sums | None = None,
-    epilogue: Epilogue | None = None,
-) -> tuple[Array | None, Array | None]:
+    dout: Array, x: Array, w: Array, z: Array, mean: Array, rstd: Array, *,
+    geometry: Geometry, norm: NormSettings, need: tuple[bool, bool] = (True, True),
+    sums: Sums | None = None, epilogue: Epilogue | None = None,
+) -> tuple[Array | None, Array | None]:  # fmt: skip
     x, w = contiguous(x, w)
-    geometry, kernel = Geometry(stride, padding, padding_mode), w.shape[-4:-2]
-    reach = padding if need[0] and takes_halo(kernel, geometry) else 0
-    dz = gradient(dout, z, mean, rstd, NormSettings(activation, slope, eps), sums=sums, padding=reach)
+    kernel = w.shape[-4:-2]
+    reach = geometry.padding if need[0] and takes_halo(kernel, geometry) else 0
+    dz = gradient(dout, z, mean, rstd, norm, sums=sums, padding=reach)
     dx = dw = None
     if need[0]:
         dx = input_gradient(dz, w, x.shape[1:3], geometry, halo=reach > 0, epilogue=epilogue)

@@ -5,56 +5,43 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.conv2d import direct, winograd
+from kernels.conv2d.geometry import TransposedGeometry
 from kernels.conv_transpose2d import reference
-from kernels.conv_transpose2d.reference import check, output_shape
 from kernels.cpu.threads import ready
 from kernels.device import Array
 
 
-def forward(
-    x: Array, w: Array, b: Array | None = None, *, stride: int = 2, padding: int = 1, output_padding: int = 1
-) -> Array:
-    check(x, w, stride, output_padding)
+def forward(x: Array, w: Array, b: Array | None = None, *, geometry: TransposedGeometry) -> Array:
     if x.dtype != np.float32:
-        return reference.forward(x, w, b, stride=stride, padding=padding, output_padding=output_padding)
-    shape = output_shape(x.shape, w.shape, stride, padding, output_padding)
+        return reference.forward(x, w, b, geometry=geometry)
+    shape = len(x), *geometry.output_size(x.shape, w.shape), w.shape[3]
     x, w = ready(x), ready(w)
-    if b is None and winograd.suits(w.shape, stride, *x.shape[:3]):
-        return winograd.dgrad(x, shape, w, stride, padding, "zeros", turned=True)
+    if b is None and winograd.suits(w.shape, geometry.stride, *x.shape[:3]):
+        return winograd.dgrad(x, shape, w, geometry.adjoint, turned=True)
     y = np.empty(shape, np.float32)
-    direct.dgrad(x, w, None if b is None else ready(b), stride, padding, y)
+    direct.dgrad(x, w, None if b is None else ready(b), geometry.stride, geometry.padding, y)
     return y
 
 
 def backward(
-    dy: Array,
-    x: Array,
-    w: Array,
-    *,
-    stride: int = 2,
-    padding: int = 1,
-    output_padding: int = 1,
-    need: tuple[bool, bool, bool] = (True, True, True),
+    dy: Array, x: Array, w: Array, *, geometry: TransposedGeometry, need: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None]:
     if x.dtype != np.float32:
-        settings = dict(stride=stride, padding=padding, output_padding=output_padding)
-        return reference.backward(dy, x, w, **settings, need=need)
-    R, S, C, K = w.shape
+        return reference.backward(dy, x, w, geometry=geometry, need=need)
+    (R, S, C, K), stride, adjoint = w.shape, geometry.stride, geometry.adjoint
     dx = dw = db = None
     dy, x = ready(dy), ready(x)
-    rows, cols = (direct.sources(n, padding, "zeros") for n in dy.shape[1:3])
+    rows, cols = (direct.sources(n, geometry.padding, "zeros") for n in dy.shape[1:3])
     fast = winograd.suits(w.shape, stride, *x.shape[:3])
     if need[0] and fast:
-        dx = winograd.fprop(dy, w, stride, padding, "zeros", turned=True)
+        dx = winograd.fprop(dy, w, adjoint, turned=True)
     elif need[0]:
         dx = np.empty(x.shape, np.float32)
         direct.fprop(dy, across(w), None, rows, cols, stride, dx)
     if need[1]:
-        if fast:
-            dw = winograd.wgrad(x, dy, (R, S, K, C), stride, padding, "zeros")
-        else:
-            dw = direct.wgrad(dy, x, (R, S), rows, cols, stride)
-        dw = across(dw)
+        dw = across(
+            winograd.wgrad(x, dy, (R, S, K, C), adjoint) if fast else direct.wgrad(dy, x, (R, S), rows, cols, stride)
+        )
     if need[2]:
         db = dy.reshape(-1, K).sum(axis=0)
     return dx, dw, db

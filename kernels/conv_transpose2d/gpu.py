@@ -22,12 +22,8 @@ from kernels.gpu.launch import contiguous
 STACKED = EPILOGUE = True
 
 
-def forward(
-    x: Array, w: Array, b: Array | None = None, *, stride: int = 2, padding: int = 1, output_padding: int = 1
-) -> Array:
+def forward(x: Array, w: Array, b: Array | None = None, *, geometry: TransposedGeometry) -> Array:
     x, w, b = contiguous(x, w, b)
-    geometry = TransposedGeometry(stride, padding, output_padding)
-    geometry.check(x, w)
     return dgrad(x, w, b, geometry.output_size(x.shape, w.shape), geometry.adjoint, swapped=True)
 
 
@@ -36,15 +32,12 @@ def backward(
     x: Array,
     w: Array,
     *,
-    stride: int = 2,
-    padding: int = 1,
-    output_padding: int = 1,
+    geometry: TransposedGeometry,
     need: tuple[bool, bool, bool] = (True, True, True),
     epilogue: Epilogue | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     dy, x, w = contiguous(dy, x, w)
-    adjoint = TransposedGeometry(stride, padding, output_padding).adjoint
-    kernel, stack = w.shape[-4:-2], stack_size(x, w)
+    adjoint, kernel, stack = geometry.adjoint, w.shape[-4:-2], stack_size(x, w)
     dx = dw = db = None
     if need[0]:
         dx = fprop(dy, w, None, x.shape[1:3], adjoint, swapped=True, epilogue=epilogue)[0]

@@ -70,10 +70,11 @@ class Launch:
 
     @property
     def name(self) -> str:
-        """The op's folder and the function, as in `instance_norm._normalise`."""
-        inside = self.kernel.fn.__module__.removeprefix(__name__.removesuffix("gpu.launch"))
-        folder = inside.removeprefix("gpu.").partition(".")[0]
-        return f"{folder}.{self.kernel.fn.__name__}"
+        """The op and the function, as in `instance_norm._normalise`, whatever file of its folder that stands in."""
+        module, kernels = self.kernel.fn.__module__, __name__.removesuffix("gpu.launch")
+        if module.startswith(kernels):
+            module = module.removeprefix(kernels).removeprefix("gpu.").partition(".")[0]
+        return f"{module}.{self.kernel.fn.__name__}"
 
     @property
     def key(self) -> tuple:

@@ -9,7 +9,6 @@ over memory that is still in the cache; slabs are then merged as Chan, Golub and
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -17,52 +16,49 @@ from kernels.cpu.compiler import kernel
 from kernels.cpu.threads import ready, scratch, share
 from kernels.device import Array
 from kernels.instance_norm import reference
-from kernels.instance_norm.reference import SLOPES
+from kernels.instance_norm.settings import NormSettings
 
 f4 = np.float32
 SLABS, LEAST = 32, 64
 """Per image, and pixels of a slab; whatever the number of threads, so that this does not change the result."""
 
 
-def forward(
-    x: Array, skip: Array | None = None, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
-) -> tuple[Array, Array, Array]:
+def forward(x: Array, skip: Array | None = None, *, norm: NormSettings) -> tuple[Array, Array, Array]:
     if x.dtype != f4:
-        return reference.forward(x, skip, activation=activation, slope=slope, eps=eps)
-    return normalised(x, (None, None), skip, SLOPES.get(activation, slope), eps)
+        return reference.forward(x, skip, norm=norm)
+    return normalised(x, (None, None), skip, norm)
 
 
-def backward(dy: Array, x: Array, mean: Array, rstd: Array, **norm: Any) -> Array:
+def backward(dy: Array, x: Array, mean: Array, rstd: Array, *, norm: NormSettings) -> Array:
     if dy.dtype != f4:
-        return reference.backward(dy, x, mean, rstd, **norm)
-    negative = SLOPES.get(norm.get("activation", "none"), norm.get("slope", 0.2))
-    return gradients(dy, x, mean, rstd, (None, None), negative)[0]
+        return reference.backward(dy, x, mean, rstd, norm=norm)
+    return gradients(dy, x, mean, rstd, (None, None), norm)[0]
 
 
 Affine = tuple[Array | None, Array | None]
 """A scale and a shift [N,C] of the normalised values; or neither, which compiles to loops without them."""
 
 
-def normalised(x: Array, affine: Affine, skip: Array | None, negative: float, eps: float) -> tuple[Array, Array, Array]:
-    """act(scale x_hat + shift) + skip, mean and rstd; the activation has slope `negative` below 0."""
+def normalised(x: Array, affine: Affine, skip: Array | None, norm: NormSettings) -> tuple[Array, Array, Array]:
+    """act(scale x_hat + shift) + skip, mean and rstd."""
     shape, (N, slabs, C) = x.shape, slabs_of(x)
     x, y = flat(x), np.empty(shape, f4)
     mean, rstd = np.empty((2, N, C), f4)
     means, squares = scratch("norm", 2, N, slabs, C)
     share(_moments, N * slabs, x.size, x, means, squares)
     share(
-        _normalise, N * slabs, 2 * x.size, x, None if skip is None else flat(skip), means, squares, eps, mean, rstd,
-        *affine, f4(negative), flat(y),
+        _normalise, N * slabs, 2 * x.size, x, None if skip is None else flat(skip), means, squares, norm.eps, mean, rstd,
+        *affine, f4(norm.negative_slope), flat(y),
     )  # fmt: skip
     return y, mean, rstd
 
 
 def gradients(
-    dy: Array, x: Array, mean: Array, rstd: Array, affine: Affine, negative: float
+    dy: Array, x: Array, mean: Array, rstd: Array, affine: Affine, norm: NormSettings
 ) -> tuple[Array, Array, Array]:
     """dx, and the sums of g x_hat and of g = act' dy over the pixels [N,C], which are dscale and dshift."""
     shape, (N, slabs, C) = x.shape, slabs_of(x)
-    dy, x, dx, slope = flat(dy), flat(x), np.empty(shape, f4), f4(negative)
+    dy, x, dx, slope = flat(dy), flat(x), np.empty(shape, f4), f4(norm.negative_slope)
     sums, alongs = scratch("norm", 2, N, slabs, C)
     total, along = np.empty((2, N, C), f4)
     share(_sums, N * slabs, 2 * x.size, dy, x, mean, rstd, *affine, slope, sums, alongs)

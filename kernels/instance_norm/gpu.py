@@ -21,29 +21,12 @@ from kernels.instance_norm.settings import NormSettings
 SUMS = True  # `backward` takes them
 
 
-def forward(
-    x: Array,
-    skip: Array | None = None,
-    *,
-    activation: str = "none",
-    slope: float = 0.2,
-    eps: float = 1e-5,
-    **style: Array,
-) -> tuple[Array, Array, Array]:
+def forward(x: Array, skip: Array | None = None, *, norm: NormSettings, **style: Array) -> tuple[Array, Array, Array]:
+    """`style` is a scale and a shift [N,C], or nothing."""
     (x,) = contiguous(x)
-    return normalise(x, *moments(x), skip, NormSettings(activation, slope, eps), **style)
+    return normalise(x, *moments(x), skip, norm, **style)
 
 
-def backward(
-    dy: Array,
-    x: Array,
-    mean: Array,
-    rstd: Array,
-    *,
-    activation: str = "none",
-    slope: float = 0.2,
-    eps: float = 1e-5,
-    sums: Sums | None = None,
-) -> Array:
+def backward(dy: Array, x: Array, mean: Array, rstd: Array, *, norm: NormSettings, sums: Sums | None = None) -> Array:
     """dx. Where dy's maker has left its sums, one launch."""
-    return gradient(dy, x, mean, rstd, NormSettings(activation, slope, eps), sums=sums)
+    return gradient(dy, x, mean, rstd, norm, sums=sums)

@@ -153,7 +153,7 @@ def _dx(
 
 
 def gradient(
-    dy: Array, x: Array, mean: Array, rstd: Array, settings: NormSettings, *,
+    dy: Array, x: Array, mean: Array, rstd: Array, norm: NormSettings, *,
     sums: Sums | None = None, padding: int = 0, scale: Array | None = None, shift: Array | None = None,
     dscale: Array | None = None, dshift: Array | None = None,
 ) -> Array:  # fmt: skip
@@ -163,7 +163,7 @@ def gradient(
     """
     dy, x, mean, rstd, scale, shift = contiguous(dy, x, mean, rstd, scale, shift)
     (N, H, W, C), BC = x.shape, channels_of(x)
-    tile, negative = tile_of(x), settings.negative_slope
+    tile, negative = tile_of(x), norm.negative_slope
     grid = (triton.cdiv(H * W, tile), triton.cdiv(C, BC), N)
     # In both launches program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n; in
     # the second there are more, for the halo.

@@ -132,7 +132,7 @@ def moments(x: Array) -> tuple[Array, int]:
 
 
 def normalise(
-    x: Array, partials: Array, tile: int, skip: Array | None, settings: NormSettings, *,
+    x: Array, partials: Array, tile: int, skip: Array | None, norm: NormSettings, *,
     scale: Array | None = None, shift: Array | None = None,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """y, mean, rstd from x [N,H,W,C] and its partials [N,T,2,C]: mean and sum of squared deviations of each `tile` pixels.
@@ -147,7 +147,7 @@ def normalise(
     launch(
         _normalise, (triton.cdiv(H * W, rows), triton.cdiv(C, BC), N),
         x, skip, y, partials, mean, rstd, scale, shift, H * W, tile, tiles, rows, C,
-        settings.negative_slope, float(settings.eps),
+        norm.negative_slope, float(norm.eps),
         bytes=x.nbytes + y.nbytes + (0 if skip is None else skip.nbytes), BP=BP, BC=BC, BT=BT,
     )  # fmt: skip
     return y, mean, rstd

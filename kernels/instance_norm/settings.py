@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 SLOPES = {"none": 1.0, "relu": 0.0}
@@ -23,3 +24,7 @@ class NormSettings:
     def negative_slope(self) -> float:
         """The activation's slope below 0."""
         return float(SLOPES.get(self.activation, self.slope))
+
+
+norm_settings = functools.cache(NormSettings)
+"""One record for all calls with the same settings."""
