@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
+from collections.abc import Sequence
 
+from benchmarks.worker import WorkerError
 from train.errors import UserError
 
 COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> exit status
@@ -16,23 +19,40 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "scaling": "how step time and memory grow with picture, channels and batch",
     "compile_report": "every kernel compiled for GPUs without one: registers, spills, tensor cores, predicted step",
 }
+ABSENT = {  # why a module is needed, and where to stand or what to type to have it
+    "tests": "results are checked by the repository's tests/: stand in its root, or from any folder palindrome-gan benchmarks",
+    "torch": 'results are checked against PyTorch: pip install -e ".[bench]"',
+    "triton": 'kernels are recorded and compiled by Triton: pip install -e ".[test]"',
+}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 for a wrong result, 2 for an option that cannot be used."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 for a wrong result, 2 for what cannot be used or is not installed."""
+    try:
+        args = parse(sys.argv[1:] if arguments is None else arguments)
+        return args.run(args)
+    except UserError as error:
+        problem = str(error)
+    except (ModuleNotFoundError, WorkerError) as error:  # a worker's: of the truth, without which nothing is measured
+        name = getattr(error, "name", "") or "".join(re.findall(r"No module named '(.*?)'", str(error)))
+        if name.partition(".")[0] not in ABSENT:
+            raise
+        problem = f"{error}; {ABSENT[name.partition('.')[0]]}"
+    print(f"error: {problem}", file=sys.stderr)
+    return 2
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command line. Of the commands, only the one that is asked for is imported."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast, and against whom.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        module = importlib.import_module(f"{__package__}.{name}")
-        sub = commands.add_parser(name, help=text, description=module.__doc__)
-        module.configure(sub)
-        sub.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
-    try:
-        return args.run(args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        asked = importlib.import_module(f"{__package__}.{name}") if name in words[:1] else None
+        sub = commands.add_parser(name, help=text, description=asked.__doc__ if asked else None)
+        if asked:
+            asked.configure(sub)
+            sub.set_defaults(run=asked.run)
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def complete() -> None:
 
         for name in ways:
             setattr(argparse.ArgumentParser, name, answer)
-        program(words[1])([])
+        program(words[1])(words[2:])
     sys.exit(1)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -314,3 +316,41 @@ def test_clock_counts_only_the_run() -> None:
     assert options.chosen("a, b", {"a": 0, "b": 0}, "--x") == ["a", "b"]
     assert set(plot.DRAWINGS) == {"step", "translate", "kernels", "profile", "scaling"}
     assert table.render(["a", "b"], [["x", "1"]]).count("\n") == 2
+
+
+def test_help_imports_nothing_of_the_commands() -> None:
+    code = "import sys, benchmarks.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: print('MODULES', *sys.modules)"
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, cwd=machine.ROOT, check=True, capture_output=True, text=True).stdout
+    page, _, loaded = out.partition("MODULES")
+    assert "compile_report" in page and not set(loaded.split()) & {
+        "tests",
+        "triton",
+        "torch",
+        "numpy",
+        "benchmarks.step",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'tests.cases'", name="tests.cases"), "stand in its root, or from any folder"),
+        (ModuleNotFoundError("No module named 'triton'", name="triton"), 'pip install -e ".[test]"'),
+        (WorkerError("ModuleNotFoundError: No module named 'torch'"), 'pip install -e ".[bench]"'),
+        (ModuleNotFoundError("No module named 'benchmarks.stp'", name="benchmarks.stp"), None),  # no fault of the user's
+        (WorkerError("ValueError: No module"), None),
+    ],
+)  # fmt: skip
+def test_what_is_not_installed_is_named_and_where_to_stand(
+    error: Exception, said: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(words: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("benchmarks.__main__.parse", fails)
+    if said is None:
+        with pytest.raises(type(error)):
+            main(["step"])
+    else:
+        assert main(["step"]) == 2 and said in capsys.readouterr().err

@@ -183,6 +183,7 @@ def test_installed_in_place_it_runs_from_any_folder_beside_anything(elsewhere):
         ("palindrome-gan cyclegan --netG ", {"resnet", "unet_256"}, set()),
         ("palindrome-gan translate --", {"--weights", "--serve"}, {"--lambda_A"}),
         ("palindrome-gan convert --n", {"--network"}, set()),
+        ("palindrome-gan benchmarks step --s", {"--sizes", "--starts"}, {"--ops"}),
     ],
 )
 def test_the_shell_completes_commands_and_their_options(typed, wanted, unwanted, tmp_path):
