@@ -4,7 +4,7 @@
 
 Each input has a name and its axes. A letter is one size in all inputs of a call, a number is that size, and [...] is one
 shape in all. `|` stands before another possibility, `?` behind what may be None. An input without axes is any Tensor; `*`
-means any number of them. Pictures and weights, which have four axes or more, and those of one shape are of one precision.
+means any number of them. Pictures and weights, whose axes have four letters or more, are of one precision.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def check_precision(op: str, given: list[tuple[Input, Tensor]]) -> None:
     """TypeError unless pictures and weights are of one precision; vectors may keep their own."""
     first, dtype = given[0][0].name, given[0][1].data.dtype
     for wanted, tensor in given:
-        if tensor.data.dtype != dtype and (not wanted.ranks or tensor.data.ndim > 3):
+        if tensor.data.dtype != dtype and wanted.ranks and tensor.data.ndim > 3:
             raise TypeError(
                 f"{op}: {first} is {dtype} but {wanted.name} is {tensor.dtype}; convert one of them, as in "
                 f"Tensor(array.astype({str(dtype)!r}))"
