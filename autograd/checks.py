@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from autograd.tensor import Tensor
 from kernels.device import Device
@@ -24,6 +24,9 @@ class Input(NamedTuple):
     axes: str  # as written, or ""
     ranks: dict[int, list[str]]  # the axes' letters by their number; empty for any number
     optional: bool
+
+
+NONE: list[str] = []
 
 
 @functools.cache
@@ -43,64 +46,70 @@ def parsed(takes: str, count: int) -> tuple[list[Input], dict[str, Any]]:
 def check(op: str, takes: str, values: tuple[Any, ...]) -> Device:
     """The device of the inputs. TypeError for what is no Tensor or of another precision, ValueError for what lives on another
     device or has other axes; they name the op and the input, what was seen and wanted, and what to write."""
-    inputs, sizes = parsed(takes, len(values))
-    given: list[tuple[Input, Tensor]] = []
-    for wanted, value in zip(inputs, values, strict=False):
-        if isinstance(value, Tensor):
-            given.append((wanted, value))
-        elif value is not None or not wanted.optional:
-            raise TypeError(
-                f"{op}: {wanted.name} is {what(value)}, wanted a Tensor {wanted.axes}".rstrip() + instead(wanted, value)
-            )
-    if not given:
+    inputs, known = parsed(takes, len(values))
+    sizes = known.copy()
+    first: tuple[Input, Tensor] | None = None
+    for wanted, tensor in zip(inputs, values, strict=False):
+        if not isinstance(tensor, Tensor):
+            if tensor is None and wanted.optional:
+                continue
+            raise TypeError(f"{op}: {no_tensor(wanted, tensor)}")
+        if first is None:
+            first = wanted, tensor
+        elif tensor.device is not first[1].device and tensor.device != first[1].device:
+            raise ValueError(f"{op}: {elsewhere(wanted, tensor, *first)}")
+        if wanted.axes:
+            shape = tensor.data.shape
+            letters = wanted.ranks.get(len(shape), NONE)
+            if letters is NONE and (wanted.ranks or shape != first[1].data.shape):
+                raise ValueError(f"{op}: {other_axes(wanted, tensor, *first)}")
+            for letter, size in zip(letters, shape, strict=False):
+                if sizes.setdefault(letter, size) != size:
+                    raise ValueError(f"{op}: {other_size(letter, sizes[letter], wanted, tensor, *first)}")
+            if len(letters) > 3 and tensor.data.dtype != first[1].data.dtype:
+                raise TypeError(f"{op}: {other_precision(wanted, tensor, *first)}")
+    if first is None:
         raise TypeError(f"{op}: nothing was given, wanted Tensors")
-    first, device = given[0][0].name, given[0][1].device
-    for wanted, tensor in given:
-        if tensor.device is not device and tensor.device != device:
-            raise ValueError(
-                f"{op}: {first} lives on {device} and {wanted.name} on {tensor.device}; put both on one device, as in "
-                f"Tensor(array, device={str(device)!r})"
-            )
-    if given[0][0].axes:
-        check_axes(op, given, sizes.copy())
-        check_precision(op, given)
-    return device
+    return first[1].device
 
 
-def check_axes(op: str, given: list[tuple[Input, Tensor]], sizes: dict[str, int]) -> None:
-    """ValueError unless every input has its axes, and those of one letter are of one size."""
-    first, same = given[0][0].name, given[0][1].data.shape
-
-    def refuse(name: str, shape: tuple[int, ...], wanted: str) -> NoReturn:
-        raise ValueError(f"{op}: {name} has shape {shape}, wanted {wanted}")
-
-    for (name, axes, ranks, _), tensor in given:
-        shape = tensor.data.shape
-        if not ranks:
-            if shape != same:
-                refuse(name, shape, f"{same} as {first} has it")
-            continue
-        letters = ranks.get(len(shape))
-        if letters is None:
-            hint = f"; write {name}[None] for a batch of one" if len(shape) == 3 and 4 in ranks else ""
-            refuse(name, shape, axes + hint)
-        for letter, size in zip(letters, shape, strict=True):
-            if sizes.setdefault(letter, size) != size:
-                where = "" if letter.isdigit() else f" with {letter} = {sizes[letter]}, as in {first} {same}"
-                turned = len(shape) == 4 and letter == letters[3] and shape[1] == sizes[letter]
-                hint = "; channels come last: Tensor(array.transpose(0, 2, 3, 1))" if turned else ""
-                refuse(name, shape, f"[{','.join(letters)}]{where}{hint}")
+# The errors, each with what to write instead
 
 
-def check_precision(op: str, given: list[tuple[Input, Tensor]]) -> None:
-    """TypeError unless pictures and weights are of one precision; vectors may keep their own."""
-    first, dtype = given[0][0].name, given[0][1].data.dtype
-    for wanted, tensor in given:
-        if tensor.data.dtype != dtype and wanted.ranks and tensor.data.ndim > 3:
-            raise TypeError(
-                f"{op}: {first} is {dtype} but {wanted.name} is {tensor.dtype}; convert one of them, as in "
-                f"Tensor(array.astype({str(dtype)!r}))"
-            )
+def no_tensor(wanted: Input, value: Any) -> str:
+    if isinstance(value, numbers.Number):
+        instead = f"; write Tensor(np.full(shape, {value}, np.float32)), with the shape that is wanted"
+    else:
+        instead = f"; write Tensor({wanted.name})" if isinstance(value, list | tuple) or hasattr(value, "dtype") else ""
+    return f"{wanted.name} is {what(value)}, wanted a Tensor {wanted.axes}".rstrip() + instead
+
+
+def elsewhere(wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
+    return (
+        f"{first.name} lives on {other.device} and {wanted.name} on {tensor.device}; put both on one device, as in "
+        f"Tensor(array, device={str(other.device)!r})"
+    )
+
+
+def other_axes(wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
+    axes = wanted.axes if wanted.ranks else f"{other.shape} as {first.name} has it"
+    hint = f"; write {wanted.name}[None] for a batch of one" if tensor.ndim == 3 and 4 in wanted.ranks else ""
+    return f"{wanted.name} has shape {tensor.shape}, wanted {axes}{hint}"
+
+
+def other_size(letter: str, size: int, wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
+    letters = wanted.ranks[tensor.ndim]
+    where = "" if letter.isdigit() else f" with {letter} = {size}, as in {first.name} {other.shape}"
+    turned = tensor.ndim == 4 and letter == letters[3] and tensor.shape[1] == size
+    hint = "; channels come last: Tensor(array.transpose(0, 2, 3, 1))" if turned else ""
+    return f"{wanted.name} has shape {tensor.shape}, wanted [{','.join(letters)}]{where}{hint}"
+
+
+def other_precision(wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
+    return (
+        f"{first.name} is {other.dtype} but {wanted.name} is {tensor.dtype}; convert one of them, as in "
+        f"Tensor(array.astype({str(other.dtype)!r}))"
+    )
 
 
 def check_numbers(op: str, settings: dict[str, Any]) -> None:
@@ -125,10 +134,3 @@ def what(value: Any) -> str:
         library = type(value).__module__.partition(".")[0]
         return f"a {LIBRARIES.get(library, library)} array of shape {tuple(value.shape)}"
     return f"a {type(value).__name__}"
-
-
-def instead(wanted: Input, value: Any) -> str:
-    """What to write for it, where that can be known."""
-    if isinstance(value, numbers.Number):
-        return f"; write Tensor(np.full(shape, {value}, np.float32)), with the shape that is wanted"
-    return f"; write Tensor({wanted.name})" if isinstance(value, list | tuple) or hasattr(value, "dtype") else ""

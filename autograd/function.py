@@ -66,8 +66,8 @@ class Function:
             self.serial = next(_serial)
             self.inputs = inputs
             self.shapes = tuple(None if t is None else t.shape for t in inputs)
-            # Only inputs whose values were saved can go stale.
-            self.versions = [(t, t.version) for t in inputs if t is not None and any(t.data is s for s in self.saved)]
+            saved = {id(value) for value in self.saved}  # only inputs whose values were saved can go stale
+            self.versions = [(t, t.version) for t in inputs if t is not None and id(t.data) in saved]
             for t in inputs:
                 if t is not None and t.creator is not None:
                     t.creator.uses += 1
