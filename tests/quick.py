@@ -24,7 +24,7 @@ SLOW = {
     "test_ablate.py", "test_augmented.py", "test_benchmarks.py", "test_comforts.py", "test_disk.py", "test_disks.py",  # train
     "test_doctor.py", "test_domain_distance.py", "test_evaluation.py", "test_lessons_step.py", "test_memory.py",
     "test_resume.py", "test_runs.py",
-    "test_missing.py", "test_report_page.py",  # start other programs
+    "test_missing.py", "test_report_page.py", "test_wheel.py",  # start other programs
 }  # fmt: skip
 
 
