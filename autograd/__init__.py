@@ -18,5 +18,5 @@ def __getattr__(name: str) -> Any:
     """What few programs need is loaded when it is used first."""
     if name in ("grad", "gradcheck"):
         module = {"grad": "double_backward", "gradcheck": "finite_differences"}[name]
-        return getattr(importlib.import_module(f"autograd.{module}"), name)
+        return getattr(importlib.import_module(f"{__package__}.{module}"), name)
     raise AttributeError(f"module 'autograd' has no attribute {name!r}")

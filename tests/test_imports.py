@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from palindrome_gan.rename import NAME, files, renamed
+
 ROOT = Path(__file__).parents[1]
 LAYERS = ("kernels", "autograd", "nn", "train")
 OURS = {*LAYERS, "benchmarks", "lessons", "tests"}
@@ -235,6 +237,26 @@ def test_a_step_on_the_cpu_loads_neither_torch_nor_the_gpus_libraries():
         print(sorted({"torch", "cupy", "triton", "matplotlib"} & set(sys.modules)))
     """)
     assert loaded == "[]"
+
+
+def test_installed_no_file_imports_ours_by_the_name_in_the_repository():
+    """And what it does import of ours is installed. See palindrome_gan/rename.py, which refuses what it cannot rename."""
+    installed, found = [*files(ROOT)], []
+    for file in (f for f in installed if f.suffix == ".py"):
+        text = renamed((ROOT / file).read_text(encoding="utf-8"), str(file))
+        for node in ast.walk(ast.parse(text)):
+            names = (
+                [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+            )
+            found += [(file, name) for name in names if layer(name) in OURS]
+            ours = {name: Path(*name.split(".")[1:]) for name in names if layer(name) == NAME}
+            found += [
+                (file, n) for n, p in ours.items() if not {p.with_suffix(".py"), p / "__init__.py"} & {*installed}
+            ]
+        found += [
+            (file, told) for told in ("python -m train", "python -m benchmarks", "pip install -e") if told in text
+        ]
+    assert len(installed) > 150 and not found
 
 
 @pytest.fixture

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from palindrome_gan import __main__ as command
-from palindrome_gan.rename import FOLDERS, NAME, files, renamed
+from palindrome_gan.rename import NAME, files, renamed
 from tests.missing import lacking
 
 ROOT = Path(__file__).parents[1]
-TOP = {*FOLDERS, "tests"}
 
 
 @pytest.mark.parametrize(
@@ -73,39 +70,12 @@ def test_what_cannot_be_renamed_is_refused(source, said):
         renamed(source, "a.py")
 
 
-INSTALLED = [*files(ROOT)]
-
-
-def modules(text: str) -> Iterator[str]:
-    """The modules that a piece of code imports, wherever it does."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-
-
-def test_no_file_imports_ours_by_the_name_in_the_repository():
-    """And what it does import of ours is installed."""
-    found = []
-    for file in (f for f in INSTALLED if f.suffix == ".py"):
-        text = renamed((ROOT / file).read_text(encoding="utf-8"), str(file))
-        names = {*modules(text)}
-        found += [(file, name) for name in names if name.partition(".")[0] in TOP]
-        ours = {name: Path(*name.split(".")[1:]) for name in names if name.startswith(NAME + ".")}
-        found += [(file, n) for n, p in ours.items() if not {p.with_suffix(".py"), p / "__init__.py"} & {*INSTALLED}]
-        found += [
-            (file, told) for told in ("python -m train", "python -m benchmarks", "pip install -e") if told in text
-        ]
-    assert len(INSTALLED) > 150 and not found
-
-
 def test_pages_come_along():
     beside = {
         p.relative_to(ROOT) for folder in ("autograd", "kernels", "nn", "train") for p in (ROOT / folder).rglob("*.*")
     }
     beside = {p for p in beside if p.suffix not in (".py", ".pyc", ".nbi", ".nbc") and p.name != "README.md"}
-    assert {Path("train/report/template.html"), Path("train/inference/serve.html")} <= beside <= {*INSTALLED}
+    assert {Path("train/report/template.html"), Path("train/inference/serve.html")} <= beside <= {*files(ROOT)}
 
 
 # -- the command
