@@ -7,6 +7,7 @@ import argparse
 import difflib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -37,6 +38,8 @@ COMPLETION = """Completion of commands and options comes with argcomplete (pip i
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status, 2 for a command that there is not."""
+    if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as train/__init__.py has it
     if "_ARGCOMPLETE" in os.environ:
         complete()
     command, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]

@@ -1,5 +1,7 @@
 """Training: data in, pictures out. Start with `cyclegan.py`, which holds the step and reads like the paper."""
 
+import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,3 +13,8 @@ for _name in ("kernels", "autograd", "nn"):
             f"run from {_ours.parent}, or put that first in sys.path, or rename the other; or pip install {_ours.parent} "
             "and import palindrome_gan.train (command: palindrome-gan), whose names nothing hides"
         )
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # A command of ours begins. Until it is ready to save what it has (train/run/exit_code.py), Ctrl-C ends it at once and
+    # without a traceback out of the middle of some import.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -15,7 +15,7 @@ from train.evaluation.metrics import format_scores
 from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
-from train.run.exit_code import exit_code
+from train.run.exit_code import exit_code, say
 from train.run.start import new_run, resume_run
 from train.run.trainer import Run
 
@@ -45,13 +45,13 @@ def introduce(run: Run) -> None:
     c = run.config
     data = c.dataroot or f"built-in {c.builtin} ({BUILTIN[c.builtin][1]})"
     weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
-    print(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
+    say(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
     pairs = f", {len(run.dataset.known)} pairs" if isinstance(run.dataset, PartlyPairedDataset) else ""
-    print(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B{pairs}")
-    print(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
+    say(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B{pairs}")
+    say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
-    print(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")
-    print(f"folder   {run.folder}", flush=True)
+    say(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")
+    say(f"folder   {run.folder}")
 
 
 def measure_tiles(config: Config) -> None:
@@ -59,7 +59,7 @@ def measure_tiles(config: Config) -> None:
     if not config.tune:
         return
     if config.device != "cuda":
-        print(
+        say(
             f"tiles    --tune changes nothing here: it measures kernels on a GPU, and this run computes on {config.device}"
         )
         return
@@ -70,27 +70,27 @@ def measure_tiles(config: Config) -> None:
         raise UserError(
             f"--tune {path}: {error.strerror or error}; name a file that can be written, or auto"
         ) from error
-    print(f"tiles    measured on this GPU in the first steps, kept in {path}", flush=True)
+    say(f"tiles    measured on this GPU in the first steps, kept in {path}")
 
 
 def farewell(run: Run) -> int:
     """Scores, files, and how to go on. Returns the exit status."""
     if run.state == "interrupted":
-        print(
+        say(
             f"\nstopped after step {run.step} of {run.total}; everything is saved. To go on:\n  {run.command_to_go_on()}"
         )
         return 128 + run.signal
     scores = run.finish()
     peak = peak_bytes(run.model.device)
     held = f", at most {size_text(peak)} of memory" if peak else ""
-    print(f"\n{run.total} steps done, {run.seconds:.0f} s of training{held}.")
+    say(f"\n{run.total} steps done, {run.seconds:.0f} s of training{held}.")
     for title, table in (scores or {}).items():
-        print(f"\n{format_scores(table, title)}")
+        say(f"\n{format_scores(table, title)}")
     if scores:
-        print("\nuntouched input: the picture as it is. mean image: the same average picture for everything.")
-    print(f"\nreport   {run.folder / 'report.html'}")
-    print(f"samples  {run.sample_path(run.step)}")
-    print(f"weights  {run.folder / 'latest.npz'}")
+        say("\nuntouched input: the picture as it is. mean image: the same average picture for everything.")
+    say(f"\nreport   {run.folder / 'report.html'}")
+    say(f"samples  {run.sample_path(run.step)}")
+    say(f"weights  {run.folder / 'latest.npz'}")
     own = "" if run.system.program in SYSTEMS else f" --system {run.system.program}"
-    print(f"scores   {run.command('train.evaluate' + own)}")
+    say(f"scores   {run.command('train.evaluate' + own)}")
     return 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from kernels.device import Device
 from kernels.memory import peak_bytes, size_text
@@ -18,23 +22,53 @@ def exit_code(
 ) -> int:
     """`work()`, which returns the exit status; a mishap is told in one line and has a status of its own.
 
-    `mend` says what helps where the disk refuses, `kept` what a Ctrl-C leaves behind.
+    `mend` says what helps where the disk refuses, `kept` what a Ctrl-C leaves behind. What was noted on the mishap on its
+    way here, such as how to go on, follows on lines of its own.
     """
     try:
-        return work()
+        with interruptible():
+            return work()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return mishap(error, str(error))
     except MemoryError as error:
-        print(f"error: {out_of_memory(error)}", file=sys.stderr)
-        return 2
+        return mishap(error, str(out_of_memory(error)))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}; {mend}", file=sys.stderr)
-        return 2
+        return mishap(error, f"{where}{error.strerror or error}; {mend}")
     except KeyboardInterrupt:
-        print(f"\n{kept}", file=sys.stderr)
+        say(f"\n{kept}", sys.stderr)
         return 128 + signal.SIGINT
+
+
+def mishap(error: BaseException, words: str) -> int:
+    """Tell it; the exit status."""
+    say("\n".join([f"error: {words}", *getattr(error, "__notes__", ())]), sys.stderr)
+    return 2
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print, to stdout unless another file is given, if there is still somebody who reads it."""
+    file = file or sys.stdout
+    try:
+        print(text, file=file, flush=True)
+    except (OSError, ValueError):  # a pipe or terminal that was closed; what is left to say goes nowhere, without a traceback
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, file.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within this context Ctrl-C raises KeyboardInterrupt, even where it ends the process at once outside of it (train/__init__.py)."""
+    here = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    if here:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def out_of_memory(error: MemoryError) -> UserError:

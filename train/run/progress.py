@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from tqdm import tqdm
 
 
 class Progress:
-    """Follows a run from step `start` to step `total`; `print_freq` is the number of steps between plain lines."""
+    """Follows a run from step `start` to step `total`; `print_freq` is the number of steps between plain lines.
+
+    Falls silent where the terminal, or who read the pipe, has gone.
+    """
 
     def __init__(self, total: int, start: int, enabled: bool = True, print_freq: int = 100) -> None:
         self.total, self.step, self.enabled, self.print_freq = total, start, enabled, print_freq
@@ -27,8 +31,9 @@ class Progress:
         """One more step is done, with these losses (identity losses are not shown: they are in metrics.jsonl and the report)."""
         self.step += 1
         if self.bar is not None:
-            self.bar.set_postfix_str(_losses(losses), refresh=False)
-            self.bar.update()
+            with self._seen():
+                self.bar.set_postfix_str(_losses(losses), refresh=False)
+                self.bar.update()
         elif self.enabled and (self.step % self.print_freq == 0 or self.step == self.total):
             before, then = self._mark
             self._mark = self.step, time.perf_counter()
@@ -38,15 +43,24 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        if self.bar is not None:
-            self.bar.write(text, file=sys.stderr)
-        elif self.enabled:
-            print(text, file=sys.stderr, flush=True)
+        with self._seen():
+            if self.bar is not None:
+                self.bar.write(text, file=sys.stderr)
+            elif self.enabled:
+                print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Leave the bar as it is and begin a new line."""
         if self.bar is not None:
-            self.bar.close()
+            with self._seen():
+                self.bar.close()
+
+    @contextlib.contextmanager
+    def _seen(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):  # closed
+            self.bar, self.enabled = None, False
 
     def __enter__(self) -> Self:
         return self

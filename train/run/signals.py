@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests: the step at hand is finished and saved."""
+"""Ctrl-C, and the signals by which systems and queues end a process, as requests: the step at hand is finished and saved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
+
+from train.run.exit_code import say
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""Ctrl-C; the end of a job or of the machine; of the terminal; and of a job's time, as queues announce it."""
 
 
 class StopRequest:
@@ -17,16 +22,26 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Within this context Ctrl-C and SIGTERM only ask, once, so that the step at hand is finished and saved."""
+    """Within this context these signals only ask, so that the step at hand is finished and saved.
+
+    A second Ctrl-C stops at once. The others may come twice for one cause (`timeout` sends SIGTERM to a process and to its
+    group, a terminal that closes SIGHUP by way of the shell too) and ask no more than once. What was ignored before, as
+    SIGHUP is under nohup, stays so.
+    """
     request = StopRequest()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        request.asked = number
-        signal.signal(number, before[number])
-        print("\nstopping after this step (once more to stop at once) …", file=sys.stderr)
+        if number == signal.SIGINT:
+            signal.signal(number, before[number])
+        if not request.asked:
+            request.asked = number
+            say("\nstopping after this step (Ctrl-C once more: at once) …", sys.stderr)
 
-    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, ask) for number in numbers}
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # Windows knows two of them
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield request
     finally:

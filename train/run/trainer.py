@@ -137,8 +137,8 @@ class Run:
                         self.report()
                 if self.position >= self.loader.batches_per_epoch:
                     self.end_epoch()
-        self.state = "finished" if self.step >= self.total else "interrupted"
-        self.save()
+            self.state = "finished" if self.step >= self.total else "interrupted"
+            self.save()
         self.signal = stop.asked
 
     def batches(self) -> Iterator[Batch]:
