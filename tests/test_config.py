@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from train.config.options import parse
 from train.config.settings import PRESETS, Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
+from train.models.registry import SYSTEMS
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -108,7 +110,11 @@ def test_the_fields_names_of_generators(line: str) -> None:
         ("--name", "--name: expected one argument"),
         ("--batch_size 0", "--batch_size is 0; wanted at least 1"),
         ("--lr -1", "--lr is -1.0; wanted at least 0"),
-        ("--lr nan", "--lr is nan; wanted at least 0"),
+        ("--lr nan", "--lr is nan; wanted a finite number"),
+        ("--lr inf", "--lr is inf; wanted a finite number"),
+        ("--lr 1e999", "--lr is inf; wanted a finite number"),
+        ("--init_gain nan", "--init_gain is nan; wanted a finite number"),
+        ("--lambda_A inf", "--lambda_A is inf; wanted a finite number"),
         ("--seed -3", "--seed is -3; wanted at least 0"),
         ("--sample_freq 0", "--sample_freq is 0; wanted at least 1"),
         ("--beta1 1", "--beta1 is 1.0"),
@@ -127,6 +133,17 @@ def test_the_fields_names_of_generators(line: str) -> None:
 )
 def test_bad_options_are_named(line: str, said: str) -> None:
     assert said in refusal(line)
+
+
+@pytest.mark.parametrize("program", SYSTEMS)
+def test_every_number_of_every_system_must_be_finite(program: str) -> None:
+    config = SYSTEMS[program].settings
+    numbers = [name for name, field in config.options().items() if isinstance(field.default, float)]
+    assert len(numbers) >= 6
+    for name in numbers:
+        for value in (math.nan, math.inf, -math.inf):
+            with pytest.raises(UserError, match=f"--{name} is .*finite"):
+                config(**{name: value}).check()
 
 
 def test_what_looks_odd_but_works() -> None:

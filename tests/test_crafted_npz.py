@@ -161,6 +161,7 @@ NONSENSE: dict[str, list[Any]] = {
     "run/step": [-1, 1e308, "3", None, [3], 10**400, ARRAY, True, 1.5],
     "run/epoch": [-1, 0, 1e308, "1", None, 10**9, ARRAY],
     "run/position": [-1, 10**9, 1e308, "1", None, ARRAY],
+    "run/images": [3, [1], [1, -1], [1, 2, 3], ["1", 2], None, ARRAY],
     "run/seconds": ["x", None, [], ARRAY],
     "run/best": [3, ["ssim"], ["ssim", "x"], {}, ARRAY],
     "config": [[], "x", None, 3, ARRAY],

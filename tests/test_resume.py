@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -202,6 +203,36 @@ def test_a_run_may_move(
     assert not (tmp_path / "old").exists()
     (tmp_path / "checkpoints" / "run" / "samples" / "step_000007.png").unlink()
     assert_same(result(tmp_path / "checkpoints"), undisturbed)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_pictures_that_were_taken_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], older: bool
+) -> None:
+    """Stopped at place 4 of an epoch of 5; then there are 3 pictures, and no place 4: the next epoch begins."""
+    shutil.copytree(data, tmp_path / "data")
+    line = command(tmp_path / "data", tmp_path)
+    assert main([*line, "--max_steps", "4"]) == 0
+    for name in ("trainA/trainA1.png", "trainA/trainA4.png", "trainB/trainB0.png"):
+        (tmp_path / "data" / name).unlink()
+    if older:  # did not say how many there were
+        state = checkpoint.load(tmp_path / "run" / "latest.npz")
+        del state["run"]["images"]
+        checkpoint.save(tmp_path / "run" / "latest.npz", state)
+    capsys.readouterr()
+    assert main([*line, "--continue_train", "--max_steps", "8"]) == 0
+    were = "more images" if older else "5 images of A and 4 of B"
+    assert f"{were} when it was saved, 3 and 3 now; epoch 2 begins" in capsys.readouterr().err
+    places = [(line["step"], line["epoch"]) for line in result(tmp_path)["metrics"].values()]
+    assert places == [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2), (6, 2), (7, 2), (8, 3)]
+
+
+def test_another_learning_rate(data: Path, tmp_path: Path) -> None:
+    """Which is what a loss that is no number asks for: from here on, in the schedule that goes on."""
+    assert main(command(data, tmp_path, "--max_steps 4")) == 0
+    assert main(["--checkpoints_dir", str(tmp_path), "--continue_train", "--max_steps", "16", "--lr", "0.0003"]) == 0
+    rates = [line["lr"] for line in result(tmp_path)["metrics"].values()]
+    assert rates == pytest.approx([0.001] * 4 + [0.0003] * 6 + [0.0002] * 5 + [0.0001])
 
 
 def test_the_history_is_on_disk_before_the_state(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,7 @@ class Config:
     )
 
     # schedule
-    lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule", least=0)
+    lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule", least=0, resume="free")
     beta1: float = setting(0.5, "Adam's first momentum", group="schedule")
     ema: float = setting(
         0.0,
@@ -313,7 +313,9 @@ class Config:
         """UserError for values that no run can use."""
         for name, field in self.options().items():
             least, value = field.metadata["least"], getattr(self, name)
-            if not isinstance(value, KINDS.get(str(field.type), object)) or value in (math.inf, -math.inf):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"--{name} is {value}; wanted a finite number")
+            if not isinstance(value, KINDS.get(str(field.type), object)):
                 raise UserError(f"--{name} is {value!r}; wanted such as {field.default!r}")
             if field.metadata["choices"] and value not in field.metadata["choices"]:
                 raise UserError(f"--{name} is {value!r}; wanted one of {', '.join(field.metadata['choices'])}")

@@ -43,6 +43,10 @@ def _score(value: Any) -> bool:
     return value is None or (isinstance(value, list) and len(value) == 2 and _text(value[0]) and _number(value[1]))
 
 
+def _pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_count, value))
+
+
 Check = Callable[[Any], bool] | Mapping[str, "Check"]
 ALL = ""  # stands for every key
 NETWORKS: Check = {ALL: {ALL: _array}}
@@ -51,7 +55,7 @@ WANTED: Check = {
     "config": {ALL: _plain},
     "run": {
         "step": _count, "epoch": _count, "position": _count, "cycle_sum": _number, "seconds": _number,
-        "verdict": _score, "best": _score,
+        "verdict": _score, "best": _score, "images": _pair,
     },
     "schedule": {"done": _count, "drops": _count, "bad": _count, "best": _number, "watched": _text},
     "watch": {"recent": {}},

@@ -86,6 +86,11 @@ class Run:
         self.report_due = 0.0  # when the report is to be written next
 
     @property
+    def images(self) -> list[int]:
+        """How many there are of A and of B."""
+        return [len(self.dataset.a), len(self.dataset.b)]
+
+    @property
     def total(self) -> int:
         """Steps of the whole run."""
         steps = self.config.epochs * self.loader.batches_per_epoch
@@ -135,7 +140,7 @@ class Run:
                         self.save()
                     if time.perf_counter() > self.report_due:
                         self.report()
-                if self.position >= self.loader.batches_per_epoch:
+                if self.position >= self.loader.batches_per_epoch:  # beyond, where there were more images once
                     self.end_epoch()
             self.state = "finished" if self.step >= self.total else "interrupted"
             self.save()
@@ -312,7 +317,7 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the rest of the run depends on. Data order and crops follow from seed, epoch and position."""
-        own = {name: getattr(self, name) for name in PLACE}
+        own = {name: getattr(self, name) for name in PLACE} | {"images": self.images}
         return {
             "program": self.system.program,
             "config": self.config.as_dict(),
@@ -330,6 +335,14 @@ class Run:
                 part.load_state_dict(state[name])
         for name in PLACE:
             setattr(self, name, state["run"].get(name, getattr(self, name)))
+        then = state["run"].get("images")  # older versions did not say
+        beyond = self.position > self.loader.batches_per_epoch
+        if beyond or then not in (None, self.images):
+            were = f"{then[0]} images of A and {then[1]} of B" if then else "more images"
+            now = f"{len(self.dataset.a)} and {len(self.dataset.b)} now"
+            self.tell(
+                f"data     {were} when it was saved, {now}" + (f"; epoch {self.epoch + 1} begins" if beyond else "")
+            )
 
     def forget_later(self) -> None:
         """Drop what an earlier sitting noted beyond this step: those steps will be made again."""
