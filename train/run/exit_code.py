@@ -51,7 +51,7 @@ def say(text: str, file: TextIO | None = None) -> None:
     file = file or sys.stdout
     try:
         print(text, file=file, flush=True)
-    except (OSError, ValueError):  # a pipe or terminal was closed: what is left to say goes nowhere, without a traceback
+    except (OSError, ValueError):  # a pipe or terminal that was closed: what is left to say goes nowhere
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, file.fileno())
