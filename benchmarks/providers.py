@@ -172,8 +172,7 @@ def wait(device: str) -> None:
 
 def ours_device_mb(device: str) -> float:
     """Memory that our arrays' pool took from the GPU, MB."""
-    from kernels.device import get_device
-    from kernels.memory import peak_bytes
+    from kernels.device import get_device, peak_bytes
 
     return (peak_bytes(get_device(device)) or 0) / 1e6 if device == "cuda" else 0.0
 

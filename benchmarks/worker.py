@@ -123,8 +123,8 @@ class Desk:
 
     def memory(self) -> dict[str, float]:
         """Peak memory so far, MB: of the process, and of the GPU where there is one."""
-        from kernels.device import Device  # here, at the end: a contestant's process starts without our code
-        from kernels.memory import peak_bytes
+        # Here, at the end: a contestant's process starts without our code.
+        from kernels.device import Device, peak_bytes
 
         device = {"device_mb": self.contestant.device_mb()} if hasattr(self.contestant, "device_mb") else {}
         return {"peak_mb": (peak_bytes(Device("cpu")) or math.nan) / 1e6, **device}

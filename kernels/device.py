@@ -1,4 +1,4 @@
-"""Where arrays live and which array library computes on them.
+"""Where arrays live, which array library computes on them, and how much memory they came to take.
 
 `cpu`        NumPy arrays.
 `cuda`       CuPy arrays; Triton kernels.
@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -90,3 +91,24 @@ def xp_of(array: Array) -> ModuleType:
 def to_host(array: Array) -> np.ndarray:
     """A NumPy copy of `array` (the array itself if it is NumPy's)."""
     return array if isinstance(array, np.ndarray) else np.asarray(array.get() if hasattr(array, "get") else array)
+
+
+def peak_bytes(device: Device) -> int | None:
+    """The most memory ever held for arrays of `device`, in bytes; None where the system does not tell (Windows).
+
+    `cuda`   what CuPy's pool took from the GPU; the pool gives nothing back, so what it has is the most it had
+    others   what the whole process had in main memory
+    """
+    if device.name == "cuda":
+        return importlib.import_module("cupy").get_default_memory_pool().total_bytes()
+    try:
+        # Not ru_maxrss: Linux starts it at what the parent held when it started this process.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

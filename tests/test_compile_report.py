@@ -188,11 +188,11 @@ def test_an_unfit_kernel_fails_the_command(monkeypatch, capsys):
 
 
 def test_a_step_over_its_budget_is_caught():
-    within = {"precision": "bf16", "launches": 600, "bytes": 8e9, "milliseconds": {"H100": {"launches": 10.0}}}
+    within = {"precision": "bf16", "launches": 420, "bytes": 8e9, "milliseconds": {"H100": {"launches": 4.6}}}
     assert over_budget(within) == []
-    beyond = {"precision": "bf16", "launches": 601, "bytes": 8.1e9, "milliseconds": {"H100": {"launches": 10.1}}}
+    beyond = {"precision": "bf16", "launches": 421, "bytes": 8.1e9, "milliseconds": {"H100": {"launches": 4.7}}}
     assert [problem.split(", at")[0] for problem in over_budget(beyond)] == [
-        "a step takes 601 launches", "a step takes 8.1e+09 bytes", "a step takes 10.1 milliseconds",
+        "a step takes 421 launches", "a step takes 8.1e+09 bytes", "a step takes 4.7 milliseconds",
     ]  # fmt: skip
     assert over_budget({**beyond, "precision": "fp32"}) == []
 

@@ -81,7 +81,7 @@ def complaints(path: str, source: str) -> list[str]:
 
 def is_front(path: str) -> bool:
     """Whether a file is loaded with the package. The rest of kernels/ is code for one kind of machine, loaded when used."""
-    light = {"__init__", "reference", "device", "dispatch", "memory", "launch", "cuda_graph", "epilogue", "stacked"}
+    light = {"__init__", "reference", "device", "dispatch", "launch", "cuda_graph", "epilogue", "stacked"}
     light |= {"geometry", "settings"}
     return not path.startswith("kernels/") or Path(path).stem in light
 

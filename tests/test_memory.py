@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels import memory
-from kernels.device import Device
+from kernels.device import Device, peak_bytes
 from train.cyclegan import CycleGAN, main
+from train.files.sizes import size_text
 from train.report.page import write_report
 from train.run import trainer
 
 MB = 2**20
-ROOT = Path(memory.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 TINY = "--preset tiny --device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_steps 1 --sample_freq 99"
 
 
@@ -36,8 +36,7 @@ def test_the_peak_of_the_process_grows_with_what_it_holds_and_never_falls():
     """In a process of its own: in this one, an earlier test may have held more."""
     code = """
 import numpy as np
-from kernels.device import Device
-from kernels.memory import peak_bytes
+from kernels.device import Device, peak_bytes
 
 before = peak_bytes(Device("cpu"))
 held = np.ones(25 * 2**18, np.uint32)  # 25 MB
@@ -51,27 +50,27 @@ print(before, during, peak_bytes(Device("interpret")))
 
 
 def test_the_peak_where_there_is_no_proc(monkeypatch):
-    exact = memory.peak_bytes(Device("cpu"))
+    exact = peak_bytes(Device("cpu"))
 
     def missing(*_: object) -> str:
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", missing)
-    assert memory.peak_bytes(Device("cpu")) >= exact * 0.9
+    assert peak_bytes(Device("cpu")) >= exact * 0.9
     monkeypatch.setitem(sys.modules, "resource", None)
-    assert memory.peak_bytes(Device("cpu")) is None
+    assert peak_bytes(Device("cpu")) is None
 
 
 def test_the_peak_of_the_gpu_is_its_pools(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy_holding(123))
-    assert memory.peak_bytes(Device("cuda")) == 123
+    assert peak_bytes(Device("cuda")) == 123
 
 
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 kB"), (20_400, "20 kB"), (999_000_000, "999 MB"), (3_440_000_000, "3.4 GB")]
 )
 def test_sizes_for_people(size, text):
-    assert memory.size_text(size) == text
+    assert size_text(size) == text
 
 
 def test_a_run_says_what_it_held(capsys):

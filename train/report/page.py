@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels.memory import size_text
 from train.config.settings import Config
 from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 from train.files.atomic import write_atomically
+from train.files.sizes import size_text
 from train.models.quantities import LEGEND, Quantity, quantities
 from train.report import probe
 from train.report.charts import cards, column

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from kernels.device import peak_bytes
 from kernels.gpu import autotune as tuning
-from kernels.memory import peak_bytes, size_text
 from train.config.options import parse
 from train.config.settings import Config
 from train.data.dataset import PartlyPairedDataset
 from train.data.sources import BUILTIN
 from train.errors import UserError
 from train.evaluation.metrics import format_scores
+from train.files.sizes import size_text
 from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernels.memory import size_text
 from train.config.settings import Config
 from train.data.dataset import Sample
 from train.errors import UserError
 from train.files.atomic import free_bytes
+from train.files.sizes import size_text
 from train.models.model import Model
 
 

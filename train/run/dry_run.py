@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 
-from kernels.memory import peak_bytes, size_text
+from kernels.device import peak_bytes
 from train.errors import NonFiniteLoss, UserError
+from train.files.sizes import size_text
 from train.report.page import duration
 from train.report.samples import sample_grid, save_png
 from train.run.trainer import Run

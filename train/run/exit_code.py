@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from kernels.device import Device
-from kernels.memory import peak_bytes, size_text
+from kernels.device import Device, peak_bytes
 from train.errors import UserError
+from train.files.sizes import size_text
 
 MEND = "make room, check that you may write there, or choose another --checkpoints_dir"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.memory import peak_bytes
+from kernels.device import peak_bytes
 from train.config.options import typed
 from train.config.settings import Config
 from train.data.dataset import dataset, paired_test, test_samples
