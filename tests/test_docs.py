@@ -89,3 +89,16 @@ def test_commands_and_tests_that_the_readme_names_are_there():
 def test_the_page_of_options_is_what_the_program_says():
     shown = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
     assert shown == options.page(), "python -m train.config.options > docs/options.md"
+
+
+def test_the_map_of_the_house_is_what_ls_shows():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    house = re.findall(r"^( *)(\w+)/ ", text.partition("```")[2].partition("```")[0], re.MULTILINE)
+    for folder, indent, drawn in ((ROOT, "", 9), (ROOT / "train", "  ", 10)):
+        there = {
+            f.name for f in folder.iterdir() if list(f.glob("*.py")) + list(f.glob("*.md")) + list(f.glob("*.txt"))
+        }
+        there = {name for name in there if "." not in name}  # .pytest_cache, an installation's .egg-info
+        assert {name for space, name in house if space == indent} == there and len(there) >= drawn
+    rows = re.findall(r"^\| \[`(\w+)/`\]", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {*rows} <= {name for _, name in house} and len(rows) >= 7
