@@ -64,7 +64,7 @@ def run(c: Chapter, text: bool, output: Path | None) -> int:
     start = time.monotonic()
     parts = c.experiment()
     if text:
-        print("\n\n".join(part.text() for part in parts))
+        print("\n\n".join(said for part in parts if (said := part.text())))
         return 0
     file = output or HERE / "pages" / f"{c.name}.html"
     write(file, page(c, parts, file))

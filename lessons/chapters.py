@@ -88,20 +88,17 @@ def page(c: Chapter, parts: list[Part], file: Path) -> str:
     """The lesson with what its experiment showed, as one HTML document that needs nothing else."""
 
     def link(target: str) -> str:
-        return (
-            target
-            if "://" in target
-            else os.path.relpath(c.folder / target, file.resolve().parent).replace(os.sep, "/")
-        )
+        if "://" in target:
+            return target
+        return os.path.relpath(c.folder / target, file.resolve().parent).replace(os.sep, "/")
 
     before, _, after = c.lesson.partition(MARK)
     middle = "\n".join(part.html() for part in parts)
-    commands = f"<code>python -m lessons {c.number}</code> made this page · <code>python -m lessons check {c.number}</code> grades the exercise"
-    body = (
-        f"{markdown.html(before, link)}\n{middle}\n{markdown.html(after, link)}\n<nav><small>{commands}</small></nav>"
-    )
+    following = [n for n in chapters() if n.number == c.number + 1]
+    last = "".join(f"Next: <b>{escape(n.question)}</b> <code>python -m lessons {n.number}</code>" for n in following)
+    body = "\n".join([markdown.html(before, link), middle, markdown.html(after, link), f"<p><small>{last}</small></p>"])
     return Template((HERE / "shell.html").read_text("utf-8")).substitute(
-        title=escape(f"{c.number}. {c.question}"), style="", body=body
+        title=escape(f"{c.number}. {c.question}"), body=body
     )
 
 

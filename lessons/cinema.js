@@ -40,21 +40,31 @@ function plane(c, at, from, target, which) {
     g.globalAlpha = 1; g.beginPath(); g.arc(px(there[0]), py(there[1]), 4, 0, 7); g.fill()
   }
 }
-function curve(c, lines, mark, top) {
-  const [g, w, h] = canvas(c), col = colours(), n = lines[0][0].length, px = i => 30 + i / (n - 1) * (w - 34), py = v => h - 6 - Math.min(v, top) / top * (h - 14)
+function trips() {  // for each frame the mean way from a point to where it comes home, in both worlds
+  return data.steps.map((_, f) => {
+    let sum = 0
+    for (const [k, from] of [[1, data.a], [3, data.b]]) for (let i = 0; i < N; i++) {
+      const at = f * size + (k * N + i) * 2, [x, y] = [0, 1].map(d => bytes[at + d] / 100 * data.reach - from[i][d])
+      sum += Math.hypot(x, y)
+    }
+    return sum / (2 * N)
+  })
+}
+function curve(c, lines, mark, top, at) {  // at: the step of each number
+  const [g, w, h] = canvas(c), col = colours(), last = data.steps.at(-1), px = s => 30 + s / last * (w - 34), py = v => h - 6 - Math.min(v, top) / top * (h - 14)
   g.font = '11px system-ui'; g.fillStyle = col.soft; g.strokeStyle = col.rule
   for (const v of [0, top / 2, top]) { g.fillText(v.toFixed(1), 2, py(v) + 4); g.beginPath(); g.moveTo(30, py(v)); g.lineTo(w, py(v)); g.stroke() }
   if (mark) { g.strokeStyle = col.soft; g.setLineDash([4, 4]); g.beginPath(); g.moveTo(30, py(mark)); g.lineTo(w, py(mark)); g.stroke(); g.setLineDash([]) }
-  for (const [line, colour] of lines) { g.strokeStyle = colour; g.lineWidth = 1.5; g.beginPath(); line.forEach((v, i) => i ? g.lineTo(px(i), py(v)) : g.moveTo(px(i), py(v))); g.stroke() }
-  const x = px(data.steps[slider.value] / data.steps[data.steps.length - 1] * (n - 1))
+  for (const [line, colour] of lines) { g.strokeStyle = colour; g.lineWidth = 1.5; g.beginPath(); line.forEach((v, i) => i ? g.lineTo(px(at(i, line)), py(v)) : g.moveTo(px(at(i, line)), py(v))); g.stroke() }
+  const x = px(data.steps[slider.value])
   g.strokeStyle = col.ink; g.lineWidth = 1; g.beginPath(); g.moveTo(x, 0); g.lineTo(x, h); g.stroke()
 }
 function draw() {
-  const at = slider.value * size, col = colours(), l = film.losses, mean = (a, b) => a.map((v, i) => (v + b[i]) / 2)
+  const at = slider.value * size, col = colours(), every = (i, line) => i / Math.max(1, line.length - 1) * data.steps.at(-1)
   const [left, right] = $$('.plane'), [players, trip] = $$('.curve')
   plane(left, at, data.a, data.b, 0); plane(right, at, data.b, data.a, 1)
-  curve(players, [[mean(l.D_A, l.D_B), col.c[0]], [mean(l.G_A, l.G_B), col.c[1]]], .25, 1)
-  curve(trip, [[mean(l.cycle_A, l.cycle_B), col.c[2]]], 0, 1)
+  curve(players, [[film.losses.D, col.c[0]], [film.losses.G, col.c[1]]], .25, 1, every)
+  curve(trip, [[trips(), col.c[2]]], 0, 2, i => data.steps[i])
   $('output').textContent = 'step ' + data.steps[slider.value]
 }
 function choose(name) {

@@ -76,8 +76,10 @@ ONE_CYCLE = Exhibit(
     "one cycle only, A → B → A", Change((('            "cycle_B": l1_loss(rec_b, b, self.lambda_cycle),\n', ""),))
 )
 
+WEAK_CYCLE = Exhibit("cycle weight 1", settings={"lambda_cycle": 1.0})
+
 MUSEUM = (NO_CYCLE, LEAK, NO_ZERO_G, STRONG, SWAPPED, NO_FAKES, NO_GAN, LARGE_CYCLE, IDENTITY, FAST)
-SHELF = (NOT_FROZEN, POOL, ONE_CYCLE)
+SHELF = (NOT_FROZEN, POOL, ONE_CYCLE, WEAK_CYCLE)
 
 NO_DETACH = Exhibit(
     "history not cut",

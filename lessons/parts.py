@@ -39,6 +39,7 @@ def card(title: str, inner: str, note: str = "") -> str:
 def shown(value: Any) -> str:
     """A number as short as is honest."""
     if isinstance(value, float | np.floating):
+        value = float(value)
         return f"{value:.2g}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.3f}".rstrip("0").rstrip(".")
     return str(value)
 
@@ -87,12 +88,12 @@ class Table(Part):
 class Lines(Part):
     """Curves y(x), one colour each; `x` is common to all, or one line for each name. `log` is "", "x", "y" or "xy".
 
-    In a terminal: a few points of each.
+    Lists or arrays. In a terminal: a few points of each.
     """
 
     title: str
-    x: Sequence[float] | Mapping[str, Sequence[float]]
-    series: Mapping[str, Sequence[float]]
+    x: Any
+    series: Mapping[str, Any]
     across: str = ""
     log: str = ""
     note: str = ""
@@ -155,6 +156,9 @@ class Lines(Part):
 def ticks(low: float, high: float, log: bool) -> list[float]:
     """Round numbers from low to high; with `log` both are exponents."""
     if log:
+        if high - low < 2:
+            between = (e + math.log10(m) for e in range(math.floor(low), math.ceil(high) + 1) for m in (1, 2, 5))
+            return [v for v in between if low <= v <= high]
         step = max(1, round((high - low) / 6))
         return [float(v) for v in range(math.ceil(low), math.floor(high) + 1, step)]
     raw = (high - low) / 5
@@ -164,7 +168,7 @@ def ticks(low: float, high: float, log: bool) -> list[float]:
 
 
 def tick(v: float, log: bool) -> str:
-    return f"1e{round(v)}" if log else f"{v:g}"
+    return f"{10**v:.3g}" if log else f"{v:g}"
 
 
 @dataclass

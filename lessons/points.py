@@ -39,7 +39,9 @@ class PointNetwork(Network):
         self.model = Sequential({**layers, 4: Conv2d(width, channels, 1)})
         self.finish("cpu", seed, "kaiming", 0.02)
         if shift:
-            self.model[4].weight.data *= 0.1  # a generator starts near "leave the point where it is"
+            last = self.model[4]
+            assert isinstance(last, Conv2d)
+            last.weight.data *= 0.1  # a generator starts near "leave the point where it is"
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.model(x)

@@ -17,7 +17,6 @@ FRAMES = tuple(int(s) for s in np.unique(np.r_[0:40:8, 40:200:20, 200 : STEPS + 
 REACH = 2.4  # the plane is drawn from -REACH to REACH
 GRID = 21
 LOOKED_AT = 32  # points of each domain
-NAMES = ("G_A", "G_B", "D_A", "D_B", "cycle_A", "cycle_B")
 
 
 def points(centres: np.ndarray) -> np.ndarray:
@@ -41,10 +40,7 @@ def frame(game: PlainStep) -> bytes:
 def film(exhibit: Exhibit, seed: int) -> tuple[Run, dict[str, Any]]:
     """A training and its film."""
     run = exhibit.run(seed, watch=frame, looks=FRAMES)
-    every = slice(0, None, 4)
-    losses = {name: [round(v, 4) for v in run.losses[name][every]] for name in NAMES}
-    if weight := run.game.lambda_cycle:  # drawn without its weight: a distance
-        losses |= {name: [round(v / weight, 4) for v in losses[name]] for name in ("cycle_A", "cycle_B")}
+    losses = {p: np.mean([run.losses[f"{p}_A"], run.losses[f"{p}_B"]], axis=0)[::4].round(4).tolist() for p in "DG"}
     facts = {name: round(value, 3) for name, value in run.numbers().items()}
     return run, {"frames": base64.b64encode(b"".join(run.seen)).decode(), "losses": losses, "facts": facts}
 

@@ -9,12 +9,17 @@ import sys
 import numpy as np
 import pytest
 
+from autograd import Tensor
+from kernels.dispatch import references
 from lessons import points, recording
+from lessons.c06_circles.dirac import end, play
+from lessons.c10_real_step import experiment as real_step
 from lessons.c12_museum.measure import SEEDS, apart, measured, numbers
 from lessons.chapters import ROOT, chapter, page
 from lessons.exhibits import LEAK, MUSEUM, NO_CYCLE, NO_DETACH, SHELF, SOUND, Exhibit
 from lessons.parts import Table
 from lessons.points import Change, train
+from lessons.sources import by_loss, length
 from tests.browser import CHROMIUM, Browser
 
 
@@ -64,6 +69,26 @@ def test_what_was_measured_comes_out_again():
     for run, before in zip(runs, (measured()["sound"][0], measured()["sound"][4]), strict=True):
         assert all(abs(value - before[name]) < 0.05 for name, value in run.numbers().items())
     assert apart(LEAK, [numbers(LEAK, 0)], measured()["sound"])
+
+
+def test_one_gray_cluster_reaches_both_answers_only_with_the_cycle():
+    with_cycle, without = (
+        [n["rarer answer"] for n in measured()[f"one gray cluster, cycle weight {w}"]] for w in (10, 0)
+    )
+    assert len(with_cycle) == len(without) == 5 and min(with_cycle) > 0.3 and max(without) < 0.1
+
+
+def test_a_pool_makes_the_smallest_game_circle_wider():
+    assert min(end(play(pool=50, seed=seed)) for seed in range(5)) > 2 * end(play())
+
+
+def test_the_first_step_on_pictures_is_ruled_by_the_cycle():
+    with references():
+        for seed in range(5):
+            a, b = (Tensor(x) for x in real_step.pair(seed))
+            found = by_loss(real_step.fresh(seed), "generators", a, b)
+            size = {name: length(found[name]["gen_ab"]) for name in real_step.SOURCES}
+            assert min(size["cycle_A"], size["cycle_B"]) > max(size["G_A"], size["idt_A"])
 
 
 def test_history_that_is_not_cut_stops_in_the_first_step():

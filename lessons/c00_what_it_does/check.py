@@ -30,10 +30,11 @@ def check_draw(exercise: ModuleType) -> None:
 def check_function(exercise: ModuleType) -> None:
     """pairing: the nearest centre of each point"""
     rng = np.random.default_rng(0)
-    for centres in (B, A, rng.standard_normal((7, 2))):
+    worlds: tuple[np.ndarray, ...] = (B, A, rng.standard_normal((7, 2)))
+    for centres in worlds:
         wanted = rng.integers(len(centres), size=20)
         points = centres[wanted] + 0.05 * rng.standard_normal((20, 2)) * abs(centres[wanted]).max()
-        nearest = [min(range(len(centres)), key=lambda k, p=p: float(((centres[k] - p) ** 2).sum())) for p in points]
+        nearest = [int(np.argmin([float(((c - p) ** 2).sum()) for c in centres])) for p in points]
         yours = exercise.pairing(points, centres)
         demand(
             yours is not None and len(yours) == 20,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lessons.exhibits import IDENTITY, LEAK, NO_CYCLE, POOL, SOUND, STRONG, Exhibit
+from lessons.exhibits import IDENTITY, LEAK, NO_CYCLE, POOL, SOUND, STRONG, WEAK_CYCLE, Exhibit
 from lessons.parts import Part, Table
 from lessons.recording import cinema, film
 
@@ -22,7 +22,7 @@ FILMS: dict[str, tuple[Exhibit, int, str]] = {
         }.items()
     },
     CHANGED + "no cycle": (NO_CYCLE, 0, "The points look right where they land. But switch on “and back again”: they do not come home."),
-    CHANGED + "cycle weight 1": (Exhibit("cycle weight 1", settings={"lambda_cycle": 1.0}), 0, "A tenth of the usual weight. It is enough here."),
+    CHANGED + "cycle weight 1": (WEAK_CYCLE, 0, "A tenth of the usual weight. Here it is enough; of five seeds it was for four (chapter 12)."),
     CHANGED + "identity loss": (IDENTITY, 0, "G is asked in addition to leave points of B alone. A rule for points of B spills over to points of A here, for the network is small and smooth: nothing moves. In pictures the same loss is harmless (chapter 12)."),
     CHANGED + "pool of 50": (POOL, 0, "Discriminators also see older fakes. That is meant to calm the game. Here it brings nothing: with some seeds a cluster is missed."),
     CHANGED + "discriminators ten steps per step": (STRONG, 0, "D falls to almost nothing, G rises to 1: the discriminators have won, and the dots stay where they were."),

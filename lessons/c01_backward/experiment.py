@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +13,15 @@ from lessons.parts import Part, Table, Widget
 
 def graph(end: Tensor) -> list[Tensor]:
     """All tensors behind `end` that carry gradients, youngest first: the order of the walk."""
-    found, waiting = [], [end]
+    found: list[Tensor] = []
+    waiting = [end]
     while waiting:
         waiting.sort(key=lambda t: -1 if t.creator is None else t.creator.serial)
         tensor = waiting.pop()
         if any(tensor is t for t in found):
             continue
         found.append(tensor)
-        if tensor.creator is not None:
+        if tensor.creator is not None and tensor.creator.inputs is not None:
             waiting += [t for t in tensor.creator.inputs if t is not None and t.requires_grad]
     return found
 
@@ -32,7 +34,9 @@ def show() -> list[Part]:
     for tensor in tensors:
         tensor.retain_grad()
     made = [
-        "given" if t.creator is None else t.creator.name + " of " + " and ".join(values(i) for i in t.creator.inputs)
+        "given"
+        if t.creator is None
+        else t.creator.name + " of " + " and ".join(values(i) for i in t.creator.inputs or ())
         for t in tensors
     ]
     end.backward()
@@ -48,7 +52,7 @@ def values(tensor: Tensor | None) -> str:
     return "-" if tensor is None else array(tensor.data)
 
 
-def array(a: np.ndarray) -> str:
+def array(a: Any) -> str:
     return np.array2string(np.asarray(a), precision=3, separator=", ")
 
 

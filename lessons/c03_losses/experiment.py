@@ -26,6 +26,7 @@ def curve(name: str, real: bool) -> tuple[np.ndarray, np.ndarray]:
             loss = LOSSES[name](x, label(name, real))
             loss.backward()
             values.append(loss.item())
+            assert x.grad is not None
             slopes.append(float(x.grad[0]))
     return np.array(values), np.array(slopes)
 

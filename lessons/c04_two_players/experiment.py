@@ -35,7 +35,8 @@ def reach() -> Table:
 
 def compared(*exhibits: Exhibit) -> list[Part]:
     """Six hundred steps of each, or the error that stops it; and what was changed."""
-    rows, words = [], []
+    rows: list[tuple] = []
+    words = []
     for exhibit in exhibits:
         changed = "\n".join(f"{sign} {line.strip()}" for sign, line in exhibit.change.diff())
         if changed:

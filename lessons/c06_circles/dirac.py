@@ -35,7 +35,8 @@ def play(
 ) -> np.ndarray:  # fmt: skip
     """The path (theta, psi), [steps+1,2]. In turn, or `together`; `decay` lets the rate fall to 0; D sees a `pool` of past fakes."""
     (theta, psi), rng = start, np.random.default_rng(seed)
-    path, past = [(theta, psi)], []
+    path = [(theta, psi)]
+    past: list[float] = []
     for step in range(steps):
         rate = RATE * (1 - step / steps if decay else 1)
         moved = theta + rate * generator_slope(theta, psi)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lessons.c06_circles.dirac import STEPS, discriminator_slope, end, play
@@ -13,7 +15,7 @@ def penalised(theta: float, psi: float) -> float:
     return discriminator_slope(theta, psi) - 0.5 * psi
 
 
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "both at once": dict(together=True),
     "in turn": {},
     "in turn, rate falls to 0": dict(decay=True),

@@ -31,6 +31,7 @@ def measured(n_layers: int, seed: int = 0) -> tuple[np.ndarray, tuple[int, int, 
         pick = np.zeros(scores.shape, np.float32)
         pick[0, middle, middle, 0] = 1
         scores.backward(pick)
+    assert x.grad is not None
     size = abs(x.grad[0]).sum(axis=2)  # [SIZE,SIZE]
     side = min(nominal(n_layers), SIZE)
     sums = np.lib.stride_tricks.sliding_window_view(size, (side, side)).sum(axis=(2, 3))

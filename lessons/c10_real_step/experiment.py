@@ -24,15 +24,18 @@ def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return tuple(scene(d, 2 * seed + i, SIZE)[None].astype(np.float32) for i, d in enumerate("AB"))  # type: ignore[return-value]
 
 
-def fresh() -> PlainStep:
+def fresh(seed: int = 0) -> PlainStep:
     """Networks as the product's, only smaller."""
-    gens = [ResnetGenerator(ngf=4, n_blocks=2, seed=i) for i in (0, 1)]
-    return PlainStep(*gens, *(PatchDiscriminator(ndf=4, n_layers=1, seed=i) for i in (2, 3)), pool_size=0, lr=2e-3)
+    gens = [ResnetGenerator(ngf=4, n_blocks=2, seed=4 * seed + i) for i in (0, 1)]
+    return PlainStep(
+        *gens, *(PatchDiscriminator(ndf=4, n_layers=1, seed=4 * seed + i) for i in (2, 3)), pool_size=0, lr=2e-3
+    )
 
 
 def show(looks: tuple[int, ...] = LOOKS) -> list[Part]:
     """Train up to the last look."""
-    game, pictures, rows, depth, values = fresh(), {}, [], {}, []
+    game, rows, depth, values = fresh(), [], {}, []
+    pictures: dict[str, np.ndarray] = {}
     with references():
         for step in range(looks[-1] + 1):
             if step in looks:
@@ -48,7 +51,7 @@ def show(looks: tuple[int, ...] = LOOKS) -> list[Part]:
     layers = [
         name for name, g in depth[looks[-1]]["G_A"]["gen_ab"].items() if name.endswith("weight") and g is not None
     ]
-    along = {s: [float(np.sqrt((depth[looks[-1]][s]["gen_ab"][name] ** 2).sum())) for name in layers] for s in SOURCES}
+    along = {s: [length({name: depth[looks[-1]][s]["gen_ab"][name]}) for name in layers] for s in SOURCES}
     return [
         Pictures("What the networks make of one animal", pictures, low=-1, high=1, scale=4),
         Table("Losses, weighted as they are summed", ("", "G_A", "cycle_A", "idt_A", "D_A"), values),
@@ -60,7 +63,8 @@ def show(looks: tuple[int, ...] = LOOKS) -> list[Part]:
 @no_grad()
 def seen(game: PlainStep, a: Tensor, step: int) -> dict[str, np.ndarray]:
     fake = game.gen_ab(a)
-    score = np.repeat(game.disc_b(fake).numpy()[0], 3, axis=2)
+    score = game.disc_b(fake).numpy()[0]  # [P,Q,1]
+    score = np.kron(score, np.ones((2, 2, 3)))  # as large as the pictures, about
     shown = {} if step else {"a": a.numpy()[0]}
     return shown | {
         f"G(a), step {step}": fake.numpy()[0],

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from lessons.c17_many.experiment import rarer
 from lessons.exhibits import MUSEUM, SHELF, SOUND, Exhibit
 
 FILE = Path(__file__).with_name("measured.json")
@@ -35,6 +36,11 @@ def main() -> None:
     for exhibit in (SOUND, *MUSEUM, *SHELF):
         print(exhibit.name, file=sys.stderr)
         found[exhibit.name] = [numbers(exhibit, seed) for seed in SEEDS]
+    for weight in (10.0, 0.0):
+        print(f"one gray cluster, cycle weight {weight:g}", file=sys.stderr)
+        found[f"one gray cluster, cycle weight {weight:g}"] = [
+            {"rarer answer": round(rarer(seed, weight), 4)} for seed in SEEDS
+        ]
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(values)}" for name, values in found.items())
     FILE.write_text(f"{{\n{lines}\n}}\n", "utf-8")
 

@@ -14,10 +14,21 @@ GRAY = np.array([(0, 0)], np.float32)
 HUES = np.array([(-1.2, 0), (1.2, 0)], np.float32)
 
 
-def right(run: Run) -> float:
-    """Which share of a gray cloud lands at the right one of the two."""
+def shared(run: Run) -> float:
+    """Which share of a gray cloud lands at the rarer one of the two."""
     points = cloud(np.random.default_rng(0), GRAY, 400)[0, :, 0]
-    return float((apply(run.game.gen_ab, points)[:, 0] > 0).mean())
+    right = float((apply(run.game.gen_ab, points)[:, 0] > 0).mean())
+    return min(right, 1 - right)
+
+
+def trained(seed: int, weight: float) -> Run:
+    """From gray to the two hues, with this weight of the cycle."""
+    return train(seed, worlds=(GRAY, HUES), lambda_cycle=weight)
+
+
+def rarer(seed: int, weight: float) -> float:
+    """What the museum's file keeps."""
+    return shared(trained(seed, weight))
 
 
 def across(run: Run, places: np.ndarray) -> np.ndarray:
@@ -32,10 +43,9 @@ def show(seeds: Sequence[int] = range(5)) -> list[Part]:
     rows, curves, places = [], {}, np.linspace(-0.25, 0.25, 41)
     for seed in seeds:
         print(f"seed {seed}", file=sys.stderr)
-        both = {weight: train(seed, worlds=(GRAY, HUES), lambda_cycle=weight) for weight in (10.0, 0.0)}
-        shares = {weight: right(run) for weight, run in both.items()}
-        rows.append((f"seed {seed}", *(f"{min(s, 1 - s):.0%}" for s in shares.values())))
-        curves[f"seed {seed}"] = across(both[10.0], places)
+        both = [trained(seed, weight) for weight in (10.0, 0.0)]
+        rows.append((f"seed {seed}", *(f"{shared(run):.0%}" for run in both)))
+        curves[f"seed {seed}"] = across(both[0], places)
     return [
         Table("How many of the gray points go to the rarer answer", ("", "with the cycle", "without"), rows, "50 % would be an even split; 0 %: everything goes to one side."),
         Lines("Where G puts a point, over its place in the gray cluster (with the cycle)", places, curves, "place in the cluster; its spread is 0.08", note="The place within the cluster has become a code that chooses between the answers."),
