@@ -35,7 +35,7 @@ def block(text: str, link: Callable[[str], str]) -> str:
         rows = [[inline(c.strip(), link) for c in line.strip().strip("|").split("|")] for line in text.split("\n")]
         head = "".join(f"<th>{c}</th>" for c in rows[0])
         body = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows[2:])
-        return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        return f'<div class="scroll"><table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     if text.startswith("<!--"):
         return text
     for mark, tag in ((r"- ", "ul"), (r"\d+\. ", "ol")):

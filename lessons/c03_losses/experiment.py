@@ -41,7 +41,7 @@ def show() -> list[Part]:
     """Curves and table."""
     real = {name: curve(name, True) for name in LOSSES}
     minimax = -np.log1p(np.exp(SCORES))  # log(1 - D): what G would minimise if it simply wanted D's loss to be large
-    fake = {
+    push = {
         "be taken for real: -log D": curve("log loss", True)[1],
         "D's loss turned round: log(1 - D)": np.gradient(minimax, SCORES),
         "least squares": real["least squares"][1],
@@ -52,7 +52,7 @@ def show() -> list[Part]:
         Lines("Its slope: how hard the score is pushed", SCORES, {n: c[1] for n, c in real.items()}, "score"),
         Table("Best score for a kind of picture of which a share is real", ("of these", *LOSSES), rows, "Looked for in steps of 0.05 (python -m lessons 3)."),
         Lines(
-            "The generator's push, over the score of its fake", SCORES, fake, "score of the fake",
-            note="On the left the discriminator is sure. One of the three has gone to sleep there.",
+            "How hard the generator is pushed, over the score of its fake", SCORES, {n: abs(p) for n, p in push.items()}, "score of the fake", "y",
+            note="On the left the discriminator is sure that it is a fake. One of the three has gone to sleep there.",
         ),
     ]  # fmt: skip
