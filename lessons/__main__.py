@@ -54,7 +54,9 @@ def contents() -> int:
     """Print the chapters."""
     for c in chapters():
         print(f"{c.number:2}  {c.question}")
-    print("\nTo see how GAN training works: 0-6, 9-12, 16, 17. For kernels: 1, 2, 7, 8, 13-15. For your own pictures: 0, 11.")
+    print(
+        "\nTo see how GAN training works: 0-6, 9-12, 16, 17. For kernels: 1, 2, 7, 8, 13-15. For your own pictures: 0, 11."
+    )
     print("python -m lessons N          run the experiment and write its page (--text: here in the terminal)")
     print("python -m lessons check N    grade lessons/cNN_…/exercise.py")
     return 0
