@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.conv2d import reference as conv2d
+from kernels.conv2d.geometry import Geometry
 from lessons.parts import Part, Pictures, Table
 
 KERNELS = {
@@ -24,9 +25,11 @@ def show() -> list[Part]:
     """Pictures and sizes."""
     picture = scene()
     x = picture[None, :, :, None]  # [1,16,16,1]
-    padded = conv2d.pad(x, 3, "reflect")
+    padded = conv2d.pad(x, Geometry(padding=3, padding_mode="reflect"))
     matrix = conv2d.unfold(x, (3, 3), 1)[0].reshape(-1, 9)  # [14*14,9]
-    made = {name: conv2d.forward(x, k[:, :, None, None])[0, :, :, 0] for name, k in KERNELS.items()}
+    made = {
+        name: conv2d.forward(x, k[:, :, None, None], geometry=Geometry())[0, :, :, 0] for name, k in KERNELS.items()
+    }
     rows = [
         ("picture [1,16,16,1]", x.size), ("its 3×3 patches [196,9]", matrix.size),
         ("weights of one output channel", 9), ("multiplications for one output channel", matrix.size),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.instance_norm import reference as instance_norm
+from kernels.instance_norm.settings import NormSettings
 from lessons.c07_convolution.experiment import scene
 from lessons.parts import Part, Pictures, Table
 
@@ -18,7 +19,7 @@ def one_pass(x: np.ndarray) -> np.ndarray:
 
 def two_passes(x: np.ndarray) -> np.ndarray:
     """E[(x - E[x])²]"""
-    centred = x - instance_norm.spread(instance_norm.pixel_mean(x))
+    centred = x - instance_norm.over_pixels(instance_norm.pixel_mean(x))
     return instance_norm.pixel_mean(centred * centred)
 
 
@@ -34,7 +35,7 @@ def show() -> list[Part]:
     rows = [(mean, f"{worst(one_pass, mean):.0e}", f"{worst(two_passes, mean):.0e}") for mean in MEANS]
     picture = scene(24)[None, :, :, None]
     kinds = {"as it is": picture, "brighter by 0.4": picture + 0.4, "half the contrast": 0.5 * picture}
-    normal = {name: instance_norm.forward(x)[0][0, :, :, 0] for name, x in kinds.items()}
+    normal = {name: instance_norm.forward(x, norm=NormSettings())[0][0, :, :, 0] for name, x in kinds.items()}
     apart = max(float(abs(x - normal["as it is"]).max()) for x in normal.values())
     return [
         Table("Error of a float32 variance whose true value is 1", ("mean of the picture", "E[x²] - E[x]²", "two passes"), rows),

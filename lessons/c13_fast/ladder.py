@@ -70,11 +70,12 @@ def rungs() -> list[dict]:
     from numba import njit
 
     from kernels.conv2d import cpu, reference
+    from kernels.conv2d.geometry import Geometry
 
-    rng = np.random.default_rng(0)
+    geometry, rng = Geometry(), np.random.default_rng(0)
     x = rng.standard_normal((H, W, C)).astype(np.float32)
     w = (rng.standard_normal((3, 3, C, K)) / 17).astype(np.float32)
-    true = reference.forward(x[None].astype(np.float64), w.astype(np.float64))[0]
+    true = reference.forward(x[None].astype(np.float64), w.astype(np.float64), geometry=geometry)[0]
     found = []
 
     def rung(name: str, run: Callable[[], np.ndarray], rows: int = H - 2, compiled: bool = True) -> None:
@@ -91,8 +92,8 @@ def rungs() -> list[dict]:
     rung("the same loops, compiled by numba", filled(njit(python_loops)))
     rung("channels innermost", filled(njit(fastmath=True)(channels_inside)))
     rung("nine matrix products", lambda: nine_products(x, w))
-    rung("unfold, then one product", lambda: reference.forward(x[None], w)[0])
-    rung("the kernel that trains (Winograd)", lambda: cpu.forward(x[None], w)[0])
+    rung("unfold, then one product", lambda: reference.forward(x[None], w, geometry=geometry)[0])
+    rung("the kernel that trains (Winograd)", lambda: cpu.forward(x[None], w, geometry=geometry)[0])
     squares = [rng.standard_normal((n, n)).astype(np.float32) for n in (128, 256, 512)]
     roof = max(2 * len(a) ** 3 / best(functools.partial(np.matmul, a, a)) / 1e9 for a in squares)
     return [*found, {"name": "roof", "gflops": roof}]
