@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kernels.device import NAMES, Device, get_device
-from kernels.gpu.launch import set_matmul_precision
+from kernels.gpu.launch import Hooks, hooks
 from tests import missing, quick
 
 if importlib.util.find_spec("torch"):
@@ -38,16 +38,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(quick.Quick(config))
 
 
-@pytest.fixture(scope="session")
-def device(pytestconfig: pytest.Config) -> Device:
+@pytest.fixture
+def device(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Device:
     """The device given by --device, multiplying float32 in full precision: tolerances are those of float32."""
-    set_matmul_precision("fp32")
+    monkeypatch.setattr(hooks, "matmul", "fp32")
     return get_device(pytestconfig.getoption("device") or "cpu")
 
 
 @pytest.fixture(autouse=True)
-def _numbers_of_its_own(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module's generators start anew for each test, from its name: what ran before changes no test's data."""
+def _nothing_left_by_others(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module's generators start anew for each test, from its name. A model sets how matrices are multiplied; not for long."""
+    monkeypatch.setattr(hooks, "matmul", Hooks().matmul)
     for name, value in vars(request.module).items() if request.module else ():
         if isinstance(value, np.random.Generator):
             monkeypatch.setattr(request.module, name, np.random.default_rng(zlib.crc32(request.node.name.encode())))

@@ -29,13 +29,6 @@ CONFIG = Config(
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _matmul_as_before():
-    """A model sets how float32 is multiplied, for the process."""
-    with mock.patch.object(hooks, "matmul", hooks.matmul):
-        yield
-
-
 def batches(config: Config, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(a.astype(np.float32), b.astype(np.float32)) for a, b in images(config, count)]
 

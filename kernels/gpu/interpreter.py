@@ -5,7 +5,8 @@ decorated. Here `@triton.jit` always makes compiled kernels, and the interpreted
 source is rewritten as Triton's interpreter does it, with globals in which every other `@triton.jit` function is replaced
 by its own twin. While a kernel runs, Triton's language (`tl.load`, `tl.sum`, ...) is patched, and restored after.
 
-Uses internals of Triton: `FunctionRewriter`, `_patch_lang`, `_implicit_cvt`, `interpreter_builder` (same in 3.6 to 3.9).
+Uses internals of Triton: `FunctionRewriter`, `_patch_lang`, `_implicit_cvt`, `interpreter_builder`, and the five functions
+of `_remembered` (same in 3.6 to 3.9).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import triton.language as tl
+from triton.language.semantic import TritonSemantic as Semantic
 from triton.runtime import interpreter as triton_interpreter
 from triton.runtime.jit import JITFunction
 
@@ -106,7 +108,8 @@ def _language_patches() -> list[tuple[Any, str, Any, Any]]:
         patches += [(owner, n, _interpreted(v), v) for n, v in names.items() if isinstance(v, JIT)]
     patches.append((tl.tensor, "__index__", lambda tensor: tensor.handle.data.item(), vars(tl.tensor).get("__index__")))
     mended = {"cast_impl": _cast, "create_dot": _dot, "create_splat": _splat}
-    return patches + [(Builder, name, ours, vars(Builder)[name]) for name, ours in mended.items()]
+    patches += [(Builder, name, ours, vars(Builder)[name]) for name, ours in mended.items()]
+    return patches + [(owner, name, ours, vars(owner)[name]) for owner, name, ours in _remembered()]
 
 
 def _changes(owners: list[Any], before: list[dict[str, Any]]) -> Iterator[tuple[Any, str, Any]]:
@@ -114,6 +117,75 @@ def _changes(owners: list[Any], before: list[dict[str, Any]]) -> Iterator[tuple[
         for name, value in vars(owner).items():
             if names.get(name, _MISSING) is not value:
                 yield owner, name, names.get(name, _MISSING)
+
+
+# Most of the interpreter's time goes into describing blocks: a kernel computes with a few types and shapes, of which Triton
+# makes new objects for every operation. Made once, they take a small kernel's time to 0.57 of itself.
+
+_block_types: dict[tuple[str, tuple[int, ...]], tl.block_type] = {}
+_shapes: dict[tuple[int, ...], tuple[Any, Any]] = {}
+
+
+def _remembered() -> list[tuple[Any, str, Callable]]:
+    """What is replaced by a twin that looks up what it has made before: (owner, name, twin)."""
+    dtypes: dict[str, np.dtype] = {}
+    make_dtype, make_tensor, broadcast = (
+        triton_interpreter._get_np_dtype, tl.tensor.__init__, Semantic.broadcast_impl_value,
+    )  # fmt: skip
+
+    def np_dtype(type: Any) -> np.dtype:
+        scalar = type.scalar
+        if scalar.is_ptr():
+            return make_dtype(type)
+        return dtypes.get(scalar.name) or dtypes.setdefault(scalar.name, make_dtype(type))
+
+    def tensor(self: Any, handle: Any, type: Any) -> None:
+        shape = tuple(type.shape) if type.is_block() else ()
+        if shape not in _shapes:
+            make_tensor(self, handle, type)
+            _shapes[shape] = self.shape, self.numel
+        self.handle, self.type, self.dtype = handle, type, type.scalar
+        self.shape, self.numel = _shapes[shape]
+
+    def broadcast_both(self: Any, a: Any, b: Any) -> tuple[Any, Any]:
+        shapes = [tuple(x.type.shape) if x.type.is_block() else () for x in (a, b)]
+        if shapes[0] == shapes[1]:
+            return a, b
+        common = _common(*shapes)
+        if common is None:
+            return broadcast(self, a, b)
+
+        def spread(x: Any, shape: tuple[int, ...]) -> Any:
+            if shape == common:
+                return x
+            type = _block(x.type.scalar, common)
+            build = self.builder
+            handle = build.create_broadcast(x.handle, common) if shape else build.create_splat(type, x.handle)
+            return tl.tensor(handle, type)
+
+        return spread(a, shapes[0]), spread(b, shapes[1])
+
+    return [
+        (triton_interpreter, "_get_np_dtype", np_dtype),
+        (tl.tensor, "__init__", tensor),
+        (tl.block_type, "with_element_ty", lambda self, scalar: _block(scalar, tuple(self.shape))),
+        (Semantic, "broadcast_impl_value", broadcast_both),
+        (Semantic, "computation_type_impl", functools.cache(Semantic.computation_type_impl)),
+    ]
+
+
+def _block(scalar: Any, shape: tuple[int, ...]) -> tl.block_type:
+    key = scalar.name, shape
+    return _block_types.get(key) or _block_types.setdefault(key, tl.block_type(scalar, list(shape)))
+
+
+@functools.cache
+def _common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that both are spread over; () is a scalar's. None where Triton must add axes, or refuse."""
+    if not a or not b:
+        return a or b
+    fits = len(a) == len(b) and all(1 in pair or pair[0] == pair[1] for pair in zip(a, b, strict=True))
+    return tuple(map(max, a, b)) if fits else None
 
 
 # Triton's interpreter holds bf16 as 16-bit integers. It cuts digits off where a GPU rounds to nearest even, and it would
