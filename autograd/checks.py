@@ -46,70 +46,53 @@ def parsed(takes: str, count: int) -> tuple[list[Input], dict[str, Any]]:
 def check(op: str, takes: str, values: tuple[Any, ...]) -> Device:
     """The device of the inputs. TypeError for what is no Tensor or of another precision, ValueError for what lives on another
     device or has other axes; they name the op and the input, what was seen and wanted, and what to write."""
+    if not values:
+        raise TypeError(f"{op}: nothing was given, wanted Tensors")
     inputs, known = parsed(takes, len(values))
-    sizes = known.copy()
-    first: tuple[Input, Tensor] | None = None
+    first, sizes = values[0], known.copy()
     for wanted, tensor in zip(inputs, values, strict=False):
         if not isinstance(tensor, Tensor):
             if tensor is None and wanted.optional:
                 continue
-            raise TypeError(f"{op}: {no_tensor(wanted, tensor)}")
-        if first is None:
-            first = wanted, tensor
-        elif tensor.device is not first[1].device and tensor.device != first[1].device:
-            raise ValueError(f"{op}: {elsewhere(wanted, tensor, *first)}")
+            raise TypeError(
+                f"{op}: {wanted.name} is {what(tensor)}, wanted a Tensor {wanted.axes}".rstrip()
+                + instead(wanted, tensor)
+            )
+        if tensor.device is not first.device and tensor.device != first.device:
+            raise ValueError(
+                f"{op}: {inputs[0].name} lives on {first.device} and {wanted.name} on {tensor.device}; put both on one device, "
+                f"as in Tensor(array, device={str(first.device)!r})"
+            )
         if wanted.axes:
             shape = tensor.data.shape
             letters = wanted.ranks.get(len(shape), NONE)
-            if letters is NONE and (wanted.ranks or shape != first[1].data.shape):
-                raise ValueError(f"{op}: {other_axes(wanted, tensor, *first)}")
+            if letters is NONE and (wanted.ranks or shape != first.data.shape):
+                raise ValueError(f"{op}: {other_axes(wanted, shape, inputs[0], first)}")
             for letter, size in zip(letters, shape, strict=False):
                 if sizes.setdefault(letter, size) != size:
-                    raise ValueError(f"{op}: {other_size(letter, sizes[letter], wanted, tensor, *first)}")
-            if len(letters) > 3 and tensor.data.dtype != first[1].data.dtype:
-                raise TypeError(f"{op}: {other_precision(wanted, tensor, *first)}")
-    if first is None:
-        raise TypeError(f"{op}: nothing was given, wanted Tensors")
-    return first[1].device
+                    raise ValueError(f"{op}: {other_size(wanted, shape, letter, sizes[letter], inputs[0], first)}")
+            if len(letters) > 3 and tensor.data.dtype != first.data.dtype:
+                raise TypeError(
+                    f"{op}: {inputs[0].name} is {first.dtype} but {wanted.name} is {tensor.dtype}; convert one of them, as in "
+                    f"Tensor(array.astype({str(first.dtype)!r}))"
+                )
+    return first.device
 
 
-# The errors, each with what to write instead
+def other_axes(wanted: Input, shape: tuple[int, ...], lead: Input, first: Tensor) -> str:
+    """Says that a Tensor has more or fewer axes than wanted, or another shape than the first."""
+    axes = wanted.axes if wanted.ranks else f"{first.shape} as {lead.name} has it"
+    hint = f"; write {wanted.name}[None] for a batch of one" if len(shape) == 3 and 4 in wanted.ranks else ""
+    return f"{wanted.name} has shape {shape}, wanted {axes}{hint}"
 
 
-def no_tensor(wanted: Input, value: Any) -> str:
-    if isinstance(value, numbers.Number):
-        instead = f"; write Tensor(np.full(shape, {value}, np.float32)), with the shape that is wanted"
-    else:
-        instead = f"; write Tensor({wanted.name})" if isinstance(value, list | tuple) or hasattr(value, "dtype") else ""
-    return f"{wanted.name} is {what(value)}, wanted a Tensor {wanted.axes}".rstrip() + instead
-
-
-def elsewhere(wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
-    return (
-        f"{first.name} lives on {other.device} and {wanted.name} on {tensor.device}; put both on one device, as in "
-        f"Tensor(array, device={str(other.device)!r})"
-    )
-
-
-def other_axes(wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
-    axes = wanted.axes if wanted.ranks else f"{other.shape} as {first.name} has it"
-    hint = f"; write {wanted.name}[None] for a batch of one" if tensor.ndim == 3 and 4 in wanted.ranks else ""
-    return f"{wanted.name} has shape {tensor.shape}, wanted {axes}{hint}"
-
-
-def other_size(letter: str, size: int, wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
-    letters = wanted.ranks[tensor.ndim]
-    where = "" if letter.isdigit() else f" with {letter} = {size}, as in {first.name} {other.shape}"
-    turned = tensor.ndim == 4 and letter == letters[3] and tensor.shape[1] == size
+def other_size(wanted: Input, shape: tuple[int, ...], letter: str, size: int, lead: Input, first: Tensor) -> str:
+    """Says that an axis has another size than wanted."""
+    letters = wanted.ranks[len(shape)]
+    where = "" if letter.isdigit() else f" with {letter} = {size}, as in {lead.name} {first.shape}"
+    turned = len(shape) == 4 and letter == letters[3] and shape[1] == size
     hint = "; channels come last: Tensor(array.transpose(0, 2, 3, 1))" if turned else ""
-    return f"{wanted.name} has shape {tensor.shape}, wanted [{','.join(letters)}]{where}{hint}"
-
-
-def other_precision(wanted: Input, tensor: Tensor, first: Input, other: Tensor) -> str:
-    return (
-        f"{first.name} is {other.dtype} but {wanted.name} is {tensor.dtype}; convert one of them, as in "
-        f"Tensor(array.astype({str(other.dtype)!r}))"
-    )
+    return f"{wanted.name} has shape {shape}, wanted [{','.join(letters)}]{where}{hint}"
 
 
 def check_numbers(op: str, settings: dict[str, Any]) -> None:
@@ -134,3 +117,10 @@ def what(value: Any) -> str:
         library = type(value).__module__.partition(".")[0]
         return f"a {LIBRARIES.get(library, library)} array of shape {tuple(value.shape)}"
     return f"a {type(value).__name__}"
+
+
+def instead(wanted: Input, value: Any) -> str:
+    """What to write for what is no Tensor."""
+    if isinstance(value, numbers.Number):
+        return f"; write Tensor(np.full(shape, {value}, np.float32)), with the shape that is wanted"
+    return f"; write Tensor({wanted.name})" if isinstance(value, list | tuple) or hasattr(value, "dtype") else ""

@@ -124,24 +124,16 @@ class LeakyReluGradient(Function):
 # closed: derivatives of any order need no further kernel.
 
 
-def fprop(of: Any, x: Tensor, w: Tensor) -> Tensor:
-    """The convolution `of`, of other arrays."""
-    return type(of)(**of.settings)(x, w, None)
-
-
 class Dgrad(Function):
     """dx of the convolution `of`; `like` has its shape."""
 
     def forward(self, dy: Array, w: Array) -> Array:
         self.save(dy, w)
-        return self.settings["of"].gradients(dy, self.settings["like"], w, (True, False, False))[0]
+        return self.settings["of"].dgrad(dy, self.settings["like"], w)
 
     def backward(self, u: Array) -> tuple[Array | None, Array | None]:
-        (dy, w), of = self.saved, self.settings["of"]
-        return (
-            of.y(u, w) if self.need[0] else None,
-            of.gradients(dy, u, w, (False, True, False))[1] if self.need[1] else None,
-        )
+        (dy, w), of, need = self.saved, self.settings["of"], self.need
+        return of.fprop(u, w) if need[0] else None, of.wgrad(dy, u, w) if need[1] else None
 
 
 class Wgrad(Function):
@@ -149,14 +141,11 @@ class Wgrad(Function):
 
     def forward(self, dy: Array, x: Array) -> Array:
         self.save(dy, x)
-        return self.settings["of"].gradients(dy, x, self.settings["like"], (False, True, False))[1]
+        return self.settings["of"].wgrad(dy, x, self.settings["like"])
 
     def backward(self, u: Array) -> tuple[Array | None, Array | None]:
-        (dy, x), of = self.saved, self.settings["of"]
-        return (
-            of.y(x, u) if self.need[0] else None,
-            of.gradients(dy, x, u, (True, False, False))[0] if self.need[1] else None,
-        )
+        (dy, x), of, need = self.saved, self.settings["of"], self.need
+        return of.fprop(x, u) if need[0] else None, of.dgrad(dy, x, u) if need[1] else None
 
 
 # The tables
@@ -186,6 +175,12 @@ SIMPLER: dict[type[Function], Callable[..., Tensor]] = {
 }
 """(node, *inputs) -> what the op computes, made of simpler ops: the walk goes through those instead."""
 
+
+def fprop(of: Any, x: Tensor, w: Tensor) -> Tensor:
+    """The convolution `of`, of other arrays."""
+    return type(of)(**of.settings)(x, w, None)
+
+
 linear = (lambda n, dy, x: Adjoint(of=n)(dy),)
 convolution = (
     lambda n, dy, x, w, b: Dgrad(of=n, like=x.data)(dy, w),
@@ -205,8 +200,7 @@ GRADIENTS: dict[type[Function], Iterable[Callable[..., Tensor]]] = {
     LeakyRelu: (lambda n, dy, x: LeakyReluGradient(y=n.saved[0], **n.settings)(dy),),
     **dict.fromkeys((Sum, Reshape, GetItem, BatchSlice, ReflectionPad, Resize, Dropout), linear),
     **dict.fromkeys((Adjoint, LeakyReluGradient), linear),
-    Conv2d: convolution,
-    ConvTranspose2d: convolution,
+    **dict.fromkeys((Conv2d, ConvTranspose2d), convolution),
     Dgrad: (
         lambda n, u, dy, w: fprop(n.settings["of"], u, w),
         lambda n, u, dy, w: Wgrad(of=n.settings["of"], like=w.data)(dy, u),

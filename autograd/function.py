@@ -22,8 +22,8 @@ _serial = itertools.count()
 class Function:
     """One application of an op: its settings, its inputs, and what its backward needs.
 
-    A subclass names its kernel folder in `op`, says in `takes` what it takes (see checks.py; by default
-    any number of Tensors), and defines
+    A subclass names its kernel folder in `op`, says in `takes` what it takes (see checks.py; by default any number of
+    Tensors), and defines, where its kernel alone will not do,
         forward(*arrays) -> array            and keeps what the backward needs with `self.save(...)`
         backward(dy) -> array or tuple       one gradient per input, None where `self.need[i]` is False
     It never holds its own output, so a graph is freed by reference counting as soon as nobody wants it.
@@ -77,11 +77,11 @@ class Function:
             self.saved = ()
         return output
 
-    def forward(self, *arrays: Any) -> Array:
-        raise NotImplementedError
+    def forward(self, *arrays: Any) -> Any:
+        return self.kernel.forward(*arrays, **self.settings)
 
     def backward(self, dy: Array) -> Any:
-        raise NotImplementedError
+        return self.kernel.backward(dy, *self.saved, **self.settings)
 
     def run_backward(self, dy: Array, pending: dict[Function, list[Array]]) -> Any:
         """`backward`, as the engine calls it; `pending` is what has come for older nodes, see fusion.py."""

@@ -6,7 +6,6 @@ Operands broadcast as in NumPy; the backwards return gradients of the broadcast 
 from __future__ import annotations
 
 import builtins
-import numbers
 from typing import Any
 
 import numpy as np
@@ -36,9 +35,6 @@ class Elementwise(Function):
 class Add(Elementwise):
     op = "add"
     takes = "*"
-
-    def forward(self, *xs: Array) -> Array:
-        return self.kernel.forward(*xs)
 
     def backward(self, dz: Array) -> tuple[Array, ...]:
         return (dz,) * len(self.shapes)
@@ -182,12 +178,11 @@ def _pair(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     """Both operands as tensors; a number, list or array takes the precision and device of the other."""
     like = x if isinstance(x, Tensor) else y
     if not isinstance(like, Tensor):
-        return x, y  # and are refused
-
-    def tensor(value: Any) -> Any:
-        data = isinstance(value, numbers.Number | list | tuple) or hasattr(value, "dtype")
-        if isinstance(value, Tensor) or not data:
-            return value
-        return Tensor(like.device.asarray(value, dtype=like.dtype), device=like.device)
-
-    return tensor(x), tensor(y)
+        return x, y  # to be refused
+    x, y = (
+        value
+        if value is None or isinstance(value, Tensor | str)
+        else Tensor(like.device.asarray(value, dtype=like.dtype), device=like.device)
+        for value in (x, y)
+    )
+    return x, y

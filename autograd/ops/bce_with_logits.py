@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from autograd.ops.label_loss import LabelLoss
+from autograd.ops.loss import Loss
 from autograd.tensor import Tensor
 
 
-class BceWithLogits(LabelLoss):
+class BceWithLogits(Loss):
     op = "bce_with_logits"
 
 

@@ -19,9 +19,6 @@ class ConditionalInstanceNorm(Function):
         self.save(x, mean, rstd, *every)
         return y
 
-    def backward(self, dy: Array) -> tuple[Array, Array, Array]:
-        return self.kernel.backward(dy, *self.saved, **self.settings)
-
 
 def conditional_instance_norm(
     x: Tensor, scale: Tensor, shift: Tensor, *, activation: str = "none", slope: float = 0.2, eps: float = 1e-5

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from autograd.ops.convolution import Convolution
+from autograd.ops.conv2d import Conv2d
 from autograd.tensor import Tensor
 from kernels.conv2d.geometry import transposed_geometry
 
 
-class ConvTranspose2d(Convolution):
+class ConvTranspose2d(Conv2d):
     op = "conv_transpose2d"
 
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from autograd.function import Function
 from autograd.tensor import Tensor
-from kernels.device import Array
 
 
 class Dropout(Function):
     op = "dropout"
-
-    def forward(self, x: Array) -> Array:
-        return self.kernel.forward(x, **self.settings)
-
-    def backward(self, dy: Array) -> Array:
-        return self.kernel.backward(dy, **self.settings)
 
 
 def dropout(x: Tensor, p: float, key: int) -> Tensor:

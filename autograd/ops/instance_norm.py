@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from autograd.fusion import Fused
 from autograd.tensor import Tensor
 from kernels.device import Array
-from kernels.gpu.epilogue import Sums
 from kernels.instance_norm.settings import norm_settings
+
+if TYPE_CHECKING:
+    from kernels.gpu.epilogue import Sums
 
 
 class Normalising(Fused):
@@ -15,6 +19,8 @@ class Normalising(Fused):
     def request(self) -> Sums | None:
         if not getattr(self.kernel, "SUMS", False):
             return None
+        from kernels.gpu.epilogue import Sums
+
         x, mean, rstd = self.saved[-3:]
         return Sums(x, mean, rstd, self.settings["norm"].negative_slope)
 

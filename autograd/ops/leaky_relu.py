@@ -15,9 +15,6 @@ class LeakyRelu(Function):
         self.save(y)
         return y
 
-    def backward(self, dy: Array) -> Array:
-        return self.kernel.backward(dy, *self.saved, **self.settings)
-
 
 def leaky_relu(x: Tensor, slope: float = 0.2) -> Tensor:
     """x where positive, else slope * x; 0 <= slope < 1."""

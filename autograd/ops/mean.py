@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from autograd.ops.label_loss import LabelLoss
+from autograd.ops.loss import Loss
 from autograd.tensor import Tensor
 
 
-class Mean(LabelLoss):
+class Mean(Loss):
     op = "mean"
 
 

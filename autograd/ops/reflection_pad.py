@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from autograd.function import Function
 from autograd.tensor import Tensor
-from kernels.device import Array
 
 
 class ReflectionPad(Function):
     op = "reflection_pad"
     takes = "x [N,H,W,C]"
-
-    def forward(self, x: Array) -> Array:
-        return self.kernel.forward(x, **self.settings)
-
-    def backward(self, dy: Array) -> Array:
-        return self.kernel.backward(dy, **self.settings)
 
 
 def reflection_pad(x: Tensor, pad: int) -> Tensor:

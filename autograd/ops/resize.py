@@ -11,9 +11,6 @@ class Resize(Function):
     op = "resize"
     takes = "x [N,H,W,C]"
 
-    def forward(self, x: Array) -> Array:
-        return self.kernel.forward(x, **self.settings)
-
     def backward(self, dy: Array) -> Array:
         return self.kernel.backward(dy, input_size=self.shapes[0][1:3], mode=self.settings["mode"])
 

@@ -15,9 +15,6 @@ class Tanh(Function):
         self.save(y)
         return y
 
-    def backward(self, dy: Array) -> Array:
-        return self.kernel.backward(dy, *self.saved)
-
 
 def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent, element by element."""
