@@ -77,7 +77,7 @@ def network_from(state: State, device: str | Device = "cpu", upsample: str = "ne
 
     upsample  what a generator that resizes does it with: nearest and bilinear have the same weights
     """
-    architecture, renamed = recognise(state, upsample)
+    architecture, renamed = architecture_of(state, upsample)
     held = sum(array.size for array in renamed.values())
     try:
         with at_most(SLACK + held):
@@ -92,11 +92,11 @@ def describe(network: Network) -> Architecture:
     """The architecture of a network."""
     modes = [module.mode for _, module in network.named_modules() if isinstance(module, ResizeConvNormRelu)]
     affine = any(isinstance(module, Affine) for _, module in network.named_modules())
-    found, _ = recognise(network.state_dict(), *modes[:1])
+    found, _ = architecture_of(network.state_dict(), *modes[:1])
     return Architecture(found.kind, found.settings, affine)
 
 
-def recognise(state: State, upsample: str = "nearest") -> tuple[Architecture, dict[str, np.ndarray]]:
+def architecture_of(state: State, upsample: str = "nearest") -> tuple[Architecture, dict[str, np.ndarray]]:
     """The architecture, and the state_dict in its names. ValueError says what was seen and what was wanted."""
     layers = _layers(state)
     convs = [layer for layer in layers if layer.is_conv]

@@ -31,7 +31,7 @@ from train.files.bounded import check_text, open_file, read_json
 from train.files.state import check_state
 from train.models.registry import SYSTEMS
 from train.weights import torch_files
-from train.weights.architecture import Architecture, describe, network_from, recognise
+from train.weights.architecture import Architecture, architecture_of, describe, network_from
 
 FIELD_NAMES = {"gen_ab": "G_A", "gen_ba": "G_B", "disc_b": "D_A", "disc_a": "D_B"}
 LONE_NAMES = {"gen": "G", "generator": "G", "disc": "D", "discriminator": "D"}  # pix2pix's, or a file's only one
@@ -66,7 +66,7 @@ class Weights:
 
     def architecture(self) -> Architecture:
         """Which network it is; UserError naming the file if it is none of ours."""
-        return self._told(lambda: recognise(self.state, self.upsample)[0])
+        return self._told(lambda: architecture_of(self.state, self.upsample)[0])
 
     def network(self, device: str = "cpu") -> Network:
         """The network, loaded; UserError naming the file if it is none of ours."""
