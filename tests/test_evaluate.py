@@ -18,7 +18,8 @@ from train.evaluate import main
 from train.evaluation import domain_distance
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.metrics import l1
-from train.report.evaluation import contact_sheet, finite
+from train.files.json_file import finite
+from train.report.evaluation import contact_sheet
 from train.run import trainer
 from train.weights import formats as weights
 

@@ -14,13 +14,9 @@ from train.run.ablation import AblationConfig, study
 from train.run.exit_code import exit_code
 
 
+@exit_code()
 def main(arguments: list[str] | None = None) -> int:
-    """The command `python -m train.ablate`; returns the exit status."""
-    return exit_code(lambda: ablate(arguments))
-
-
-def ablate(arguments: list[str] | None) -> int:
-    """All of the command."""
+    """The command; returns its exit status."""
     settings, continued = parse(arguments, "train.ablate", __doc__, AblationConfig, elsewhere=elsewhere)
     if continued:
         raise UserError("--continue_train: leave it out, the study goes on with what is there by itself")

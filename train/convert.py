@@ -25,11 +25,22 @@ from train.weights.convert import TARGETS, chosen, convert
 from train.weights.formats import FORMATS, load
 
 
+@exit_code("make room, check that you may read and write there, or choose another target")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return exit_code(
-        lambda: run(*parse(arguments)), "make room, check that you may read and write there, or choose another target"
-    )
+    given, rest = parse(arguments)
+    found = load(given.source, given.upsample)
+    if given.network:
+        one = chosen(found, given.network, given.source)
+        found = {one.name: one}
+    if given.run:
+        make_run(found, given.run, rest)
+    elif given.target:
+        convert(found, given.target, given.force)
+    else:
+        for name, w in found.items():
+            print(f"{name:13} {w.architecture()}, {sum(v.size for v in w.state.values()) / 1e6:.2f} M weights")
+    return 0
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -70,22 +81,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     if given.run and given.target:
         raise UserError(f"give a target ({given.target}) or --run {given.run}, not both")
     return given, rest
-
-
-def run(given: argparse.Namespace, rest: Sequence[str]) -> int:
-    """All of the command."""
-    found = load(given.source, given.upsample)
-    if given.network:
-        one = chosen(found, given.network, given.source)
-        found = {one.name: one}
-    if given.run:
-        make_run(found, given.run, rest)
-    elif given.target:
-        convert(found, given.target, given.force)
-    else:
-        for name, w in found.items():
-            print(f"{name:13} {w.architecture()}, {sum(v.size for v in w.state.values()) / 1e6:.2f} M weights")
-    return 0
 
 
 if __name__ == "__main__":

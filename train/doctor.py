@@ -1,7 +1,9 @@
 """The training doctor: named rules that tell from a run's records what commonly goes wrong, and which option to try.
 
-python -m train.doctor checkpoints/NAME     # examine a run, also while it goes on; exit status 1 if something is found
-python -m train.doctor --rules              # the rules (train/report/doctor.py)
+    python -m train.doctor checkpoints/NAME     examine a run, also while it goes on; exit status 1 if something is found
+    python -m train.doctor --rules              the rules
+
+They stand in train/report/doctor.py.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from pathlib import Path
 from train.errors import UserError
 from train.files.history import History
 from train.report.doctor import RULES, WINDOW, examine, table
+from train.run.exit_code import exit_code
 
 
+@exit_code()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m train.doctor`; returns the exit status: 0 healthy, 1 something was found, 2 no such run."""
     parser = argparse.ArgumentParser(prog="python -m train.doctor", description=(__doc__ or "").split("\n")[0])
@@ -28,17 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.run is None:
         parser.error("wanted the folder of a run, such as checkpoints/scenes, or --rules")
-    try:
-        records = History(Path(options.run) / "metrics.jsonl").read()
-        if not records:
-            raise UserError(
-                f"{options.run} holds no metrics.jsonl with a step in it; wanted a run's folder, such as checkpoints/NAME"
-            )
-        settings = Path(options.run) / "config.json"
-        findings = examine(records, json.loads(settings.read_text("utf-8")) if settings.exists() else None)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    records = History(Path(options.run) / "metrics.jsonl").read()
+    if not records:
+        raise UserError(
+            f"{options.run} holds no metrics.jsonl with a step in it; wanted a run's folder, such as checkpoints/NAME"
+        )
+    settings = Path(options.run) / "config.json"
+    findings = examine(records, json.loads(settings.read_text("utf-8")) if settings.exists() else None)
     for finding in findings:
         print(finding)
     if not findings:

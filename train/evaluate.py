@@ -36,11 +36,34 @@ from train.run.exit_code import exit_code
 DATA = ("dataroot", "direction", "preprocess", "load_size", "crop_size", "device")  # settings that may be given anew
 
 
+@exit_code("make room, or choose another --output", "stopped; nothing was written")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return exit_code(
-        lambda: evaluate(parse(arguments)), "make room, or choose another --output", "stopped; nothing was written"
-    )
+    start, options = time.perf_counter(), parse(arguments)
+    if options.system:
+        include(options.system)
+    if options.fid:
+        library()  # before anything is computed
+    palette = read_palette(options.palette) if options.palette else None
+    changes = {name: getattr(options, name) for name in DATA if hasattr(options, name)}
+    subject = (
+        from_weights(options.weights, changes) if options.weights
+        else from_run(options.name, options.checkpoints_dir, options.epoch, changes)
+    )  # fmt: skip
+    segmenter = None
+    if options.segmenter:
+        segmenter = from_run(options.segmenter, options.checkpoints_dir, "latest", {}).model
+    evaluation = Evaluation(subject.config, options.num_test, subject.cache)
+    asked = Asked(palette, options.label_domain or "", segmenter, not options.no_distance, options.fid)
+    asked = asked.on(evaluation, subject.model.directions)
+    print(introduction(subject.name, evaluation), flush=True)
+    scored = score(subject.model, evaluation, asked)
+    sheet, shown = contact_sheet(evaluation, subject.model, scored.fakes, options.rows, subject.name)
+    found = results(subject, evaluation, asked, scored, shown)
+    print(words(found))  # also if the disk refuses what follows
+    print(f"\n{write_evaluation(options.output or subject.output, found, sheet)}")
+    print(f"took     {time.perf_counter() - start:.0f} s")
+    return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -103,35 +126,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if bool(options.name) == bool(options.weights):
         raise UserError("give either --name RUN or --weights FILE --dataroot DIR (--help lists all options)")
     return options
-
-
-def evaluate(options: argparse.Namespace) -> int:
-    """All of the command."""
-    start = time.perf_counter()
-    if options.system:
-        include(options.system)
-    if options.fid:
-        library()  # before anything is computed
-    palette = read_palette(options.palette) if options.palette else None
-    changes = {name: getattr(options, name) for name in DATA if hasattr(options, name)}
-    subject = (
-        from_weights(options.weights, changes) if options.weights
-        else from_run(options.name, options.checkpoints_dir, options.epoch, changes)
-    )  # fmt: skip
-    segmenter = None
-    if options.segmenter:
-        segmenter = from_run(options.segmenter, options.checkpoints_dir, "latest", {}).model
-    evaluation = Evaluation(subject.config, options.num_test, subject.cache)
-    asked = Asked(palette, options.label_domain or "", segmenter, not options.no_distance, options.fid)
-    asked = asked.on(evaluation, subject.model.directions)
-    print(introduction(subject.name, evaluation), flush=True)
-    scored = score(subject.model, evaluation, asked)
-    sheet, shown = contact_sheet(evaluation, subject.model, scored.fakes, options.rows, subject.name)
-    found = results(subject, evaluation, asked, scored, shown)
-    print(words(found))  # also if the disk refuses what follows
-    print(f"\n{write_evaluation(options.output or subject.output, found, sheet)}")
-    print(f"took     {time.perf_counter() - start:.0f} s")
-    return 0
 
 
 if __name__ == "__main__":

@@ -38,9 +38,21 @@ from train.run.exit_code import exit_code
 SHOWN = 4  # test images in the picture
 
 
+@exit_code()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return exit_code(lambda: run(parse(arguments)))
+    options = parse(arguments)
+    if options.system:
+        include(options.system)
+    subject = from_run(options.name, options.checkpoints_dir, "latest", {})
+    if set(subject.model.directions) != {"AtoB", "BtoA"}:
+        raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
+    pairs = test_samples(subject.config, options.num_test)
+    found = {"step": subject.about["step"]} | probe(subject.model, subject.config, pairs)
+    grid, folder = rows(subject.model, pairs[:SHOWN]), options.checkpoints_dir / options.name
+    written = write_probe(folder, found, grid, f"{options.name}, probe")
+    print(f"{table(found)}\n\n{written}")
+    return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -66,21 +78,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.num_test < 1:
         raise UserError(f"--num_test is {options.num_test}; wanted at least 1")
     return options
-
-
-def run(options: argparse.Namespace) -> int:
-    """All of the command."""
-    if options.system:
-        include(options.system)
-    subject = from_run(options.name, options.checkpoints_dir, "latest", {})
-    if set(subject.model.directions) != {"AtoB", "BtoA"}:
-        raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
-    pairs = test_samples(subject.config, options.num_test)
-    found = {"step": subject.about["step"]} | probe(subject.model, subject.config, pairs)
-    grid, folder = rows(subject.model, pairs[:SHOWN]), options.checkpoints_dir / options.name
-    written = write_probe(folder, found, grid, f"{options.name}, probe")
-    print(f"{table(found)}\n\n{written}")
-    return 0
 
 
 if __name__ == "__main__":

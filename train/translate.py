@@ -26,13 +26,33 @@ from train.run.exit_code import exit_code
 __all__ = ["main", "translate_images"]
 
 
+@exit_code(
+    "make room, check that you may read and write there, or choose another --output",
+    "stopped; what was written is whole. Go on with --existing skip",
+)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, 1 if some pictures failed, 2 for a user's error."""
-    return exit_code(
-        lambda: translate(parse(arguments)),
-        "make room, check that you may read and write there, or choose another --output",
-        "stopped; what was written is whole. Go on with --existing skip",
-    )
+    given = parse(arguments)
+    if given.system:
+        include(given.system)
+    if given.serve is not None:
+        return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512)
+    outcome = translate_images(
+        given.weights, given.input, given.output, given.direction, given.format, given.existing, given.max_side,
+        given.device, progress=True, codes=given.codes,
+    )  # fmt: skip
+    skipped = f", {len(outcome.skipped)} were there" if outcome.skipped else ""
+    print(f"{len(outcome.written)} translated into {given.output}{skipped}")
+    if outcome.shallower:
+        print(
+            f"{len(outcome.shallower)} of them have 8 bits, their inputs 16: PNG and TIFF have 16 in gray, and in colour with "
+            'pip install -e ".[deep]"; --format npy keeps them always'
+        )
+    if outcome.failed:
+        print(f"{len(outcome.failed)} could not be translated:", file=sys.stderr)
+        for why in outcome.failed.values():
+            print(f"  {why}", file=sys.stderr)
+    return 1 if outcome.failed else 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -75,30 +95,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         if not getattr(given, name):
             raise UserError(f"--{name} is missing: which pictures, and where to? (--serve needs neither)")
     return given
-
-
-def translate(given: argparse.Namespace) -> int:
-    """All of the command."""
-    if given.system:
-        include(given.system)
-    if given.serve is not None:
-        return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512)
-    outcome = translate_images(
-        given.weights, given.input, given.output, given.direction, given.format, given.existing, given.max_side,
-        given.device, progress=True, codes=given.codes,
-    )  # fmt: skip
-    skipped = f", {len(outcome.skipped)} were there" if outcome.skipped else ""
-    print(f"{len(outcome.written)} translated into {given.output}{skipped}")
-    if outcome.shallower:
-        print(
-            f"{len(outcome.shallower)} of them have 8 bits, their inputs 16: PNG and TIFF have 16 in gray, and in colour with "
-            'pip install -e ".[deep]"; --format npy keeps them always'
-        )
-    if outcome.failed:
-        print(f"{len(outcome.failed)} could not be translated:", file=sys.stderr)
-        for why in outcome.failed.values():
-            print(f"  {why}", file=sys.stderr)
-    return 1 if outcome.failed else 0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from train.data import deep
 from train.errors import UserError
-from train.files.atomic import write_atomically
+from train.files.atomic import write_atomically, write_bytes
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -260,8 +260,7 @@ def save_picture(path: str | Path, picture: Picture) -> None:
     if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
         values = np.concatenate([values, _with_bits(picture.alpha, bits)[..., None]], axis=2)
     if bits == 16 and values.shape[2] > 1:
-        data = deep.encode(values, suffix, picture.icc if channels != 2 else None)
-        write_atomically(path, lambda file: file.write(data), size=len(data))
+        write_bytes(path, deep.encode(values, suffix, picture.icc if channels != 2 else None))
         return
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
     more: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc and channels != 2 else {}
@@ -275,7 +274,7 @@ def save_picture(path: str | Path, picture: Picture) -> None:
         raise UserError(f"{path}: unknown format {suffix}; wanted {' '.join(sorted(EXTENSIONS))}") from e
     except (OSError, ValueError) as e:  # a mode or a size that the format lacks: WebP ends at 16383 pixels
         raise UserError(f"{path}: cannot be written in this format ({e}); choose another with --format") from e
-    write_atomically(path, lambda file: file.write(buffer.getbuffer()), size=buffer.tell())
+    write_bytes(path, buffer.getbuffer())
 
 
 def keeps_16_bits(path: Path, channels: int) -> bool:

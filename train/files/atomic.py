@@ -58,6 +58,11 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size
     sync_folder(path.parent)  # makes the rename itself last through a power cut
 
 
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+    """Write `data` atomically."""
+    write_atomically(path, lambda file: file.write(data), size=len(data))
+
+
 def _temporary(path: Path) -> str:
     """How the names of temporary files for `path` begin."""
     name = os.fsencode(path.name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any, TextIO
 
 from train.errors import UserError
+from train.files.json_file import finite
 
 
 class History:
@@ -24,7 +24,7 @@ class History:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one record: a "step", and numbers or strings under names. NumPy scalars are welcome."""
-        line = json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False)
+        line = json.dumps(finite(record), allow_nan=False)
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
@@ -80,9 +80,3 @@ class History:
                 "Delete this line, or move the file away: training does not need it."
             )
         return record
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a NumPy scalar
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

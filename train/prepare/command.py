@@ -25,6 +25,7 @@ from train.prepare.emoji import ARCHIVES, emoji
 from train.prepare.folders import from_folders
 from train.prepare.paper import SETS, paper
 from train.prepare.place import check_free, make
+from train.run.exit_code import exit_code
 
 OWN: dict[str, dict[str, Any]] = {
     "earth": {"size": 72, "train": 0, "test": 32, "seed": 0},
@@ -36,21 +37,18 @@ OWN: dict[str, dict[str, Any]] = {
 LEAST = {"size": 8, "train": 0, "test": 0, "seed": 0}
 
 
+@exit_code(
+    "make room, check that you may read and write there, or choose another --out",
+    "stopped; a download goes on where it stopped when the same is typed again",
+)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    try:
-        options = parse(arguments)
-        if not options:
-            print(listing())
-            return 0
-        out: Path = options.pop("out")
-        prepare(options, out)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; a download goes on where it stopped when the same is typed again", file=sys.stderr)
-        return 130
+    options = parse(arguments)
+    if not options:
+        print(listing())
+        return 0
+    out: Path = options.pop("out")
+    prepare(options, out)
     print(f"made {out}; what it holds, its sources and how to train on it: {out / 'README.txt'}")
     return 0
 

@@ -13,7 +13,7 @@ import numpy as np
 from train.config.settings import Config
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import SHOWN, Judged, verdict
-from train.files.atomic import write_atomically
+from train.files.atomic import write_bytes
 from train.report.charts import column, draw
 from train.report.samples import embedded, sample_grid, save_png
 
@@ -91,7 +91,7 @@ the true pictures have. The rest as in every run's report.</p>
 </main></body></html>
 """
     path = folder / "ablation.html"
-    write_atomically(path, lambda file: file.write(page.encode()))
+    write_bytes(path, page.encode())
     return path
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from train.evaluation.inception import library
 from train.evaluation.metrics import format_scores, present, ssim
 from train.evaluation.scoring import Asked, Scored
 from train.evaluation.subject import Subject
-from train.files.atomic import write_atomically
+from train.files.json_file import write_json
 from train.models.model import Rows
 from train.report.samples import sample_grid, save_png
 
@@ -54,8 +52,7 @@ def results(
 
 def write_evaluation(output: Path, found: Mapping[str, Any], sheet: Image.Image) -> str:
     """Write evaluation.json and contact_sheet.png into the folder `output`; tells where, in words."""
-    text = json.dumps(finite(found), indent=2, ensure_ascii=False, allow_nan=False).encode()
-    write_atomically(output / "evaluation.json", lambda file: file.write(text), size=len(text))
+    write_json(output / "evaluation.json", found)
     save_png(output / "contact_sheet.png", sheet)
     return f"scores   {output / 'evaluation.json'}\npictures {output / 'contact_sheet.png'}"
 
@@ -113,12 +110,3 @@ def words(found: Mapping[str, Any]) -> str:
         by = f"FID, KID: by {found['fid_library']}"
         lines += [f"{by}, from the target's training images; few pictures make them large."]
     return "\n".join(lines)
-
-
-def finite(value: Any) -> Any:
-    """A tree in which numbers that JSON does not know (the PSNR of equal pictures, a share of nothing) are null."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

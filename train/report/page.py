@@ -19,7 +19,7 @@ import numpy as np
 
 from train.config.settings import Config
 from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
-from train.files.atomic import write_atomically
+from train.files.atomic import write_bytes
 from train.files.sizes import size_text
 from train.models.quantities import LEGEND, Quantity, quantities
 from train.report import probe
@@ -74,8 +74,8 @@ def write_report(
         charts="".join(cards(history, quantities(config) if charts is None else charts)),
         settings=_settings(config, Config.options() if options is None else options),
     )
-    path, data = Path(run_dir) / "report.html", page.encode()
-    write_atomically(path, lambda file: file.write(data), size=len(data))
+    path = Path(run_dir) / "report.html"
+    write_bytes(path, page.encode())
     return path
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from train.evaluation.probe import BACK
-from train.files.atomic import write_atomically
+from train.files.atomic import write_bytes
+from train.files.json_file import write_json
 from train.models.model import Rows
 from train.report.charts import draw
 from train.report.samples import embedded, sample_grid, save_png
@@ -60,8 +61,7 @@ def section(folder: Path) -> str:
 
 def write_probe(folder: Path, found: Mapping[str, Any], grid: Rows, title: str) -> str:
     """Write probe.json and probe.png, and renew the report; tells what was written, in words."""
-    text = json.dumps(found, indent=2).encode()
-    write_atomically(folder / "probe.json", lambda file: file.write(text))
+    write_json(folder / "probe.json", found)
     save_png(folder / "probe.png", sample_grid(grid, title))
     report = folder / "report.html"
     if renew(folder):
@@ -78,7 +78,7 @@ def renew(folder: Path) -> bool:
     mark, new = f"{re.escape(START)}.*?{re.escape(END)}", section(folder)
     page, found = re.subn(mark, lambda _: new, report.read_text("utf-8"), count=1, flags=re.DOTALL)
     if found:
-        write_atomically(report, lambda file: file.write(page.encode()), size=len(page.encode()))
+        write_bytes(report, page.encode())
     return found == 1
 
 

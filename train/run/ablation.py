@@ -12,7 +12,6 @@ that is done is not trained again, and one that was stopped goes on: give the sa
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +21,7 @@ from train.errors import UserError
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import judge
 from train.files import checkpoint
-from train.files.atomic import write_atomically
+from train.files.json_file import write_json
 from train.models.cyclegan import CycleGAN
 from train.report.ablation import Study, summary, write_page
 from train.run.command import introduce
@@ -111,6 +110,5 @@ def study(config: AblationConfig) -> Path:
             raise UserError("the study needs test images whose partners are known: testA and testB with the same names")
         results[variant, seed], histories[variant, seed] = judge(run.model, evaluation), run.history.read()
     found = Study({name: VARIANTS[name][0] for name, _ in results}, results, histories, config, evaluation)
-    data = json.dumps(summary(found), indent=2).encode()
-    write_atomically(folder / "ablation.json", lambda file: file.write(data))
+    write_json(folder / "ablation.json", summary(found))
     return write_page(folder, found)

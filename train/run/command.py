@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from kernels.device import peak_bytes
 from kernels.gpu import autotune as tuning
@@ -23,22 +24,19 @@ from train.run.trainer import Run
 SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
 
 
-def run_command(system: type[Model], arguments: list[str] | None = None) -> int:
+@exit_code()
+def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> int:
     """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
-
-    def work() -> int:
-        about = sys.modules[system.__module__].__doc__
-        settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere)
-        dry = settings.pop("dry_run", False)
-        run = (resume_run if continued else new_run)(system, settings)
-        introduce(run)
-        measure_tiles(run.config)
-        if dry:
-            return dry_run(run)
-        run.train()
-        return farewell(run)
-
-    return exit_code(work)
+    about = sys.modules[system.__module__].__doc__
+    settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere)
+    dry = settings.pop("dry_run", False)
+    run = (resume_run if continued else new_run)(system, settings)
+    introduce(run)
+    measure_tiles(run.config)
+    if dry:
+        return dry_run(run)
+    run.train()
+    return farewell(run)
 
 
 def introduce(run: Run) -> None:

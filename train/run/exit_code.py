@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import ParamSpec, TextIO
 
 from kernels.device import Device, peak_bytes
 from train.errors import UserError
 from train.files.sizes import size_text
 
 MEND = "make room, check that you may write there, or choose another --checkpoints_dir"
+KEPT = "stopped at once; what was saved before is kept"
+P = ParamSpec("P")
 
 
-def exit_code(
-    work: Callable[[], int], mend: str = MEND, kept: str = "stopped at once; what was saved before is kept"
-) -> int:
-    """`work()`, which returns the exit status; a mishap is told in one line and has a status of its own.
+def exit_code(mend: str = MEND, kept: str = KEPT) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Decorates a command, which returns its exit status: a mishap is told in one line and has a status of its own.
 
     `mend` says what helps where the disk refuses, `kept` what a Ctrl-C leaves behind. What was noted on the mishap on its
     way here, such as how to go on, follows on lines of its own.
     """
-    try:
-        with interruptible():
-            return work()
-    except UserError as error:
-        return mishap(error, str(error))
-    except MemoryError as error:
-        return mishap(error, str(out_of_memory(error)))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return mishap(error, f"{where}{error.strerror or error}; {mend}")
-    except KeyboardInterrupt:
-        say(f"\n{kept}", sys.stderr)
-        return 128 + signal.SIGINT
+
+    def decorated(command: Callable[P, int]) -> Callable[P, int]:
+        @functools.wraps(command)
+        def told(*args: P.args, **kwargs: P.kwargs) -> int:
+            try:
+                with interruptible():
+                    return command(*args, **kwargs)
+            except UserError as error:
+                return mishap(error, str(error))
+            except MemoryError as error:
+                return mishap(error, str(out_of_memory(error)))
+            except OSError as error:
+                where = f"{error.filename}: " if error.filename else ""
+                return mishap(error, f"{where}{error.strerror or error}; {mend}")
+            except KeyboardInterrupt:
+                say(f"\n{kept}", sys.stderr)
+                return 128 + signal.SIGINT
+
+        return told
+
+    return decorated
 
 
 def mishap(error: BaseException, words: str) -> int:

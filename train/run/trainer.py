@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import shlex
 import sys
 import time
@@ -23,8 +22,8 @@ from train.errors import NonFiniteLoss, UserError
 from train.evaluation.evaluation import Evaluation, overall
 from train.evaluation.metrics import COLUMNS, Scores, show
 from train.files import checkpoint
-from train.files.atomic import write_atomically
 from train.files.history import History
+from train.files.json_file import write_json
 from train.models.model import Model
 from train.report.doctor import NAN, Doctor, Finding
 from train.report.page import write_report
@@ -118,8 +117,7 @@ class Run:
         self.forget_later()
         self.board = Board(self.folder / "tensorboard", self.step) if self.config.tensorboard else None
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = json.dumps(self.config.as_dict(), indent=2)
-        write_atomically(self.folder / "config.json", lambda file: file.write(settings.encode()))
+        write_json(self.folder / "config.json", self.config.as_dict())
         if self.step == 0:
             self.sample()
         self.doctor = Doctor(self.history.read(), self.config.as_dict())
@@ -306,8 +304,7 @@ class Run:
         if self.evaluation or paired_test(self.config, 1):
             everything = Evaluation(self.config, cache=self.classifier_file)
             scores = everything(self.model, distance=self.evaluation is not None)
-            data = json.dumps({"step": self.step, **scores}, indent=2).encode()
-            write_atomically(self.folder / "scores.json", lambda file: file.write(data))
+            write_json(self.folder / "scores.json", {"step": self.step, **scores})
         self.report(scores)
         if self.board is not None:
             self.board.close()

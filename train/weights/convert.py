@@ -13,7 +13,7 @@ import numpy as np
 from autograd import Tensor, no_grad
 from nn.network import Network
 from train.errors import UserError
-from train.files.atomic import write_atomically
+from train.files.atomic import write_bytes
 from train.weights import formats as weights
 from train.weights.formats import FIELD_NAMES, LONE_NAMES, TORCH, Weights
 from train.weights.onnx_graph import onnx_model
@@ -47,7 +47,7 @@ def convert(found: dict[str, Weights], target: Path, force: bool = False) -> lis
         raise UserError(f"{there[0]} exists already; replace it with --force, or choose another target")
     for file, held in files.items():
         if file.suffix == ".onnx":
-            write_onnx(file, *held.values())
+            write_bytes(file, onnx_model(*held.values()).SerializeToString())
             proof = check_onnx(file, *held.values())
         else:
             weights.save(file, held)
@@ -56,11 +56,6 @@ def convert(found: dict[str, Weights], target: Path, force: bool = False) -> lis
     if target.suffix not in (*weights.FORMATS, ".onnx"):
         print(how_to_test(target, found))
     return list(files)
-
-
-def write_onnx(file: Path, network: Network) -> None:
-    data = onnx_model(network).SerializeToString()
-    write_atomically(file, lambda out: out.write(data), size=len(data))
 
 
 def check_copy(file: Path, held: dict[str, Network]) -> str:

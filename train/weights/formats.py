@@ -26,7 +26,7 @@ import numpy as np
 from nn.network import Network
 from train.errors import UserError, shown
 from train.files import checkpoint
-from train.files.atomic import write_atomically
+from train.files.atomic import write_bytes
 from train.files.bounded import check_text, open_file, read_json
 from train.files.state import check_state
 from train.models.registry import SYSTEMS
@@ -124,8 +124,7 @@ def save(path: Path, networks: Mapping[str, Network]) -> None:
         for key, value in network.state_dict().items()
     }
     if path.suffix == ".safetensors":
-        data = safetensors().save(state, {"format": "pt", ABOUT: json.dumps(text)})
-        write_atomically(path, lambda file: file.write(data), size=len(data))
+        write_bytes(path, safetensors().save(state, {"format": "pt", ABOUT: json.dumps(text)}))
     else:
         assert single, "a .pth holds one network"
         torch_files.write(path, state, text)
