@@ -93,6 +93,11 @@ def to_host(array: Array) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else np.asarray(array.get() if hasattr(array, "get") else array)
 
 
+def address(array: Array) -> int:
+    """Where the array's first element lies, on its device."""
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+
+
 def peak_bytes(device: Device) -> int | None:
     """The most memory ever held for arrays of `device`, in bytes; None where the system does not tell (Windows).
 

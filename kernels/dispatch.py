@@ -12,8 +12,9 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
-from kernels.device import Device
+from kernels.device import Array, Device
 
 PREFERENCE: dict[str, tuple[str, ...]] = {
     "cpu": ("cpu", "reference"),
@@ -30,6 +31,15 @@ def implementation(op: str, device: Device) -> ModuleType:
         if importlib.util.find_spec(module):
             return importlib.import_module(module)
     raise NotImplementedError(f"op {op!r} has no reference.py")
+
+
+def for_weight(kernel: ModuleType, w: Array) -> Any:
+    """What computes with w [R,S,C,K] or [G,R,S,C,K]: the module itself if it can, else one weight after the other."""
+    if w.ndim == 4 or getattr(kernel, "STACKED", False):
+        return kernel
+    from kernels.conv2d.stacked import WeightByWeight
+
+    return WeightByWeight(kernel)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,7 @@ from typing import Any
 from autograd import Tensor
 from autograd.ops import batch_slice, concat
 from autograd.tensor import zeros_like
-from kernels.device import Array, xp_of
-from kernels.gpu.launch import address
+from kernels.device import Array, address, xp_of
 from nn.module import Module, Parameter
 from nn.network import Network
 

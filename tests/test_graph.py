@@ -19,8 +19,8 @@ from tests.test_training_step import flat, images
 from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import NonFiniteLoss
+from train.models.device_pool import DevicePool
 from train.models.directions import GraphedStep
-from train.models.image_pool import DevicePool
 
 # As small as the networks go: the interpreter is slow. A step takes some two seconds.
 CONFIG = Config(

@@ -17,7 +17,8 @@ from kernels.gpu.launch import recorded
 from kernels.image_pool import gpu, reference
 from tests.sanitiser import sanitised, shuffled
 from tests.test_image_pool import numbered
-from train.models.image_pool import DevicePool, ImagePool
+from train.models.device_pool import DevicePool
+from train.models.image_pool import ImagePool
 
 ORDERS = pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
 RNG = np.random.default_rng(0)

@@ -225,6 +225,15 @@ def test_importing_everything_loads_nothing_heavy():
     assert loaded == "[]"
 
 
+def test_who_wants_cyclegan_reads_sixty_modules_of_ours_at_most():
+    loaded = python("""
+        import sys
+        from train.cyclegan import CycleGAN
+        print(sum(name.partition(".")[0] in {"kernels", "autograd", "nn", "train"} for name in sys.modules))
+    """)
+    assert int(loaded) <= 60
+
+
 def test_a_step_on_the_cpu_loads_neither_torch_nor_the_gpus_libraries():
     loaded = python("""
         import sys

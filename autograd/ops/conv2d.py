@@ -7,8 +7,8 @@ from typing import Any
 from autograd.fusion import Fused
 from autograd.tensor import Tensor
 from kernels.conv2d.geometry import geometry
-from kernels.conv2d.stacked import for_weight
 from kernels.device import Array
+from kernels.dispatch import for_weight
 
 
 class Conv2d(Fused):

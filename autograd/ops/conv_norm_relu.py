@@ -5,8 +5,8 @@ from __future__ import annotations
 from autograd.ops.instance_norm import Normalising
 from autograd.tensor import Tensor
 from kernels.conv2d.geometry import geometry
-from kernels.conv2d.stacked import for_weight
 from kernels.device import Array
+from kernels.dispatch import for_weight
 from kernels.instance_norm.settings import norm_settings
 
 

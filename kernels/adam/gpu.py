@@ -15,8 +15,8 @@ import triton
 import triton.language as tl
 
 from kernels.adam.reference import rates
-from kernels.device import Array, xp_of
-from kernels.gpu.launch import address, contiguous, launch, upload
+from kernels.device import Array, address, xp_of
+from kernels.gpu.launch import contiguous, launch, upload
 from kernels.gpu.multi_tensor import BLOCK, floats, tensor_lists, wide
 
 

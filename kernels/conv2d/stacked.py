@@ -2,8 +2,9 @@
 
     w [G,R,S,C,K], b [G,K], x [G*N,H,W,C]: images g*N, ..., (g+1)*N - 1 meet weight g; dw and db are stacks as well
 
-A module that says `STACKED = True` takes stacks itself. For the others, `WeightByWeight` cuts the batch, computes with one
-weight after the other and joins the results: the same contract, and no line of theirs is concerned.
+A module that says `STACKED = True` takes stacks itself. For the others kernels/dispatch.py takes `WeightByWeight`, which cuts
+the batch, computes with one weight after the other and joins the results: the same contract, and no line of theirs is
+concerned.
 """
 
 from __future__ import annotations
@@ -36,11 +37,6 @@ class WeightByWeight:
         dxs, *others = zip(*results, strict=True)
         dx = None if dxs[0] is None else xp_of(x).concatenate(dxs)
         return dx, *(None if d[0] is None else xp_of(x).stack(d) for d in others)
-
-
-def for_weight(kernel: ModuleType, w: Array) -> Any:
-    """What computes with w [R,S,C,K] or [G,R,S,C,K]: the module itself if it can, else `WeightByWeight` of it."""
-    return kernel if w.ndim == 4 or getattr(kernel, "STACKED", False) else WeightByWeight(kernel)
 
 
 def stack_size(x: Array, w: Array) -> int:

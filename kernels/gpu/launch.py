@@ -44,7 +44,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.device import Array, xp_of
+from kernels.device import Array, address, xp_of
 
 Grid = tuple[int, ...]
 DTYPES = {"float32": "fp32", "bfloat16": "bf16", "int32": "i32", "int64": "i64", "uint8": "u8"}
@@ -136,11 +136,6 @@ class Pointer:
 
     def data_ptr(self) -> int:
         return address(self.array)
-
-
-def address(array: Array) -> int:
-    """Where the array's first element lies, on its device."""
-    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
 
 
 def empty(like: Array, shape: Iterable[int], dtype: Any = None) -> Array:

@@ -26,8 +26,7 @@ from autograd.ops import add, l1_loss
 from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from train.config.settings import Config
 from train.models.directions import Direction, Losses, TwoDirections
-from train.models.image_pool import image_pool
-from train.models.networks import discriminator, generator
+from train.models.networks import discriminator, generator, image_pool
 from train.models.pictures import CyclePictures
 
 NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")

@@ -17,17 +17,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from autograd import Tensor
 from autograd.lanes import lanes, side_by_side_pays
 from autograd.ops import add
 from kernels.device import Array, xp_of
-from kernels.gpu.cuda_graph import Control, Graph, capturing, joined
 from nn.network import Network
 from nn.stacked import Pictures, StackedPair, as_one_batch
-from train.models.image_pool import DevicePool, ImagePool
+from train.models.image_pool import ImagePool
 from train.models.model import Model, refuse_nonfinite
+
+if TYPE_CHECKING:
+    from kernels.gpu.cuda_graph import Control, Graph
 
 Losses = Generator[tuple[Network, Pictures], Pictures, dict[str, Tensor]]
 """What a direction's losses are: it asks for forwards, is sent outputs, and returns losses by name."""
@@ -126,7 +128,7 @@ class TwoDirections(Model):
 
         def descend(*some: Direction) -> dict[str, Tensor]:
             losses = self.lockstep([losses_of(d) for d in some])
-            if not capturing():
+            if not self.capturing():
                 refuse_nonfinite(losses)
             total, share = add(*losses.values()), self.micro_batch.share
             total.backward(None if share == 1 else xp_of(total.data).full_like(total.data, share))
@@ -163,6 +165,14 @@ class TwoDirections(Model):
         pair = next(pair for pair in self.pairs if one[0] in (pair.first, pair.second))
         return pair.each(one, other)
 
+    def capturing(self) -> bool:
+        """Whether the step is being recorded: then nothing on the device may be looked at."""
+        if self.device.name == "cpu":
+            return False
+        from kernels.gpu.cuda_graph import capturing
+
+        return capturing()
+
     def small(self, pictures: Tensor) -> bool:
         """Whether lanes pay side by side, on one thread each. wgangp draws random numbers, one lane after the other."""
         c = self.config
@@ -179,17 +189,15 @@ class TwoDirections(Model):
 
     def controls(self) -> list[Control]:
         """The numbers on the device that differ from step to step."""
-        pools = [pool for pool in (self.pool_a, self.pool_b) if isinstance(pool, DevicePool)]
-        controls = [*(adam.control for adam in self.optimizers.values()), *(pool.control for pool in pools)]
-        return [control for control in controls if control is not None]
+        adams = [adam.control for adam in self.optimizers.values() if adam.control is not None]
+        return [*adams, *self.pool_a.controls(), *self.pool_b.controls()]
 
     def advance(self) -> None:
         """The host's part of a step: both players count it, the pools decide."""
         for optimizer in self.optimizers.values():
             optimizer.advance()
-        for pool in (self.pool_a, self.pool_b):
-            if isinstance(pool, DevicePool):
-                pool.advance()
+        self.pool_a.advance()
+        self.pool_b.advance()
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state`, exactly."""
@@ -238,6 +246,8 @@ class GraphedStep:
 
     def capture(self) -> None:
         """Record the step. Its Python runs, so that what the host counts and draws for the first replay is done as well."""
+        from kernels.gpu.cuda_graph import Graph, joined
+
         model = self.model
         self.inputs = [model.tensor(model.device.xp.zeros(size, model.dtype)) for size in self.sizes]
         self.control = joined(model.device, model.controls())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from nn.network import Network
 from nn.optim import Adam
 from train.config.settings import Config
 from train.errors import NonFiniteLoss
-from train.models.ema import EMA
-from train.models.quantities import Quantity
+
+if TYPE_CHECKING:
+    from train.models.ema import EMA
+    from train.models.quantities import Quantity
 
 Rows = list[dict[str, np.ndarray]]
 
@@ -112,6 +114,8 @@ class Model(ABC):
     def start(self) -> None:
         """Call it when `players` has all networks."""
         if self.config.ema:
+            from train.models.ema import EMA
+
             self.ema = EMA(self.players["g"], self.config.ema)
         self.make_optimizers()
 

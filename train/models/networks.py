@@ -1,12 +1,14 @@
-"""The generator and the discriminator that a run's settings ask for."""
+"""The networks and the image pools that a run's settings ask for."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from kernels.device import Device
 from nn import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from nn.network import Network
 from train.config.settings import Config
+from train.models.image_pool import ImagePool
 
 
 def generator(config: Config, in_channels: int, out_channels: int, seed: int, dropout: float = 0.0) -> Network:
@@ -37,3 +39,12 @@ def discriminator(config: Config, in_channels: int, seed: int) -> Network:
 def network_seed(config: Config, number: int) -> int:
     """A seed of its own for each of the four networks."""
     return 4 * config.seed + number
+
+
+def image_pool(size: int, seed: list[int], device: Device) -> ImagePool:
+    """The pool for a device."""
+    if device.name == "cpu":
+        return ImagePool(size, seed)
+    from train.models.device_pool import DevicePool
+
+    return DevicePool(size, seed, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -11,13 +11,20 @@ from autograd import no_grad
 from kernels.device import Array
 from nn.network import Network
 from train.models.model import Model, Pair, Rows, host_picture
-from train.models.quantities import LEGEND, Quantity, quantities
+
+if TYPE_CHECKING:
+    from train.models.quantities import Quantity
 
 
 class CyclePictures(Model):
     """The pictures of a model whose two generators, gen_ab and gen_ba, undo each other."""
 
-    legend: ClassVar[Mapping[str, str]] = LEGEND
+    legend: ClassVar[Mapping[str, str]] = {
+        "real": "A picture as it is.",
+        "fake": "Its translation into the other domain: what the run is about.",
+        "reconstructed": "The fake translated back. It should equal the real one.",
+        "identity": "The real one given to the generator of its own domain. It should not change.",
+    }
     gen_ab: Network
     gen_ba: Network
     disc_a: Network
@@ -56,6 +63,8 @@ class CyclePictures(Model):
 
     def charts(self) -> list[Quantity]:
         """The report's charts of the losses."""
+        from train.models.quantities import quantities
+
         return quantities(self.config.as_dict())
 
     @no_grad()

@@ -1,4 +1,4 @@
-"""What a system's losses and sample grids mean, in words for the report: CycleGAN's, and the form in which all say it."""
+"""What a system's losses mean, in words for the report: CycleGAN's, and the form in which all say it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ from train.config.settings import Config
 
 Quantity = tuple[str, tuple[str, ...], str, float | None]
 """A chart: title, keys of the records, a text for learners, and the value at which a discriminator cannot tell."""
-
-LEGEND = {
-    "real": "A picture as it is.",
-    "fake": "Its translation into the other domain: what the run is about.",
-    "reconstructed": "The fake translated back. It should equal the real one.",
-    "identity": "The real one given to the generator of its own domain. It should not change.",
-}
-"""The columns of CycleGAN's sample grids."""
 
 
 def quantities(config: Mapping[str, Any]) -> list[Quantity]:

@@ -21,7 +21,8 @@ from train.config.settings import Config
 from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
 from train.files.atomic import write_bytes
 from train.files.sizes import size_text
-from train.models.quantities import LEGEND, Quantity, quantities
+from train.models.pictures import CyclePictures
+from train.models.quantities import Quantity, quantities
 from train.report import probe
 from train.report.charts import cards, column
 from train.report.doctor import RULES, WINDOW, Finding, examine
@@ -68,7 +69,7 @@ def write_report(
         doctor=_doctor([*findings, *examine(history, config)], history),
         written=str(int(time.time())),
         refresh='<noscript><meta http-equiv="refresh" content="30"></noscript>' if state == "running" else "",
-        samples=_samples(samples, LEGEND if legend is None else legend),
+        samples=_samples(samples, CyclePictures.legend if legend is None else legend),
         scores=_scores(scores or {}),
         probe=probe.section(Path(run_dir)),
         charts="".join(cards(history, quantities(config) if charts is None else charts)),
