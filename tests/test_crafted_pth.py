@@ -13,7 +13,7 @@ import torch
 from tests.attack import pickles as p
 from tests.attack.measure import CLEAR, Result, measured
 from train.errors import UserError
-from train.weights import torch_files
+from train.weights import formats, torch_files
 
 pytestmark = pytest.mark.skipif(not CLEAR.exists(), reason="memory is read from /proc")
 SECONDS, BYTES = 1.0, 200 << 20  # and twice the file
@@ -158,3 +158,13 @@ def test_three_networks_of_one_storage_are_one_too_many(tmp_path: Path) -> None:
     torch.save([torch.zeros(1000).view(10, 100)] * 3, tmp_path / "x.pth")
     with pytest.raises(UserError, match="together more than 2 times"):
         torch_files.read(tmp_path / "x.pth")
+
+
+def test_a_networks_name_leads_nowhere(tmp_path: Path) -> None:
+    """Of several networks in a file, each goes into a file of its name in the folder that was asked for, and no other."""
+    patch = {f"model.{i}.weight": torch.zeros(1, 1, 4, 4) for i in (0, 2, 5)}
+    for name in ("../../../evil", "a/b", "/tmp/evil", "a\x1b[2J", "a\nb", ".."):
+        torch.save({name: patch, "netD": patch}, tmp_path / "x.pth")
+        with pytest.raises(UserError, match=r"x\.pth: a network called") as told:
+            formats.load(tmp_path / "x.pth")
+        assert str(told.value).isprintable()

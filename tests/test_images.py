@@ -159,8 +159,8 @@ def test_what_is_not_a_still_image_is_named(tmp_path, read):
     for name, why in (
         ("text.jpg", "not an image"),
         ("empty.png", "empty"),
-        ("moving.webp", "2 frames"),
-        ("pages.tif", "2 frames"),
+        ("moving.webp", "several frames"),
+        ("pages.tif", "several frames"),
         ("gone.png", "no such file"),
     ):
         with pytest.raises(UserError, match=f"{name}.*{why}"):

@@ -92,7 +92,7 @@ def test_16_bits_of_colour_come_through():
     values = RNG.integers(0, 65536, (12, 16, 4)).astype(np.uint16)
     Path("deep.tif").write_bytes(deep.encode(values, ".tif", profile))
     assert command("--input deep.tif --output out") == 0
-    made, icc = deep.decode(Path("out/deep.tif").read_bytes())
+    made, icc = deep.decode(Path("out/deep.tif").read_bytes(), "TIFF")
     alpha = values[..., 3:] / np.float32(65535)
     seen = 1 - alpha * (1 - values[..., :3] / np.float32(65535))  # on white
     wanted = (expected(NETWORKS["gen_ab"], seen * 2 - 1) + 1) / 2 * 65535

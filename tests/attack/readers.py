@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from train.cyclegan import CycleGAN
+from train.data.images import decode, inspect, load_picture
 from train.evaluation.subject import from_run
 from train.run.start import resume_run
 from train.weights import formats
@@ -34,4 +35,20 @@ def evaluate(path: Path) -> None:
     from_run(path.parent.name, path.parent.parent, "latest", {"device": "cpu"})
 
 
-READERS: dict[str, Callable[[Path], None]] = {"weights": weights, "resume": resume, "evaluate": evaluate}
+def picture(path: Path) -> None:
+    """As data folders, `translate` and `prepare` read one."""
+    header = inspect(path)
+    decode(path)
+    channels = header.channels or 3
+    x = load_picture(path, channels).pixels
+    assert x.shape[2] == channels and x.dtype == np.float32 and abs(x).max() <= 1
+    if header.mode != "F":  # a size that is turned, or told otherwise than it is, is no harm
+        assert set(x.shape[:2]) == {header.height, header.width}
+
+
+READERS: dict[str, Callable[[Path], None]] = {
+    "weights": weights,
+    "resume": resume,
+    "evaluate": evaluate,
+    "picture": picture,
+}

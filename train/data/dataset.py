@@ -19,7 +19,7 @@ from train.data.cache import Cache
 from train.data.images import resize
 from train.data.preprocess import final_size, preprocess, resized
 from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
-from train.errors import UserError
+from train.errors import UserError, shown
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class UnpairedDataset:
         a, b = list(self.a.sizes.items()), list(self.b.sizes.items())
         for i, j in pairs:
             if a[i][1] != b[j][1]:
-                seen = " and ".join(f"{path} {size[0]}x{size[1]}" for path, size in (a[i], b[j]))
+                seen = " and ".join(f"{shown(path)} {size[0]}x{size[1]}" for path, size in (a[i], b[j]))
                 raise UserError(f"aligned images must have one size: {seen}; or use --preprocess resize_and_crop")
 
     def _image(self, source: Source, i: int) -> np.ndarray:
@@ -284,7 +284,7 @@ def _check(config: Config, sources: tuple[Source, ...]) -> None:
     if config.preprocess == "crop":
         for path, (w, h) in ((path, size) for source in sources for path, size in source.sizes.items()):
             if not all(side >= crop for side, crop in zip((w, h), sides(config.crop_size), strict=True)):
-                problems.append(f"{path}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
+                problems.append(f"{shown(path)}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
     if problems:
         more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
         folders = all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB")

@@ -29,11 +29,15 @@ def available() -> bool:
     return importlib.util.find_spec("pyvips") is not None
 
 
-def decode(data: bytes) -> tuple[np.ndarray, bytes | None]:
-    """Values uint16 [H,W,C], upright, C from 2 to 4 with alpha last; and the colour profile. ValueError on a broken file."""
+def decode(data: bytes, kind: str | None) -> tuple[np.ndarray, bytes | None]:
+    """Values uint16 [H,W,C], upright, C from 2 to 4 with alpha last; and the colour profile. ValueError on a broken file.
+
+    kind  "PNG" or "TIFF": libvips is not left to find out by itself, for it knows many others, some through other programs
+    """
     vips = _vips()
     try:
-        image = vips.Image.new_from_buffer(data, "", fail_on="truncated").autorot()
+        read = {"PNG": vips.Image.pngload_buffer, "TIFF": vips.Image.tiffload_buffer}[str(kind)]
+        image = read(data, fail_on="truncated").autorot()
         values = image.numpy()
     except vips.Error as error:
         raise ValueError(" ".join(str(error).split())) from error

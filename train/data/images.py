@@ -19,14 +19,15 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from train.data import deep
-from train.errors import UserError
+from train.data.opening import array_in, array_shape, opened
+from train.errors import UserError, shown
 from train.files.atomic import write_atomically, write_bytes
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
@@ -64,37 +65,6 @@ def describe_mode(mode: str) -> str:
     return "16-bit grayscale" if mode.startswith("I") else _MODE_NAMES.get(mode, mode)
 
 
-def _open(path: Path, file: BinaryIO | None = None) -> Image.Image:
-    """Opens without decoding. UserError when unreadable, animated, or above Pillow's decompression-bomb limit."""
-    try:
-        image = Image.open(file or path)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        raise _too_large(path, str(e)) from e
-    except FileNotFoundError as e:
-        raise UserError(f"{path}: there is no such file") from e
-    except Exception as e:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, … on broken files
-        raise UserError(f"{path}: cannot be read as an image ({_reason(path, e)}); replace or remove it") from e
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:  # where Pillow itself only warns
-        image.close()
-        raise _too_large(path, f"{image.width}x{image.height} pixels, the limit is {limit}")
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photo with its preview
-    if frames > 1:
-        image.close()
-        raise UserError(f"{path}: holds {frames} frames; save the one you want as a still image")
-    return image
-
-
-def _reason(path: Path, error: Exception) -> str:
-    empty = path.is_file() and path.stat().st_size == 0
-    unknown = isinstance(error, Image.UnidentifiedImageError)
-    return "the file is empty" if empty else "not an image that Pillow knows" if unknown else str(error)
-
-
-def _too_large(path: Path, detail: str) -> UserError:
-    return UserError(f"{path}: too large to be opened safely ({detail}); make it smaller first")
-
-
 def inspect(path: str | Path, data: bytes | None = None, channels: int = 0) -> Header:
     """Reads a file's header only. Raises the same errors as `load_image`, but cannot see that a file is cut short.
 
@@ -102,11 +72,11 @@ def inspect(path: str | Path, data: bytes | None = None, channels: int = 0) -> H
     """
     path = Path(path)
     if path.suffix.lower() == ".npy" and data is None:
-        height, width, own = _array(path, mmap_mode="r").shape
+        height, width, own = array_shape(path)
         _can_have(path, own, channels or own)
         return Header(width, height, f"array of {own} channels", own)
     _can_have(path, 0, channels or 3)
-    with _open(path, None if data is None else io.BytesIO(data)) as image:
+    with opened(path, data) as image:
         # Asking a PNG for EXIF decodes all of it; PNGs with an orientation are too rare to pay that at start-up.
         orientation = image.getexif().get(0x0112) if image.format != "PNG" else None
         # Some versions of Pillow give a TIFF's size turned already; its own tags do not depend on the version.
@@ -124,37 +94,69 @@ def load_image(path: str | Path, channels: int = 3) -> np.ndarray:
     return load_picture(path, channels).pixels
 
 
-def load_picture(path: str | Path, channels: int = 3, data: bytes | None = None) -> Picture:
-    """Reads an image with what belongs to it; from `data` if given, then `path` is only its name. Raises as load_image."""
+def decode(path: Path) -> None:
+    """Reads an image to its end and forgets it. UserError if it cannot be, as `load_image` has it."""
+    if path.suffix.lower() == ".npy":
+        array_in(path)
+        return
+    with opened(path) as image:
+        image.load()
+
+
+def load_picture(path: str | Path, channels: int = 3, data: bytes | None = None, side: int = 0) -> Picture:
+    """Reads an image with what belongs to it; from `data` if given, then `path` is only its name. Raises as load_image.
+
+    side  what is larger is made smaller while it is decoded, in 8 bits, though not below this many pixels across (0: never)
+    """
     path = Path(path)
     if path.suffix.lower() == ".npy" and data is None:
         return _load_array(path, channels)
     _can_have(path, 0, channels)
-    with _open(path, None if data is None else io.BytesIO(data)) as image:
-        deeper = deep.is_deep(image)
-        try:
-            if deeper and deep.available():
-                return _deep_picture(*deep.decode(path.read_bytes() if data is None else data), channels)
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
-        except Exception as e:
-            raise UserError(f"{path}: cannot be decoded ({e}); replace or remove it") from e
+    with opened(path, data) as image:
+        deeper = deep.is_deep(image) and not side
+        if deeper and deep.available():
+            return _deep_picture(*deep.decode(path.read_bytes() if data is None else data, image.format), channels)
+        if side:
+            image.draft(None, (side, side))  # a JPEG is decoded at an eighth of its size if that will do
+        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        upright = _reduced(image, side) if side else image
+        return _picture(path, upright, channels, 16 if deeper else 8)
+
+
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    """An image made smaller by a whole factor, but not below `side` pixels across."""
+    factor = max(image.size) // side
+    if factor < 2 or image.mode == "F":
+        return image
+    if image.has_transparency_data:  # colours under transparent pixels are arbitrary, and must not run into others
+        return image.convert("RGBA").convert("RGBa").reduce(factor).convert("RGBA")
+    if image.mode in ("1", "P") or image.mode.startswith("I;"):
+        image = image.convert({"1": "L", "P": "RGB"}.get(image.mode, "I"))
+    return image.reduce(factor)
+
+
+def _picture(path: Path, upright: Image.Image, channels: int, bits: int) -> Picture:
+    """A decoded image as values in [-1, 1]."""
     if upright.mode.startswith("I"):
         x = np.asarray(upright).astype(np.float32)  # [H,W]
         if x.min() < 0 or x.max() > 65535:
-            raise UserError(f"{path}: holds values from {x.min():g} to {x.max():g}; wanted 16 bits, 0 to 65535")
+            raise UserError(f"{shown(path)}: holds values from {x.min():g} to {x.max():g}; wanted 16 bits, 0 to 65535")
         return Picture(_spread(path, (x / 65535.0 * 2.0 - 1.0)[..., None], channels), bits=16)
     if upright.mode == "F":
-        raise UserError(f"{path}: a 32-bit float image, whose range is unknown; save it with 8 or 16 bits")
+        raise UserError(f"{shown(path)}: a 32-bit float image, whose range is unknown; save it with 8 or 16 bits")
     icc = upright.info.get("icc_profile") if upright.mode in ("L", "LA", "RGB", "RGBA") else None
     alpha = None
     if upright.has_transparency_data and channels in (1, 3):
         rgba = upright.convert("RGBA")
         alpha = np.asarray(rgba)[..., 3]
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    pixels = np.asarray(upright.convert(MODES[channels]), np.float32)  # [H,W] or [H,W,C]
-    x = (pixels / 255.0 * 2.0 - 1.0).reshape(*pixels.shape[:2], channels)
-    return Picture(x, 16 if deeper else 8, alpha, icc)
+    x = np.array(upright if upright.mode == MODES[channels] else upright.convert(MODES[channels]), np.float32)
+    x /= 255.0  # in place: three further arrays of a large picture are much memory
+    x *= 2.0
+    x -= 1.0
+    x = x.reshape(*x.shape[:2], channels)
+    return Picture(x, bits, alpha, icc)
 
 
 def _deep_picture(values: np.ndarray, icc: bytes | None, channels: int) -> Picture:
@@ -173,28 +175,17 @@ def _deep_picture(values: np.ndarray, icc: bytes | None, channels: int) -> Pictu
     return Picture(colour * 2 - 1, 16, alpha, icc)
 
 
-def _array(path: Path, mmap_mode: Any = None) -> np.ndarray:
-    """A `.npy` as [H,W,C]; its values are read when they are used if `mmap_mode` is "r"."""
-    try:
-        array = np.load(path, mmap_mode, allow_pickle=False)
-    except FileNotFoundError as e:
-        raise UserError(f"{path}: there is no such file") from e
-    except Exception as e:  # a damaged header raises many types
-        raise UserError(f"{path}: cannot be read as an array ({e}); replace or remove it") from e
-    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
-        raise UserError(f"{path}: holds {getattr(array, 'shape', 'no array')}; wanted one image, [H,W] or [H,W,C]")
-    return array if array.ndim == 3 else array[..., None]
-
-
 def _load_array(path: Path, channels: int) -> Picture:
-    array = _array(path)
+    array = array_in(path)
     if array.dtype in (np.uint8, np.uint16):
         bits = 8 * array.dtype.itemsize
         return Picture(_spread(path, array.astype(np.float32) / LEVELS[bits] * 2 - 1, channels), bits)
     if not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f"{path}: holds {array.dtype}; wanted uint8, uint16, or floats in [-1, 1]")
+        raise UserError(f"{shown(path)}: holds {array.dtype}; wanted uint8, uint16, or floats in [-1, 1]")
     if not (abs(array) <= 1).all():
-        raise UserError(f"{path}: holds values from {array.min():g} to {array.max():g}; wanted floats in [-1, 1]")
+        raise UserError(
+            f"{shown(path)}: holds values from {array.min():g} to {array.max():g}; wanted floats in [-1, 1]"
+        )
     return Picture(_spread(path, array.astype(np.float32), channels), bits=32)
 
 
@@ -208,10 +199,10 @@ def _can_have(path: Path, own: int, channels: int) -> None:
     """UserError unless a file gives as many channels as are wanted; `own` is an array's count, 0 for an image."""
     if not own and channels not in MODES:
         raise UserError(
-            f"{path}: an image has 1 (gray) to 4 channels, {channels} were asked for; that many need .npy files"
+            f"{shown(path)}: an image has 1 (gray) to 4 channels, {channels} were asked for; that many need .npy files"
         )
     if own and own != channels and (own, channels) != (1, 3):
-        raise UserError(f"{path}: has {own} channels, {channels} were asked for")
+        raise UserError(f"{shown(path)}: has {own} channels, {channels} were asked for")
 
 
 def to_gray(x: np.ndarray) -> np.ndarray:
@@ -254,7 +245,7 @@ def save_picture(path: str | Path, picture: Picture) -> None:
         write_atomically(path, lambda file: np.save(file, kept, allow_pickle=False), size=kept.nbytes)
         return
     if channels not in MODES:
-        raise UserError(f"{path}: no image format holds {channels} channels; write .npy files")
+        raise UserError(f"{shown(path)}: no image format holds {channels} channels; write .npy files")
     bits = 16 if picture.bits >= 16 and keeps_16_bits(path, channels) else 8
     values = to_integers(x, bits)
     if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
@@ -271,9 +262,9 @@ def save_picture(path: str | Path, picture: Picture) -> None:
         buffer = io.BytesIO()
         image.save(buffer, kind, **more)
     except KeyError as e:
-        raise UserError(f"{path}: unknown format {suffix}; wanted {' '.join(sorted(EXTENSIONS))}") from e
+        raise UserError(f"{shown(path)}: unknown format {suffix}; wanted {' '.join(sorted(EXTENSIONS))}") from e
     except (OSError, ValueError) as e:  # a mode or a size that the format lacks: WebP ends at 16383 pixels
-        raise UserError(f"{path}: cannot be written in this format ({e}); choose another with --format") from e
+        raise UserError(f"{shown(path)}: cannot be written in this format ({e}); choose another with --format") from e
     write_bytes(path, buffer.getbuffer())
 
 

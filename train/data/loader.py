@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.data.dataset import UnpairedDataset, mixed_sizes
+from train.errors import shown
 
 FLAT = 0.02
 """Standard deviation of a nearly flat image in [-1, 1]: 2.5 of 255 levels. A first layer with the paper's initial weights
@@ -20,7 +21,7 @@ dither and compression noise are amplified two hundredfold."""
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of both domains, float32 [N,H,W,C] in [-1, 1], their names, and the batch's index in its epoch.
+    """Images of both domains, float32 [N,H,W,C] in [-1, 1], their names as they are printed, and the batch's index in its epoch.
 
     `pairs`: as many of A and of B that belong together, or none.
     `flat` names those that are nearly one colour, which an instance norm turns into noise.
@@ -81,8 +82,10 @@ class Loader:
         first = position * self.batch_size
         samples = [self.dataset.sample(epoch, i) for i in range(first, min(first + self.batch_size, len(self.dataset)))]
         a, b = [(s.name_a, s.a) for s in samples], [(s.name_b, s.b) for s in samples]
-        flat = tuple(f"{name} ({d})" for d, own in (("A", a), ("B", b)) for name, image in own if image.std() < FLAT)
-        names_a, names_b = tuple(name for name, _ in a), tuple(name for name, _ in b)
+        flat = tuple(
+            f"{shown(name)} ({d})" for d, own in (("A", a), ("B", b)) for name, image in own if image.std() < FLAT
+        )
+        names_a, names_b = tuple(shown(name) for name, _ in a), tuple(shown(name) for name, _ in b)
         known = [s.pair for s in samples if s.pair]
         of_pairs = ([(p.name_a, p.a) for p in known], [(p.name_b, p.b) for p in known]) if known else ()
         pairs = tuple(self._stack(images) for images in of_pairs)
@@ -90,5 +93,5 @@ class Loader:
 
     def _stack(self, images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
         if len({x.shape for _, x in images}) > 1:
-            raise mixed_sizes(self.dataset.config, {name: x.shape[1::-1] for name, x in images})
+            raise mixed_sizes(self.dataset.config, {shown(name): x.shape[1::-1] for name, x in images})
         return np.stack([x for _, x in images])  # [N,H,W,C]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,8 @@ from train.data.builtin.colours import colours
 from train.data.builtin.scenes import scene
 from train.data.builtin.streets import street
 from train.data.images import EXTENSIONS, MODES, describe_mode, inspect, load_image, to_gray
-from train.errors import UserError
+from train.errors import UserError, shown
+from train.files.walk import files_below
 
 
 class ImageFolder:
@@ -26,7 +26,8 @@ class ImageFolder:
 
     def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0) -> None:
         self.folder, self.channels = Path(folder), channels
-        self.files = sorted(list_images(self.folder))[: limit or None]
+        files, self.links = list_images(self.folder)
+        self.files = sorted(files)[: limit or None]
         self.problems: list[str] = []
         self.sizes: dict[str, tuple[int, int]] = {}
         self.modes: Counter[str] = Counter()
@@ -60,7 +61,7 @@ class ImageFolder:
         """A line for each kind of image that had to be converted, such as
         "12 of 40 images in trainA are grayscale; read as RGB"."""
         native = MODES.get(self.channels, "")
-        lines = []
+        lines = [self.links] if self.links else []
         for mode, count in sorted(self.modes.items()):
             if mode != native:
                 white = (
@@ -79,7 +80,9 @@ class HalfFolder(ImageFolder):
         self.domain = domain
         for path, (width, height) in self.sizes.items():
             if width % 2:
-                self.problems.append(f"{path}: {width}x{height} pixels cannot be halved into A and B, side by side")
+                self.problems.append(
+                    f"{shown(path)}: {width}x{height} pixels cannot be halved into A and B, side by side"
+                )
             self.sizes[path] = width // 2, height
 
     def load(self, i: int) -> np.ndarray:
@@ -128,10 +131,12 @@ class Drawn:
 Source = ImageFolder | Drawn
 
 
-def list_images(folder: Path) -> list[str]:
-    return [
-        (Path(where) / file).relative_to(folder).as_posix()
-        for where, _, files in os.walk(folder, followlinks=True)
-        for file in files
-        if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS
+def list_images(folder: Path) -> tuple[list[str], str]:
+    """Paths below the folder, with forward slashes, of what is an image by its name; and what to say of links, if anything."""
+    found = files_below(folder)
+    names = [
+        file.relative_to(folder).as_posix()
+        for file in found.files
+        if not file.name.startswith(".") and file.suffix.lower() in EXTENSIONS
     ]
+    return names, found.told()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from train.config.settings import Config
 from train.data.builtin.colours import chroma, masks
 from train.data.dataset import Sample, paired_test
 from train.data.images import to_uint8
+from train.data.opening import opened
 from train.models.model import Rows
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)  # standard deviations, of 255
@@ -85,7 +87,7 @@ def stored(x: Array, quality: int) -> Array:
         Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
             file, "JPEG", quality=quality, subsampling=0
         )
-        with Image.open(file) as image:
+        with opened(Path("a picture"), file.getvalue()) as image:
             pixels = np.asarray(image).reshape(pixels.shape)
     return pixels[None].astype(np.float32) / 127.5 - 1
 

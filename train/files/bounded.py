@@ -65,18 +65,29 @@ def read_json(data: bytes) -> Any:
         raise ValueError("JSON that is nested too deep") from None
 
 
-def read_npy(data: bytes) -> np.ndarray:
-    """The array of numbers in the bytes of a `.npy`, which must be exactly as many as its shape asks for; else ValueError."""
-    file = io.BytesIO(data)
+def npy_head(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and dtype of the array in a `.npy` of `size` bytes, of which the head is read.
+
+    ValueError unless it is an array of numbers, exactly as many as its shape asks for.
+    """
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"a .npy of version {version}")
-    shape, columns_first, dtype = readers[version](file)
+    try:
+        shape, columns_first, dtype = readers[version](file)
+    except (MemoryError, RecursionError):  # Python's parser gives up on brackets in brackets in brackets
+        raise ValueError("its head is nested too deep") from None
     if dtype.kind not in "biuf":
         raise ValueError(f"an array of {dtype}; wanted numbers (Python objects are not read: allow_pickle=False)")
-    start, wanted = file.tell(), math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or len(data) - start != wanted:
-        raise ValueError(f"an array {shape} of {dtype} has {len(data) - start:,} bytes, wanted {wanted:,}")
-    flat = np.frombuffer(data, dtype, offset=start)
-    return flat.reshape(shape, order="F" if columns_first else "C").copy("K")
+    there, wanted = size - file.tell(), math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or there != wanted:
+        raise ValueError(f"an array {shape} of {dtype} has {there:,} bytes, wanted {wanted:,}")
+    return shape, columns_first, dtype
+
+
+def read_npy(data: bytes) -> np.ndarray:
+    """The array in the bytes of a `.npy`, read-only. ValueError as above."""
+    file = io.BytesIO(data)
+    shape, columns_first, dtype = npy_head(file, len(data))
+    return np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if columns_first else "C")

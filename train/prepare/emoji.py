@@ -6,7 +6,6 @@ in trainB only, so training is unpaired; a third lot is for the test, there both
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from train.data.opening import opened
 from train.errors import UserError
 from train.prepare.download import Expected, discard, fetch
 from train.prepare.unpack import read_tar
@@ -120,11 +120,8 @@ def deal(names: set[str], kinds: Mapping[str, str], train: int, test: int, seed:
 
 def on_white(content: bytes, name: str) -> Image.Image:
     """A picture without its transparency. UserError where it is none of the wanted size."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            rgba = image.convert("RGBA")
-    except Exception as error:
-        raise UserError(f"{name}: cannot be read as an image ({error})") from error
+    with opened(Path(name), content) as image:
+        rgba = image.convert("RGBA")
     if rgba.size != (SIDE, SIDE):
         raise UserError(f"{name}: {rgba.width}x{rgba.height} pixels, wanted {SIDE}x{SIDE}")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from train.data.images import load_image
 from train.data.sources import list_images
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.prepare.place import PARTS, check_room
 
 GRID = 16  # the hash compares GRID x GRID neighbours: 256 bits
@@ -74,7 +74,7 @@ def from_folders(
         (folder / "left_out.txt").write_text("\n".join(log) + "\n", encoding="utf-8")
         print(f"left out {len(log)} images, such as:\n  " + "\n  ".join(log[:5]))
     readme = README.format(
-        a=sources[0].as_posix(), b=sources[1].as_posix(), name=out.name, fraction=test_fraction, seed=seed,
+        a=shown(sources[0].as_posix()), b=shown(sources[1].as_posix()), name=shown(out.name), fraction=test_fraction, seed=seed,
         out=out.as_posix(),
         counts="\n".join(f"{part:7} {len(names):5} images" for part, names in zip(PARTS, parts, strict=True)),
         left_out=f"{len(log)} images were left out: left_out.txt says which and why.\n" if log else "",
@@ -86,7 +86,10 @@ def from_folders(
 def look_at(source: Path, log: list[str]) -> list[Picture]:
     """The pictures of a folder that can be read; a line in `log` for each that cannot."""
     pictures = []
-    for name in tqdm(sorted(list_images(source)), desc=f"reading {source.name}", unit="image"):
+    names, links = list_images(source)
+    if links:
+        print(links)
+    for name in tqdm(sorted(names), desc=f"reading {source.name}", unit="image"):
         path = source / name
         try:
             gray = load_image(path, 1)[..., 0] / 2 + 0.5  # [H,W]
@@ -111,12 +114,12 @@ def distinct(read: list[list[Picture]], names: list[str], keep_similar: bool, lo
             if i < j and i not in gone and j not in gone:
                 gone[j] = i
                 how = "equals" if exact else "looks the same as"
-                log.append(f"{name}/{pictures[j].name}: {how} {name}/{pictures[i].name}")
+                log.append(shown(f"{name}/{pictures[j].name}: {how} {name}/{pictures[i].name}"))
         kept.append([p for i, p in enumerate(pictures) if i not in gone])
     both = twins_among(kept[0], kept[1], keep_similar)
     for i, j, exact in both:
         how = "equals" if exact else "looks the same as"
-        log.append(f"{names[0]}/{kept[0][i].name}: {how} {names[1]}/{kept[1][j].name}; both are left out")
+        log.append(shown(f"{names[0]}/{kept[0][i].name}: {how} {names[1]}/{kept[1][j].name}; both are left out"))
     drop = ({i for i, _, _ in both}, {j for _, j, _ in both})
     return [[p for i, p in enumerate(pictures) if i not in drop[side]] for side, pictures in enumerate(kept)]
 

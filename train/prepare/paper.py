@@ -11,11 +11,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
-from train.data.images import EXTENSIONS
-from train.errors import UserError
+from train.data.images import EXTENSIONS, decode
+from train.errors import UserError, shown
 from train.prepare.download import Expected, discard, fetch
 from train.prepare.place import PARTS, check_room
 from train.prepare.unpack import unzip
@@ -100,7 +99,7 @@ def check_images(folder: Path) -> list[str]:
     left_out = []
     for path in tqdm(files, desc="checking", unit="image"):
         if why := unreadable(path):
-            left_out.append(f"{path.relative_to(folder).as_posix()}: {why}")
+            left_out.append(shown(f"{path.relative_to(folder).as_posix()}: {why}"))
             path.unlink()
     if len(left_out) * 20 > len(files):
         raise UserError(
@@ -117,10 +116,9 @@ def check_images(folder: Path) -> list[str]:
 def unreadable(path: Path) -> str:
     """Why an image cannot be decoded to its end; "" if it can."""
     try:
-        with Image.open(path) as image:
-            image.load()
-    except Exception as error:  # noqa: BLE001  Pillow's readers raise a dozen types
-        return str(error) or type(error).__name__
+        decode(path)
+    except UserError as error:
+        return str(error).removeprefix(f"{path}: ")
     return ""
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from train.data.images import for_eyes, to_uint8
+from train.data.opening import opened
 from train.files.atomic import write_atomically
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)
@@ -72,7 +73,7 @@ def save_png(path: str | Path, image: Image.Image) -> None:
 
 def embedded(path: Path, about: str) -> str:
     """A PNG as an `<img>` that holds it, at most WIDEST pixels across; `about` for those who cannot see it."""
-    with Image.open(path) as file:
+    with opened(path) as file:
         image = file.convert("RGB")
     if image.width > WIDEST:
         image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)

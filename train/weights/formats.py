@@ -104,6 +104,11 @@ def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
         raise UserError(f"{path}: unknown kind of weights; wanted a run's folder or a file {' '.join(FORMATS)}")
     if not found:
         raise UserError(f"{path}: holds no network")
+    for name in found:
+        if not re.fullmatch(
+            r"\w[\w.-]{0,99}", name
+        ):  # it becomes the name of a file, in which ".." would lead elsewhere
+            raise UserError(f"{shown(path)}: a network called {shown(name, 100)!r}; wanted letters, digits, . and -")
     if upsample:
         found = {name: Weights(name, w.source, w.state, upsample) for name, w in found.items()}
     return found
