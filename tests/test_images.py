@@ -137,6 +137,20 @@ def test_exif_orientation_is_honoured(tmp_path):
     assert x[1].mean() > 0.9 and x[6].mean() < -0.9
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "P"])
+def test_a_tiff_is_turned_upright_once(tmp_path, mode):
+    """Uncompressed ones too, which Pillow maps into memory, and then leaves as they lie, where it is given their path."""
+    values = RNG.integers(0, 256, (4, 6), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).convert("RGB").convert(mode).save(tmp_path / "a.tif", exif=exif)
+    header = inspect(tmp_path / "a.tif")
+    x = load_image(tmp_path / "a.tif")
+    assert (header.width, header.height) == (4, 6) and x.shape == (6, 4, 3)
+    if mode != "P":
+        np.testing.assert_array_equal(to_uint8(x)[..., 0], np.rot90(values, -1))
+
+
 def _truncated(path):
     Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
