@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,19 @@ def test_nobody_there(file: Path) -> None:
         fetch(server.url, file)
     with pytest.raises(UserError, match="not an address"):
         fetch("horse2zebra.zip", file)
+
+
+@pytest.mark.parametrize("to", ["http://127.0.0.1:1/x", "ftp://127.0.0.1:1/x", "file:///etc/passwd", "gopher://x/"])
+def test_a_redirect_out_of_https_is_not_followed(to: str) -> None:
+    asked = urllib.request.Request("https://example.org/file.zip")
+    with pytest.raises(UserError, match=r"sends on to .*; not followed"):
+        download.Redirects().redirect_request(asked, None, 302, "Found", {}, to)
+    assert download.Redirects().redirect_request(asked, None, 302, "Found", {}, "https://mirror.example.org/x")
+
+
+def test_a_redirect_to_another_protocol_is_not_followed(file: Path) -> None:
+    with serving({"status": 302, "headers": {"Location": "ftp://127.0.0.1:1/x"}}) as server, pytest.raises(UserError, match="from http to ftp"):  # fmt: skip
+        fetch(server.url, file)
+    with serving({}) as goal, serving({"status": 302, "headers": {"Location": goal.url}}) as server:
+        fetch(server.url, file)
+    assert file.read_bytes() == BODY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from train.evaluation.probe import CODES, high_frequencies, probe, rows, stored
 from train.evaluation.subject import Subject
 from train.probe import main
 from train.report.page import write_report
-from train.report.probe import END, START, renew
+from train.report.probe import BACK, END, START, renew, section
 from train.report.samples import sample_grid, save_png
 
 CONFIG = Config(builtin="colours", load_size=32, crop_size=32, device="cpu")
@@ -152,3 +153,24 @@ def test_what_cannot_be_probed_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["--name", "nobody", "--checkpoints_dir", str(tmp_path)]) == 2
     assert "holds no run yet" in capsys.readouterr().err
     assert main(["--name", "x", "--num_test", "0"]) == 2 and "wanted at least 1" in capsys.readouterr().err
+
+
+def test_a_probe_of_strangers_puts_nothing_but_numbers_into_the_report(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    sound = {"step": 3, "images": 2, BACK: {"noise 0": 1.0, "noise 5": 2.0, evil: 3.0}, "texture": {evil: 0.5}}
+    wrong: list[Any] = [
+        {"step": evil},
+        {"images": evil},
+        {BACK: {"noise 0": evil}},
+        {"texture": {"real A": evil}},
+        {BACK: []},
+    ]
+    wrong += [{"texture": 3}, {"step": None}, {BACK: {f"noise {evil}": 1.0}}, {"step": 1e400}]
+    for changes in ({}, *wrong):
+        (tmp_path / "probe.json").write_text(json.dumps(sound | changes))
+        words = section(tmp_path)
+        assert evil not in words and words.startswith(START) and words.endswith(END)
+        assert ("cannot be read" in words) == bool(changes), changes
+    for text in ("[]", "{}", "", "[" * 10**5, "\udcff"):
+        (tmp_path / "probe.json").write_bytes(text.encode(errors="surrogateescape"))
+        assert "cannot be read" in section(tmp_path)

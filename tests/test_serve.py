@@ -6,6 +6,8 @@ import base64
 import http.client
 import io
 import json
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +18,9 @@ import pytest
 from PIL import Image
 
 from nn import PatchDiscriminator, ResnetGenerator
+from tests.attack.measure import CLEAR, measured
 from tests.browser import Browser
-from train.data.images import load_image
+from train.data.images import load_image, load_picture, resize
 from train.errors import UserError
 from train.inference import server as serve
 from train.inference.server import Server, both_ways, opinion
@@ -120,7 +123,7 @@ def bomb() -> bytes:
     ("method", "path", "body", "headers", "status", "said"),
     [
         ("POST", "/translate", b"<svg/>", {}, 422, "not an image"),
-        ("POST", "/translate", b"", {}, 422, "not an image"),
+        ("POST", "/translate", b"", {}, 422, "the file is empty"),
         ("POST", "/translate", bomb(), {}, 422, "8000x8000 pixels; this page takes 50 million"),
         ("POST", "/translate", b"x", {"Content_Length": str((32 << 20) + 1)}, 413, "up to 32 MB"),
         ("POST", "/translate", b"x", {"Content_Length": "-1"}, 411, "Content-Length"),
@@ -194,3 +197,100 @@ def test_too_large_pixels_are_refused_before_decoding(server, monkeypatch):
     monkeypatch.setattr(serve, "load_picture", lambda *a: pytest.fail("decoded"))
     with pytest.raises(UserError, match="8000x8000"):
         server.answer(bomb(), "AtoB")
+
+
+def raw(server: Server, sent: bytes) -> bytes:
+    """What the server says to bytes that no browser would send."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        parts = iter(lambda: connection.recv(65536), b"")
+        return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("line", "header", "status"),
+    [
+        ("GET http://[ HTTP/1.1", "", 404),
+        ("POST http://[ HTTP/1.1", "Content-Length: 1", 404),
+        ("POST /translate HTTP/1.1", "Content-Length: " + "9" * 5000, 413),
+        ("POST /translate HTTP/1.1", "Content-Length: 1e9", 411),
+        ("POST /translate HTTP/1.1", "Content-Length: \u0664", 411),
+        ("POST /translate HTTP/1.1", "Transfer-Encoding: chunked", 411),
+        ("BREW / HTTP/1.1", "", 501),
+    ],
+)
+def test_absurd_requests_are_answered_without_a_traceback(server, capfd, line, header, status):
+    sent = f"{line}\r\nHost: localhost:{server.server_port}\r\n{header}\r\n\r\n".encode()
+    assert int(raw(server, sent).split(b" ", 2)[1]) == status
+    assert capfd.readouterr().err == ""
+
+
+def test_clients_that_go_away_leave_no_traceback(server, photo, capfd):
+    head = f"POST /translate HTTP/1.1\r\nHost: localhost:{server.server_port}\r\nContent-Type: application/octet-stream\r\n"
+    data = photo.read_bytes()
+    for body, length in ((data[:100], len(data)), (b"", 10**6), (data, len(data))):
+        connection = socket.create_connection(("127.0.0.1", server.server_port))
+        connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + body)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+        connection.close()
+    assert request(server, "POST", "/translate", data)[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_connections_are_few_and_those_that_say_nothing_are_closed(server, photo, monkeypatch):
+    monkeypatch.setattr(serve, "PATIENCE", 1.0)
+    before = threading.active_count()
+    idle = [socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(40)]
+    assert request(server, "POST", "/translate", photo.read_bytes())[0] == 200  # after the idle ones were closed
+    assert threading.active_count() - before <= serve.MOST_AT_ONCE
+    for connection in idle:
+        connection.close()
+
+
+def hostile() -> dict[str, bytes]:
+    """Small files of almost 50 million pixels."""
+    files, side = {}, 7000
+    for name, mode, kind, how in (
+        ("bits.png", "1", "PNG", {}), ("rgba.png", "RGBA", "PNG", {}), ("palette.png", "P", "PNG", {}), ("gray.tif", "L", "TIFF", {"compression": "tiff_deflate"}),
+        ("deep.png", "I;16", "PNG", {}), ("progressive.jpg", "RGB", "JPEG", {"progressive": True, "quality": 20}), ("wide.webp", "RGB", "WEBP", {"quality": 1, "method": 0}),
+    ):  # fmt: skip
+        file = io.BytesIO()
+        Image.new(mode, (side, side)).save(file, kind, **how)
+        files[name] = file.getvalue()
+    return files
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="memory is read from /proc")
+def test_a_small_upload_takes_no_gigabytes(tmp_path):
+    weights.save(tmp_path / "w.npz", {"gen_ab": NETWORKS["gen_ab"]})
+    (tmp_path / "sound.png").write_bytes(small_png())
+    files = [tmp_path / "sound.png"]
+    for name, data in hostile().items():
+        (tmp_path / name).write_bytes(data)
+        files.append(tmp_path / name)
+    for file, result in zip(files, measured("upload", files), strict=True):
+        assert result.outcome in ("sound", "refused"), result.said
+        assert result.peak < 800 << 20 and result.seconds < 8, (
+            f"{file.name}: {result.peak >> 20} MB, {result.seconds:.1f} s"
+        )
+
+
+def small_png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_an_upload_is_made_smaller_as_it_is_decoded_to_the_same_picture(server):
+    """Of a smooth picture in every mode, no shade goes astray."""
+    y, x = np.mgrid[0:300, 0:260].astype(np.float32) / 300
+    smooth = np.stack([x, y, (x + y) / 2], axis=-1) * 255
+    image = Image.fromarray(smooth.astype(np.uint8))
+    for mode in ("RGB", "L", "CMYK", "RGBA"):
+        file = io.BytesIO()
+        image.convert(mode).save(file, "TIFF")
+        whole = load_picture(Path("x"), 3, file.getvalue()).pixels
+        small = load_picture(Path("x"), 3, file.getvalue(), side=64).pixels
+        assert 64 <= max(small.shape[:2]) < 128
+        assert abs(resize(whole, small.shape[1], small.shape[0]) - small).max() < 0.03

@@ -10,6 +10,7 @@ import numpy as np
 from train.cyclegan import CycleGAN
 from train.data.images import decode, inspect, load_picture
 from train.evaluation.subject import from_run
+from train.inference.server import Server, both_ways
 from train.run.start import resume_run
 from train.weights import formats
 
@@ -46,9 +47,13 @@ def picture(path: Path) -> None:
         assert set(x.shape[:2]) == {header.height, header.width}
 
 
+def upload(path: Path) -> None:
+    """As the page of `--serve` answers to one, with the generator in w.npz beside it."""
+    generator = path.with_name("w.npz")
+    with Server(both_ways(generator, "", "cpu"), 0, 512, "x") as server:
+        assert server.answer(path.read_bytes(), "AtoB")["translation"].startswith("data:image/png")
+
+
 READERS: dict[str, Callable[[Path], None]] = {
-    "weights": weights,
-    "resume": resume,
-    "evaluate": evaluate,
-    "picture": picture,
-}
+    "weights": weights, "resume": resume, "evaluate": evaluate, "picture": picture, "upload": upload,
+}  # fmt: skip

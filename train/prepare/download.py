@@ -15,14 +15,16 @@ import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from train.errors import UserError
+from train.errors import UserError, shown
 
 TRIES = 6  # in a row without a byte
 PAUSE = 1.0  # s before the second try; doubled before each further one
@@ -41,6 +43,21 @@ class Expected:
 
     size: int = 0
     checksum: str = ""
+
+
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not out of https, and to no other protocol: what came that way could be anyone's."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        old, new = (urllib.parse.urlsplit(address).scheme for address in (req.full_url, newurl))
+        if new not in ("http", "https") or (old == "https" and new != "https"):
+            raise UserError(
+                f"{req.full_url}: the server sends on to {shown(newurl)}, from {old} to {new or 'nowhere'}; not followed"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+OPENER = urllib.request.build_opener(Redirects)
 
 
 def fetch(url: str, file: Path, expected: Expected = Expected(), label: str = "") -> str:
@@ -85,7 +102,7 @@ def _receive(url: str, part: Path, expected: Expected, bar: tqdm) -> None:
     if expected.size and have == expected.size:
         return
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        response = OPENER.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # beyond its end: ours is not a beginning of it, or already all of it
             span = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from train.errors import shown
 from train.evaluation.probe import BACK
 from train.files.atomic import write_bytes
 from train.files.json_file import write_json
@@ -44,18 +45,27 @@ def section(folder: Path) -> str:
     file, picture = folder / "probe.json", folder / "probe.png"
     if not file.exists():
         return START + END
-    found = json.loads(file.read_bytes())
+    try:
+        return START + _words(json.loads(file.read_bytes()), picture) + END
+    except Exception as error:  # noqa: BLE001  anyone may have changed it, and it is only for show
+        why = escape(shown(error, 100))
+        return (
+            f"{START}<p class='soft'>probe.json cannot be read ({why}): python -m train.probe makes it anew.</p>{END}"
+        )
+
+
+def _words(found: Mapping[str, Any], picture: Path) -> str:
+    """What a probe found; everything out of the file is a number, or escaped."""
     tables = "".join(_table(title, found[title]) for title in ABOUT if title in found)
-    damage = found[BACK]
-    noise = {float(name.split()[1]): value for name, value in damage.items() if name.startswith("noise ")}
+    noise = {float(name.split()[1]): float(value) for name, value in found[BACK].items() if name.startswith("noise ")}
     curve = draw(BACK, np.array(list(noise)), {BACK: np.array(list(noise.values()))}, exact=True, below="noise, of 255")
-    shown = f"<figure>{embedded(picture, 'the probe')}</figure>" if picture.exists() else ""
+    figure = f"<figure>{embedded(picture, 'the probe')}</figure>" if picture.exists() else ""
     return (
-        f"{START}<h2>Does it hide anything?</h2><p class='soft'>Probed on {found['images']} test pictures after step "
-        f"{found['step']:,}.</p><div class='grid'>{tables}<section class='card chart'><h3>Noise on the fake A</h3>{curve}"
+        f"<h2>Does it hide anything?</h2><p class='soft'>Probed on {int(found['images'])} test pictures after step "
+        f"{int(found['step']):,}.</p><div class='grid'>{tables}<section class='card chart'><h3>Noise on the fake A</h3>{curve}"
         "<p class='soft'>|B - back| as noise grows. A jump at the left end is a message that a grey level destroys.</p>"
         f"</section></div><p class='soft'>Below: each A with several codes, if the model takes any; then each B there and "
-        f"back, again and again, with a fresh code each time.</p>{shown}{END}"
+        f"back, again and again, with a fresh code each time.</p>{figure}"
     )
 
 
@@ -83,7 +93,7 @@ def renew(folder: Path) -> bool:
 
 
 def _table(title: str, figures: Mapping[str, float]) -> str:
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{value:.3f}</td></tr>" for name, value in figures.items())
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{float(value):.3f}</td></tr>" for name, value in figures.items())
     return (
         f"<section class='card'><h3>{escape(title)}</h3><table><tbody>{rows}</tbody></table>"
         f"<p class='soft'>{escape(ABOUT[title])}</p></section>"
