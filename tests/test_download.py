@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import urllib.request
 from pathlib import Path
 
@@ -98,9 +100,26 @@ def test_two_halves_of_different_files_are_never_kept(file: Path) -> None:
     assert not left(file)
 
 
-def test_a_piece_from_elsewhere_is_refused(file: Path) -> None:
-    with serving({"cut": CUT}, {"shift": 7}) as server, pytest.raises(UserError, match="sends another piece"):
+@pytest.mark.parametrize("then", [{"shift": 7}, {"status": 403}, {"status": 412}])
+def test_what_no_server_goes_on_with_is_fetched_anew(file: Path, then: dict) -> None:
+    """A piece from elsewhere, or a refusal of any request for a rest: not for ever, as often as the same is typed."""
+    with serving({"cut": CUT}, then, {}) as server:
         fetch(server.url, file)
+    assert [asked.get("range") for asked in server.asked] == [None, f"bytes={CUT}-", None] and file.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(("free", "said"), [(10**9, "out of inodes"), (0, "the disk is full; make room")])
+def test_a_disk_that_refuses_is_no_broken_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download, "_send", full)
+    monkeypatch.setattr("train.prepare.place.free_bytes", lambda _: free)
+    with serving({}) as server, pytest.raises(UserError, match=said):
+        fetch(server.url, file)
+    assert len(server.asked) == 1
 
 
 def test_wrong_lengths(file: Path) -> None:

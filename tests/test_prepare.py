@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.flaky_server import serving
-from train.prepare import download, emoji, paper
+from train.prepare import download, emoji, paper, place
 from train.prepare.command import listing, main
 from train.prepare.download import Expected
 from train.prepare.place import PARTS
@@ -273,3 +276,19 @@ def test_the_list_names_every_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = capsys.readouterr().out
     assert out.strip() == listing() and all(name in out for name in ("earth", "emoji", *paper.SETS))
+
+
+def test_what_killed_runs_left_is_cleared_and_a_set_put_back(tmp_path: Path) -> None:
+    """Of processes that are gone; a living one's folder stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    out, start = tmp_path / "set", place.scratch_start(tmp_path / "set")
+    for number, part in ((gone.pid, "fresh"), (gone.pid, "old"), (os.getpid(), "fresh")):
+        (tmp_path / f"{start}{number}-{part}" / part).mkdir(parents=True)
+    place.clear(out)
+    assert out.is_dir() and [p.name for p in tmp_path.iterdir() if p != out] == [f"{start}{os.getpid()}-fresh"]
+
+
+def test_a_name_like_an_option_is_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--from", "a", "b", "--name", "-x"]) == 2 and "type --name=VALUE" in capsys.readouterr().err
+    assert main(["--from", "a", "b", "--name=-x"]) == 2 and "begins with a dash" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import tarfile
@@ -131,3 +132,31 @@ def test_tar_bomb(tmp_path: Path) -> None:
     file = tar(tmp_path, ("other.bin", bytes(3 << 20), tarfile.REGTYPE), ("p/1.png", b"one", tarfile.REGTYPE))
     with pytest.raises(UserError, match="looks like a bomb"):
         list(read_tar(file, lambda name: name.endswith(".png")))
+
+
+def test_small_members_that_are_bombs_together(tmp_path: Path) -> None:
+    members = [(f"trainA/{i}.jpg", bytes(1 << 20)) for i in range(40)]
+    with pytest.raises(UserError, match="looks like a bomb"):
+        unzip(archive(tmp_path, *members, method=zipfile.ZIP_DEFLATED), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    few = archive(
+        tmp_path, *members[:10], method=zipfile.ZIP_DEFLATED
+    )  # drawings of one colour may be as small as that
+    assert unzip(few, tmp_path / "few") == 10
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE, tarfile.XGLTYPE])
+def test_headers_of_gigabytes_are_not_read(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("p/1.png")
+    info.type, info.size = kind, 2 << 30
+    with gzip.open(tmp_path / "a.tgz", "wb") as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20))
+    with pytest.raises(UserError, match=r"header of 2,147,483,648 bytes"):
+        list(read_tar(tmp_path / "a.tgz", lambda name: True))
+
+
+def test_endless_empty_members_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "MOST_MEMBERS", 50)
+    file = tar(tmp_path, *((f"p/{i}", b"", tarfile.REGTYPE) for i in range(60)))
+    with pytest.raises(UserError, match="more than 50 members"):
+        list(read_tar(file, lambda name: False))

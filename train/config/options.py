@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 import textwrap
 import typing
@@ -179,6 +180,8 @@ class Parser(argparse.ArgumentParser):
             word = message.split()[2].split("=")[0]
             hint = ABSENT.get(word) or self.elsewhere(word) or _nearest(word, known)
             message = f"there is no option {word}{'; ' if hint else ''}{hint} (--help lists all)"
+        if match := re.match(r"argument (--\w+).*: expected ", message):
+            message += f"; where a value begins with a dash, type {match[1]}=VALUE"
         raise UserError(message)
 
 

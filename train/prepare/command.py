@@ -111,6 +111,8 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     label = given.pop("name")
     if label and not folders:
         raise UserError(f"--name goes with --from; {name} is made at --out")
+    if label.startswith("-"):
+        raise UserError(f"--name {label!r} begins with a dash, as options do; commands would take it for one")
     if label and not re.fullmatch(r"[\w.-]*\w[\w.-]*", label):
         raise UserError(f"--name {label!r} must name one folder, without slashes; --out says where it lies")
     for option in given.keys() - {"set", "from", "force", "out"} - OWN[kind].keys():

@@ -20,11 +20,12 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
 from train.errors import UserError, shown
+from train.prepare.place import refused
 
 TRIES = 6  # in a row without a byte
 PAUSE = 1.0  # s before the second try; doubled before each further one
@@ -112,6 +113,9 @@ def _receive(url: str, part: Path, expected: Expected, bar: tqdm) -> None:
             raise Broken("the server's file is another one by now") from error
         if error.code in LATER:
             raise Broken(f"the server answers {error.code} {error.reason}") from error
+        if have:  # perhaps only to a request for the rest
+            part.unlink()
+            raise Broken(f"the server does not go on from {have:,} bytes ({error.code} {error.reason})") from error
         raise UserError(
             f"{url}: the server answers {error.code} {error.reason}; if the file has moved, point --url at where it is"
         ) from error
@@ -124,7 +128,9 @@ def _receive(url: str, part: Path, expected: Expected, bar: tqdm) -> None:
         if kind in ("text/html", "application/xhtml+xml"):
             raise UserError(f"{url}: the server sends a web page instead of a file; open it in a browser to see why")
         if response.status == 206:
-            _same_place(response.headers, have)
+            if not _same_place(response.headers, have):
+                part.unlink()
+                raise Broken(f"the server sends another piece than the one from {have:,} on")
         elif response.status == 200:
             have = 0
         else:
@@ -143,7 +149,7 @@ def _receive(url: str, part: Path, expected: Expected, bar: tqdm) -> None:
             file.seek(have)
             try:
                 while chunk := response.read(CHUNK):
-                    file.write(chunk)
+                    _write(file, chunk)
                     bar.update(len(chunk))
                     if expected.size and bar.n > expected.size:
                         raise UserError(f"{url}: sends more than the {expected.size:,} bytes that were wanted")
@@ -153,12 +159,23 @@ def _receive(url: str, part: Path, expected: Expected, bar: tqdm) -> None:
         raise Broken(f"the line broke at {_size(part):,} of {total:,} bytes")
 
 
-def _same_place(headers: Mapping[str, str], have: int) -> None:
+def _send(file: BinaryIO, chunk: bytes) -> None:
+    file.write(chunk)
+    file.flush()
+
+
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    """Write at once, so that a full disk is told as such and not as a broken line."""
+    try:
+        _send(file, chunk)
+    except OSError as error:
+        path = Path(file.name)
+        raise UserError(f"{refused(error, path.parent)}. What came is kept in {shown(path)}") from error
+
+
+def _same_place(headers: Mapping[str, str], have: int) -> bool:
     span = re.match(r"bytes (\d+)-", headers.get("Content-Range") or "")
-    if not span or int(span[1]) != have:
-        raise UserError(
-            f"the server sends another piece ({headers.get('Content-Range')}) than was asked for, from {have}"
-        )
+    return span is not None and int(span[1]) == have
 
 
 def _strong(headers: Mapping[str, str]) -> str:

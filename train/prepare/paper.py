@@ -66,8 +66,11 @@ def paper(name: str, folder: Path, out: Path, url: str, any_version: bool) -> No
     """Download (to out's parent, resumable), unpack and check the set `name`; `out` is where `folder` will come to lie."""
     about = SETS[name]
     url = url or SERVER.format(name=name)
-    check_room(out.parent, 3 * about.size)  # the archive, and pictures that hardly shrink in it
     archive = out.parent / ".downloads" / f"{name}.zip"
+    here = sum(file.stat().st_size for file in (archive, archive.with_name(f"{name}.zip.part")) if file.exists())
+    check_room(
+        out.parent, max(0, about.size - here) + about.size
+    )  # of the archive, and pictures that hardly shrink in it
     expected = Expected() if any_version else Expected(about.size, f"sha256:{about.sha256}")
     checksum = fetch(url, archive, expected, name)
     size = archive.stat().st_size

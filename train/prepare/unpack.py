@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -18,6 +19,8 @@ from train.prepare.place import PARTS, check_room
 MOST_BYTES = 32 << 30  # of a whole archive, unpacked
 MOST_RATIO = 100  # of a member's size, unpacked to packed; pictures reach 2, bombs 1000
 MOST_MEMBERS = 200_000
+MANY = 16 << 20  # bytes; all members together up to this size may have any ratio
+MOST_HEAD = 1 << 20  # bytes of a tar's further header, such as a long name
 SMALL = 1 << 20  # bytes; a member up to this size may have any ratio
 
 
@@ -68,7 +71,7 @@ def _safe(archive: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo
     """The files among the members, all of which are checked, wanted or not: one bad name makes the whole suspect."""
     if len(members) > MOST_MEMBERS:
         raise UserError(f"{archive}: holds {len(members):,} members; at most {MOST_MEMBERS:,} are unpacked")
-    total = 0
+    total = packed = 0
     for info in members:
         _check_name(archive, info.filename)
         mode = info.external_attr >> 16
@@ -77,7 +80,9 @@ def _safe(archive: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo
         if info.flag_bits & 1:
             raise UserError(f"{archive}: {info.filename} is encrypted")
         total += info.file_size
-        if info.file_size > max(SMALL, MOST_RATIO * info.compress_size) or total > MOST_BYTES:
+        packed += info.compress_size
+        absurd = info.file_size > max(SMALL, MOST_RATIO * info.compress_size) or total > max(MANY, MOST_RATIO * packed)
+        if absurd or total > MOST_BYTES:
             raise UserError(
                 f"{archive}: {info.filename} would unpack from {info.compress_size:,} to {info.file_size:,} bytes, all so "
                 f"far to {total:,}: this looks like a bomb and is not unpacked"
@@ -91,17 +96,33 @@ def _check_name(archive: Path, name: str) -> None:
         raise UserError(f"{archive}: the name {name!r} leads out of the folder; such archives are not unpacked")
 
 
+class Member(tarfile.TarInfo):
+    """A member whose further headers, which are read into memory whole, have a size that headers have."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        plain = (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
+        if member.type == tarfile.GNUTYPE_SPARSE or (member.type not in plain and member.size > MOST_HEAD):
+            raise UserError(
+                f"a tar with a header of {member.size:,} bytes, or with holes; such archives are not unpacked"
+            )
+        return member
+
+
 def read_tar(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """The names and contents of the wanted regular files of a .tar.gz, in its order; nothing is written.
 
     UserError for a damaged archive and for one that unpacks to more than MOST_BYTES, wanted or not.
     """
     try:
-        with tarfile.open(archive, "r|gz") as file:
-            total = 0
-            for member in file:
+        with tarfile.open(archive, "r|gz", tarinfo=Member) as file:
+            total, most = 0, min(MOST_BYTES, max(SMALL, MOST_RATIO * archive.stat().st_size))
+            for count, member in enumerate(file):
                 total += member.size
-                if total > MOST_BYTES or (member.size > SMALL and total > MOST_RATIO * archive.stat().st_size):
+                if count > MOST_MEMBERS:
+                    raise UserError(f"{archive}: holds more than {MOST_MEMBERS:,} members, the most that are unpacked")
+                if total > most:
                     raise UserError(f"{archive}: unpacks to more than {total:,} bytes: this looks like a bomb")
                 if member.isreg() and wanted(member.name):
                     content = file.extractfile(member)
