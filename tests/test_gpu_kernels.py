@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -81,6 +82,16 @@ def test_adam_takes_tensors_at_any_address():
         gpu.update([p], [g], [m], [v], lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=1)
         results.append(p)
     assert np.array_equal(*results) and not (results[0] == 1).all()
+
+
+@pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
+def test_a_cast_of_several_programs_rounds_every_element(order):
+    from kernels.cast import gpu
+
+    x = np.random.default_rng(0).normal(size=5000).astype(np.float32)  # the third program's last elements are none
+    with sanitised(order) as memory:
+        y = gpu.forward(memory.guarded(x), dtype=np.dtype(ml_dtypes.bfloat16))
+    assert y.dtype.name == "bfloat16" and np.array_equal(y, x.astype(y.dtype))
 
 
 def test_adam_refuses_what_it_would_get_wrong():

@@ -120,7 +120,7 @@ def wgrad(
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """dw [G,*kernel,C,K] (`swapped`: [G,*kernel,K,C]) and db [G,K] (or None) for a `stack` of G weights.
 
-    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; the g-th part of their images gives dw[g]. dy may have a halo of so many
+    x [N,H,W,C] and dy [N,P,Q,K] are contiguous; those of their images that meet weight g give dw[g]. dy may have a halo of so many
     rows and columns (reflect_halo.py), which are left out.
     """
     (_, H, W, C), (N, rows, width, K), (R, S) = x.shape, dy.shape, kernel

@@ -49,7 +49,7 @@ def panels(b: Array) -> Array:
 FLOAT, INT = ir.FloatType(), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 BYTES = ir.IntType(8).as_pointer()
-SPREAD = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+BROADCAST = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
 NUMBERS = ("a_at", "a_row", "a_outer", "a_inner", "outer", "inner", "b_at", "b_k", "ahead", "c_at", "c_row")
 ARGUMENTS = ("a", *NUMBERS[:6], "b", *NUMBERS[6:9], "c", *NUMBERS[9:], "add")
 
@@ -109,9 +109,9 @@ def _tile(vectors: int) -> Any:
                 single = builder.insert_element(
                     nothing, builder.load(builder.gep(row, [a_s])), ir.Constant(ir.IntType(32), 0)
                 )
-                spread = builder.shuffle_vector(single, nothing, SPREAD)
+                broadcast = builder.shuffle_vector(single, nothing, BROADCAST)
                 totals += [
-                    builder.call(fma, [spread, column, sums[i * vectors + v]]) for v, column in enumerate(columns)
+                    builder.call(fma, [broadcast, column, sums[i * vectors + v]]) for v, column in enumerate(columns)
                 ]
             s_next, b_next = builder.add(s, one), builder.gep(b_s, [number["b_k"]])
             steps = [
