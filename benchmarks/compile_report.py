@@ -18,28 +18,12 @@ from benchmarks.cubin import SHARED_LIMIT, compilers, read
 from benchmarks.recording import PRECISIONS, record_ops, record_step
 from benchmarks.roofline import OVERHEAD
 from kernels.gpu.launch import Launch
-from train.config.settings import PRESETS, Config
-from train.cyclegan import CycleGAN
+from train.models.augmented_cyclegan import AugmentedCycleGAN
+from train.models.cyclegan import CycleGAN
 from train.models.model import Model
+from train.models.pix2pix import Pix2Pix
 
-
-def _cyclegan() -> tuple[type[Model], Config]:
-    return CycleGAN, Config()
-
-
-def _pix2pix() -> tuple[type[Model], Config]:
-    from train.pix2pix import Pix2Pix, Pix2PixConfig
-
-    return Pix2Pix, Pix2PixConfig()
-
-
-def _augmented() -> tuple[type[Model], Config]:
-    from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
-
-    return AugmentedCycleGAN, AugmentedConfig()
-
-
-SYSTEMS = {"cyclegan": _cyclegan, "pix2pix": _pix2pix, "augmented": _augmented}
+SYSTEMS: dict[str, type[Model]] = {"cyclegan": CycleGAN, "pix2pix": Pix2Pix, "augmented": AugmentedCycleGAN}
 RESULTS = Path(__file__).parent / "results" / "compile"
 
 
@@ -78,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         precisions, targets = precisions[-1:], targets[-1:]
     whole = not args.quick and args.kernels == "*" and args.system == "cyclegan"
     complete = whole and not args.candidates and set(precisions) == set(PRECISIONS) and {80, 90, 100} <= set(targets)
-    system, settings = SYSTEMS[args.system]()
-    config = settings.replace(**PRESETS["tiny"]) if args.quick else settings
+    system = SYSTEMS[args.system]
+    config = system.settings(**system.settings.presets["tiny" if args.quick else "paper"])
     texts, rows, problems = [heading()], [], []
     with compilers(1 if args.quick else args.jobs or machine.cores()) as begin:
         begun = []  # a step is recorded while the kernels of the one before are compiled
