@@ -1,4 +1,4 @@
-"""Training: data in, pictures out. Start with `cyclegan.py`, which holds the step and reads like the paper."""
+"""Training: data in, pictures out. Start with `models/cyclegan.py`, where the step reads like the paper."""
 
 import signal
 import sys

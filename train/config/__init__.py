@@ -1,1 +1,1 @@
-"""Every setting of a run, the command line made from them, and which systems there are."""
+"""Every setting of a run, and the command line made from them."""

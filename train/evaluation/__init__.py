@@ -1,1 +1,1 @@
-"""How good a model is: scores beside baselines."""
+"""How good a model is: scores beside baselines, a verdict, what it hides."""

@@ -85,7 +85,7 @@ def _migrated(state: Any, version: int) -> Any:
         state.setdefault("program", "train.cyclegan")
         state.setdefault("watch", {"recent": {}})
         if "pools" in state["model"]:
-            unused = np.random.default_rng([state["config"]["seed"], 6])  # as train/cyclegan.py begins it
+            unused = np.random.default_rng([state["config"]["seed"], 6])  # as train/models/cyclegan.py begins it
             state["model"].setdefault("mixing", unused.bit_generator.state)
     return state
 

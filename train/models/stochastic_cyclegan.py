@@ -1,6 +1,6 @@
 """CycleGAN with stochastic mappings: noise z is fed to the generator A -> B, and nothing says what it should do.
 
-It is the baseline of Augmented CycleGAN (train/augmented_cyclegan.py). One picture of A may have many partners in B, and z
+It is the baseline of Augmented CycleGAN (train/models/augmented_cyclegan.py). One picture of A may have many partners in B, and z
 could choose among them; but B -> A -> B must return, and the way back is told nothing of the choice. So gen_ab learns to
 ignore z, and gen_ba to hide in its picture what gen_ab needs: steganography, which `python -m train.probe` makes visible.
 
