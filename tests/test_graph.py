@@ -61,18 +61,18 @@ def strays(config: Config, model_class: type[CycleGAN] = CycleGAN) -> Step:
 
 
 def test_replays_train_as_usual_steps_do_bit_for_bit():
-    """Four steps beside four of which the second is captured and the last two are replays alone."""
+    """Three steps beside three of which the second is captured and the last is a replay alone."""
     usual, graphed = CycleGAN(CONFIG), CycleGAN(CONFIG)
     graphed.graphed = GraphedStep(graphed, warm=1)
-    wanted = train(usual, batches(CONFIG, 4))
+    wanted = train(usual, batches(CONFIG, 3))
     swapped = []
     decide = DevicePool.decide
     with (
         mock.patch.object(graphed, "play", wraps=graphed.play) as play,
         mock.patch.object(DevicePool, "decide", lambda *a: swapped.append(decide(*a)) or swapped[-1]),
     ):
-        assert train(graphed, batches(CONFIG, 4)) == wanted
-    assert play.call_count == 2 and len({losses["cycle_A"] for losses in wanted[0]}) == 4
+        assert train(graphed, batches(CONFIG, 3)) == wanted
+    assert play.call_count == 2 and len({losses["cycle_A"] for losses in wanted[0]}) == 3
     assert {(0, True), (-1, False)} <= {decision for query in swapped[4:] for decision in query}
 
 
