@@ -45,7 +45,7 @@ ON_DEVICE = [
 ELSEWHERE = [
     p for d in ("kernels", "nn", "train", "benchmarks") for p in ROOT.glob(f"{d}/**/*.py") if p not in ON_DEVICE
 ]
-NUMPY_ONLY = {"kernels/gpu/launch.py": {"ndarray.ctypes"}}  # asked of NumPy's arrays alone, after a look at their type
+NUMPY_ONLY = {"kernels/device.py": {"ndarray.ctypes"}}  # asked of NumPy's arrays alone, after a look at their type
 
 
 def found(paths: list[Path], methods: bool) -> Iterator[tuple[str, Use]]:

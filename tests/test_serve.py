@@ -261,6 +261,7 @@ def hostile() -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLEAR.exists(), reason="memory is read from /proc")
 def test_a_small_upload_takes_no_gigabytes(tmp_path):
     weights.save(tmp_path / "w.npz", {"gen_ab": NETWORKS["gen_ab"]})

@@ -1,0 +1,128 @@
+"""Faults of one line, each of which the named tests must find: `python -m tests.mutants [WORD ...]`.
+
+The repository's files are copied, one fault is put in, the tests run, and the file is put back. A fault that no test finds is
+printed as ALIVE; STALE is one whose line is no longer there, RED one whose tests fail without it: mend the table. WORDs choose faults by their file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutant(NamedTuple):
+    """`old` stands once in `file`; with `new` in its place one of `tests` (pytest's arguments, below tests/) must fail."""
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+OPS = "test_ops.py -k "
+MUTANTS = (
+    Mutant("kernels/conv2d/reference.py", "[:, ::stride, ::stride]", "[:, ::stride, ::1]", OPS + "stride-2 -m quick"),
+    Mutant("kernels/conv2d/reference.py", "        y += b", "        y = y + 2 * b", OPS + "conv2d-ragged -m quick"),
+    Mutant("kernels/instance_norm/reference.py", "dx = dy - over_pixels(pixel_mean(dy))", "dx = dy.copy()", OPS + "instance_norm-ragged -m quick"),
+    Mutant("kernels/instance_norm/reference.py", "+ norm.eps)", ")", OPS + "wide-eps -m quick"),
+    Mutant("kernels/conv2d/direct.py", "2 * size - 2 - i)", "2 * size - 1 - i)", "test_cpu_kernels.py -k conv2d"),
+    Mutant("kernels/conv2d/direct.py", "wide, r + k > 0,", "wide, k > 0,", "test_cpu_kernels.py -k conv2d"),
+    Mutant("kernels/conv2d/direct.py", "K, block > begin,", "K, False,", "test_cpu_kernels.py -k conv2d"),
+    Mutant("kernels/conv2d/direct.py", "sums[q, (p + R - 1) * K + k] + b[k]", "sums[q, (p + R - 1) * K + k]", "test_cpu_kernels.py -k conv2d"),
+    Mutant("kernels/reflection_pad/cpu.py", "(p != pad - i or i == 0)", "(p != pad - i)", "test_cpu_kernels.py -k reflection"),
+    Mutant("kernels/instance_norm/cpu.py", "(end - start) * (means[i, c] - total[c]) ** 2", "0.0", "test_cpu_kernels.py -k norm"),
+    Mutant("kernels/cpu/threads.py", "bounds = [count * i // parts", "bounds = [(count - 1) * i // parts", "test_cpu_kernels.py -k bit"),
+    Mutant("kernels/conv2d/fprop.py", "w += n // images * (R * S * C * K)", "w += n % images * (R * S * C * K)", OPS + "conv2d-stack"),
+    Mutant("kernels/conv2d/fprop.py", "at % Q * STRIDE - PAD  # [BM]", "at % Q * STRIDE - PAD + 1  # [BM]", OPS + "conv2d-ragged-interpret"),
+    Mutant("kernels/conv2d/fprop.py", "delta = tl.where(inside, acc - mean[None, :], 0.0)", "delta = acc - mean[None, :]", OPS + "conv_norm_relu-ragged-interpret"),
+    Mutant("kernels/conv2d/dgrad.py", "s = tap // taps_w, tap % taps_w", "s = tap // taps_h, tap % taps_w", OPS + "oblong-kernel-interpret"),
+    Mutant("kernels/instance_norm/gradient.py", "factor = rstd * scale", "factor = rstd", OPS + "conditional_instance_norm-ragged-interpret"),
+    Mutant("kernels/instance_norm/normalise.py", "square + count * delta * delta", "square", OPS + "instance_norm-real-interpret"),
+    Mutant("kernels/instance_norm/normalise.py", "mean = pivot + mean / pixels", "mean = pivot", OPS + "instance_norm-real-interpret"),
+    Mutant("autograd/engine.py", "(-node.serial, node)", "(node.serial, node)", "test_engine.py test_arithmetic.py -m quick"),
+    Mutant("autograd/engine.py", "[grad, *arrays])", "[*arrays])", "test_engine.py -m quick"),
+    Mutant("autograd/fusion.py", "maker.uses == len(come) + 1", "maker.uses >= len(come) + 1", "test_epilogue.py test_engine_fusion.py"),
+    Mutant("autograd/double_backward.py", "1 - tanh(x) ** 2", "1 - tanh(x)", "test_double_backward.py -m quick"),
+    Mutant("autograd/double_backward.py", "-dy * x / (z * z)", "-dy * x / z", "test_double_backward.py -m quick"),
+    Mutant("autograd/lanes.py", "extend(arrays)", "extend(arrays[:1])", "test_training_step.py -m quick"),
+    Mutant("nn/losses.py", "1.0 if real else -1.0", "1.0 if real else 0.0", "test_training_step.py -k hinge"),
+    Mutant("nn/losses.py", "(length - 1.0) ** 2", "(length - 0.9) ** 2", "test_training_step.py -k wgangp"),
+    Mutant("nn/optim.py", "u *= self.momentum", "pass", "test_optim.py -m quick"),
+    Mutant("nn/init.py", "math.sqrt(2 / fan_in)", "math.sqrt(2 / fan_out)", "test_network_state.py -m quick"),
+    Mutant("nn/stacked.py", "return ones, others", "return others, ones", "test_stacked.py -k either"),
+    Mutant("nn/patch_discriminator.py", "min(2**i, 8)", "min(2**i, 16)", "test_network_state.py test_networks.py -m quick"),
+    Mutant("nn/unet_generator.py", "h = x if self.outermost else F.leaky_relu(x, 0.2)", "h = F.leaky_relu(x, 0.2)", "test_networks.py -m quick"),
+    Mutant("train/models/ema.py", "(self.steps + 9)", "(self.steps + 10)", "test_gradient_accumulation_and_ema.py -m quick"),
+    Mutant("train/models/cyclegan.py", "d.lambda_target * c.lambda_identity", "d.lambda_real * c.lambda_identity", "test_training_step.py -k unequal"),
+    Mutant("train/models/cyclegan.py", "discriminator_loss(on_fake, False, mode, 0.5)", "discriminator_loss(on_fake, False, mode, 0.6)", "test_training_step.py -m quick"),
+    Mutant("train/models/cyclegan.py", "d.pool.query(d.fake)", "d.fake", "test_training_step.py -m quick"),
+    Mutant("train/models/directions.py", "(stop - start) / images", "1.0", "test_gradient_accumulation_and_ema.py -m quick"),
+    Mutant("train/models/image_pool.py", "self.rng.random() > 0.5", "self.rng.random() > 0.6", "test_image_pool.py test_training_step.py -m quick"),
+    Mutant("train/data/dataset.py", "i * len(source) // count", "i", "test_data.py test_evaluation.py"),
+    Mutant("train/data/dataset.py", "_stream(seed, epoch, _AUGMENT_B, position)", "_stream(seed, epoch, _AUGMENT_A, position)", "test_data.py -m quick"),
+    Mutant("train/data/preprocess.py", "rng.random() < 0.5", "rng.random() < 1.5", "test_data.py test_images.py -m quick"),
+    Mutant("train/data/loader.py", "-(-len(self.dataset) // self.batch_size)", "len(self.dataset) // self.batch_size", "test_loader.py -m quick"),
+    Mutant("train/files/checkpoint.py", "members.remove(name)", "pass", "test_checkpoint.py -m quick"),
+    Mutant("train/files/history.py", "[\"step\"] > after_step", "[\"step\"] >= after_step", "test_history.py -m quick"),
+    Mutant("train/run/schedule.py", "self.bad > self.PATIENCE", "self.bad >= self.PATIENCE", "test_schedule.py -m quick"),
+    Mutant("train/run/schedule.py", "(c.n_epochs_decay + 1)", "c.n_epochs_decay", "test_schedule.py -m quick"),
+    Mutant("train/run/trainer.py", "self.cycle_sum / self.position", "self.cycle_sum", "test_resume.py test_schedule.py -k plateau"),
+    Mutant("train/report/doctor.py", "values.max() < limit", "values.min() < limit", "test_doctor.py"),
+    Mutant("train/evaluation/metrics.py", "0.03**2", "0.3**2", "test_metrics.py -m quick"),
+    Mutant("train/evaluation/metrics.py", "-10 * np.log10", "-20 * np.log10", "test_metrics.py -m quick"),
+    Mutant("train/weights/torch_files.py", "last >= base.size or size > base.size", "last > base.size or size > base.size", "test_torch_files.py -m quick"),
+    Mutant("train/inference/strips.py", "gap**2 * (count * n / (count + n))", "0", "test_strips.py"),
+    Mutant("train/inference/strips.py", "first // 2 - 1, 0", "first // 2, 0", "test_strips.py"),
+    Mutant("benchmarks/step.py", "ALLOWED_LOSS\n", "1e9\n", "test_benchmarks.py -k layouts"),
+    Mutant("benchmarks/harness.py", "if not difference <= 1:", "if difference > 1:", "test_benchmarks.py -k contest"),
+)  # fmt: skip
+
+
+def status(tests: str, copy: Path) -> int:
+    """pytest's: 0 if all passed, 1 if one failed, 5 if there were none."""
+    words = [f"tests/{word}" if word.endswith(".py") else word for word in tests.split()]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *words]
+    return subprocess.run(command, cwd=copy, capture_output=True, check=False).returncode
+
+
+def outcome(mutant: Mutant, copy: Path, sound: dict[str, int]) -> str:
+    """What becomes of a fault: killed, ALIVE, STALE, or RED where the tests do not even pass without it."""
+    file = copy / mutant.file
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if text.count(mutant.old) != 1:
+        return "STALE"
+    if mutant.tests not in sound:
+        sound[mutant.tests] = status(mutant.tests, copy)
+    if sound[mutant.tests]:
+        return "RED"
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        return "killed" if status(mutant.tests, copy) == 1 else "ALIVE"
+    finally:
+        file.write_text(text, encoding="utf-8")
+
+
+def main(words: list[str]) -> int:
+    """How many were not killed."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    left, sound = 0, dict[str, int]()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in filter(None, files):
+            (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, Path(folder) / name)
+        for mutant in MUTANTS:
+            if not words or any(word in mutant.file for word in words):
+                result = outcome(mutant, Path(folder), sound)
+                left += result != "killed"
+                print(f"{result:6} {mutant.file}: {mutant.old.strip()} -> {mutant.new.strip()}", flush=True)
+    return left
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(sys.argv[1:]), 1))
