@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from train.cyclegan import CycleGAN
-from train.data.images import decode, inspect, load_picture
+from train.data.images import EXTENSIONS, decode, inspect, load_picture
 from train.evaluation.subject import from_run
 from train.inference.server import Server, both_ways
+from train.prepare.unpack import read_tar, unzip
 from train.run.start import resume_run
 from train.weights import formats
 
@@ -54,6 +57,21 @@ def upload(path: Path) -> None:
         assert server.answer(path.read_bytes(), "AtoB")["translation"].startswith("data:image/png")
 
 
+def unzipped(path: Path) -> None:
+    """As `python -m train.prepare` unpacks a set of the paper."""
+    with tempfile.TemporaryDirectory() as folder:
+        unzip(path, Path(folder) / "set")
+        for file in (Path(folder) / "set").rglob("*"):
+            assert not file.is_symlink() and file.suffix in ("", *EXTENSIONS)
+
+
+def untarred(path: Path) -> None:
+    """As it reads the packages of emoji."""
+    for name, content in read_tar(path, lambda name: name.startswith("package/")):
+        assert name.startswith("package/") and isinstance(content, bytes)
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "weights": weights, "resume": resume, "evaluate": evaluate, "picture": picture, "upload": upload,
+    "unzip": unzipped, "untar": untarred, "crash": lambda path: os.abort(),
 }  # fmt: skip
