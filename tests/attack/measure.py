@@ -27,6 +27,7 @@ class Result:
     said: str
     seconds: float = 0.0  # of the processor
     peak: int = 0  # bytes beyond what was held before
+    kept: int = 0  # bytes held afterwards beyond that
 
 
 def outcome_of(reader: str, file: Path) -> Result:
@@ -43,7 +44,7 @@ def outcome_of(reader: str, file: Path) -> Result:
         outcome, said = ("FAULT" if "\n" in str(error) else "refused"), str(error)
     except BaseException:  # noqa: BLE001  whatever else comes out is what is looked for
         outcome, said = "FAULT", traceback.format_exc()
-    return Result(outcome, said, time.process_time() - start, held("VmHWM") - before)
+    return Result(outcome, said, time.process_time() - start, held("VmHWM") - before, held("VmRSS") - before)
 
 
 def held(what: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from train.cyclegan import CycleGAN
 from train.data.images import EXTENSIONS, decode, inspect, load_picture
 from train.evaluation.subject import from_run
-from train.inference.server import Server, both_ways
+from train.inference.server import Server, both_ways, give_back
 from train.prepare.unpack import read_tar, unzip
 from train.run.start import resume_run
 from train.weights import formats
@@ -55,6 +55,7 @@ def upload(path: Path) -> None:
     generator = path.with_name("w.npz")
     with Server(both_ways(generator, "", "cpu"), 0, 512, "x") as server:
         assert server.answer(path.read_bytes(), "AtoB")["translation"].startswith("data:image/png")
+    give_back()
 
 
 def unzipped(path: Path) -> None:

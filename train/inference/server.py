@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import io
 import json
 import secrets
@@ -168,6 +169,7 @@ class Handler(BaseHTTPRequestHandler):
     def translate(self, data: bytes, direction: str) -> None:
         try:
             answer = json.dumps(self.server.answer(data, direction)).encode()
+            give_back()
         except UserError as error:
             self.refuse(422, str(error))
         except MemoryError:
@@ -206,6 +208,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silence: the page shows what went wrong."""
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system. glibc keeps it for later: 400 MB after one picture of 50 million pixels."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another system, or another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def opinion(scores: np.ndarray) -> np.ndarray:
