@@ -62,7 +62,7 @@ def leaf_gradients(tensor: Tensor, grad: Array | None = None) -> dict[Tensor, li
         node.check_fresh()
         output = node.output()
         if output is not None and output.retains_grad:
-            output.grad = dy if output.grad is None else output.grad + dy
+            output.grad = dy
         grads = node.run_backward(dy, pending)
         grads = grads if isinstance(grads, tuple) else (grads,)
         assert node.inputs is not None

@@ -73,8 +73,6 @@ class Function:
                     t.creator.uses += 1
             self.output = weakref.ref(output)
             output.creator, output.requires_grad = self, True
-        else:
-            self.saved = ()
         return output
 
     def forward(self, *arrays: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from autograd import Tensor, ops
 from autograd.function import Function
 from autograd.fusion import Fused
+from autograd.lanes import lanes
 
 
 @pytest.fixture(autouse=True, params=["bare", "with fusion"])
@@ -109,6 +110,20 @@ def test_a_tensor_that_is_itself_a_leaf():
     x.backward(np.array([3.0, 4.0]))
     x.backward(np.array([1.0, 1.0]))
     np.testing.assert_array_equal(x.grad, [4, 5])
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_lanes_add_up_what_several_backwards_of_each_leave(side_by_side):
+    x = leaf(1.0, 2.0)
+    x.grad = np.array([100.0, 100.0])
+
+    def work(factor):
+        (x * factor).sum().backward()
+        assert (x.grad == 100).all()  # until all lanes have ended
+        (x * x * factor).sum().backward()
+
+    lanes(work, [1.0, 10.0], side_by_side)
+    np.testing.assert_array_equal(x.grad, [100 + 11 * (1 + 2), 100 + 11 * (1 + 4)])
 
 
 def test_freezing_keeps_gradients_away_but_lets_them_through():
