@@ -16,8 +16,7 @@ from train.cyclegan import CycleGAN
 from train.data import dataset as data
 from train.data.builtin.streets import CLASSES, street
 from train.evaluation import domain_distance
-from train.evaluation.metrics import Scores
-from train.evaluation.scoring import score_photos
+from train.evaluation.scoring import Asked, score
 from train.evaluation.verdict import spread, verdict, ways
 from train.run import trainer
 from train.run.ablation import VARIANTS, AblationConfig
@@ -136,9 +135,15 @@ def test_photos_are_scored_by_the_classes_that_are_read_in_them() -> None:
         def translate(self, pictures: np.ndarray, direction: str) -> np.ndarray:
             return np.stack([maps[next(i for i, p in enumerate(photos) if np.array_equal(p, x))] for x in pictures])
 
-    known: Any = SimpleNamespace(pictures={"A": maps, "B": photos})
-    table: Scores = {"model": {"l1": 0.1}}
-    score_photos(CLASSES, Reader(), known, "AtoB", photos[1:] + photos[:1], table)  # photos of other streets
+    known: Any = SimpleNamespace(
+        pictures={"A": maps, "B": photos},
+        translations=lambda model, direction: {"AtoB": photos[1:] + photos[:1], "BtoA": maps}[direction],
+        scores=lambda direction, made, distance: {"model": {"l1": 0.1}},
+    )
+    model = SimpleNamespace(directions=("AtoB", "BtoA"))
+    found = score(model, known, Asked(CLASSES, "A", Reader(), distance=False))  # photos of other streets
+    assert found.classes["model"]["sky"]["iou"] == 1 == found.tables["BtoA"]["model"]["class_iou"]
+    table = found.tables["AtoB"]
     assert table["real"]["pixel_accuracy"] == table["real"]["class_iou"] == 1
     agree = np.mean([np.equal(a, b).all(axis=-1) for a, b in zip(maps, maps[1:] + maps[:1], strict=True)])
     assert table["model"] == {"l1": 0.1} | {

@@ -78,6 +78,13 @@ def test_the_page_as_it_stands(recipe: list[str]) -> None:
     made = load_image(Path("translated/p.png"))
     assert made.shape == (21, 30, 3)
 
+    assert (
+        translate(["--weights", "checkpoints/first", "--input", "photos", "--output", "plain", "--device", "cpu"]) == 0
+    )
+    assert np.array_equal(
+        load_image(Path("plain/p.png")), made
+    )  # its generators are of a kind that is known by its weights
+
     # The same picture through the model itself, where the class does not say that its generators are all it takes.
     text = Path("my_system.py").read_text().replace("    plain_generators = True\n", "")
     Path("my_system.py").write_text(text.replace("host_picture(generator(", "-host_picture(generator("))

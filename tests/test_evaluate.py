@@ -13,13 +13,16 @@ import pytest
 from PIL import Image
 
 from nn import PatchDiscriminator, ResnetGenerator
+from train.config.settings import Config
 from train.cyclegan import main as train_main
+from train.data.builtin.streets import CLASSES
 from train.evaluate import main
 from train.evaluation import domain_distance
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.metrics import l1
+from train.evaluation.scoring import Asked
 from train.files.json_file import finite
-from train.report.evaluation import contact_sheet
+from train.report.evaluation import contact_sheet, words
 from train.run import trainer
 from train.weights import formats as weights
 
@@ -195,6 +198,25 @@ def test_nothing_to_score(data: Path, generator: Path, capsys: pytest.CaptureFix
     options = ("--dataroot", data, "--crop_size", 24, "--load_size", 24)
     assert evaluate("--weights", generator, *options, "--no_distance") == 2
     assert "nothing to score" in capsys.readouterr().err
+
+
+def test_how_the_classifier_does_is_said() -> None:
+    found = {"scores": {"A → B": {"model": {"distance": 1.0}}}, "classes": {}}
+    assert "says little" not in words(found) and "this is not FID" in words(found)
+    assert "puts 90% of the test images" in words(found | {"classifier_accuracy": 0.9})
+    assert ["says little" in words(found | {"classifier_accuracy": share}) for share in (0.6, 0.9)] == [True, False]
+
+
+def test_the_maps_of_the_built_in_streets_are_known() -> None:
+    for changes, wanted in (
+        (dict(builtin="streets"), (CLASSES, "A")),
+        (dict(builtin="streets", direction="BtoA"), (CLASSES, "B")),
+        (dict(builtin="scenes"), (None, "B")),
+        (dict(builtin="streets", dataroot="x"), (None, "B")),
+    ):
+        known: Any = types.SimpleNamespace(config=Config(**changes), truth=True)
+        asked = Asked().on(known, ("AtoB", "BtoA"))
+        assert (asked.palette, asked.maps) == wanted
 
 
 def test_numbers_that_json_lacks_become_null() -> None:

@@ -14,6 +14,7 @@ from train import pix2pix, stochastic_cyclegan
 from train.config.settings import Config, another_default, setting
 from train.cyclegan import CycleGAN
 from train.data import sources
+from train.evaluation import domain_distance
 from train.files import checkpoint
 from train.run.command import run_command
 
@@ -98,6 +99,14 @@ def test_a_run_of_another_system(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert run_command(CycleGAN, ["--continue_train"]) == 2
     assert "go on with python -m toys.toy --continue_train" in capsys.readouterr().err
+
+
+def test_a_system_of_one_direction_is_evaluated_while_it_trains(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(domain_distance, "STEPS", 2)
+    assert toy("--device cpu --eval_freq 1 --max_steps 2") == 0
+    assert "epoch 1, B → A: L1 0." in capsys.readouterr().err
 
 
 def test_built_in_pictures_are_those_that_can_be_chosen() -> None:
