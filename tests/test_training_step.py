@@ -270,6 +270,17 @@ def test_a_lane_that_fails_leaves_no_gradient() -> None:
         x.grad = None
 
 
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_a_lane_adds_up_all_that_arrives_at_a_leaf(side_by_side: bool) -> None:
+    x = Tensor(np.arange(3.0), requires_grad=True)
+
+    def work(factor: float) -> None:
+        (x * factor + x * x).sum().backward()  # x is used three times
+
+    lanes(work, [2.0, 4.0], side_by_side)
+    assert x.grad is not None and x.grad.tolist() == [6.0, 10.0, 14.0]  # 2 + 4, and 2 x from each
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nothing_is_updated_with_a_loss_that_is_no_number(bad: float) -> None:
     model = CycleGAN(TINY)
