@@ -63,6 +63,8 @@ def check_op(case: Case, device: Device, precision: str, op: Callable[..., Tenso
 
 def stored(case: Case, precision: str) -> Results:
     """The inputs of a case as its op is given them. Parameters beside bf16 maps are float32, but have its few digits."""
+    import ml_dtypes  # noqa: F401  it teaches NumPy the name bfloat16
+
     drawn = arrays(case, dtype_of(case, "dx", precision))
     return {name: a.astype(dtype_of(case, f"d{name}", precision)) for name, a in drawn.items() if a is not None}
 
@@ -202,7 +204,7 @@ def compare(what: str, result: np.ndarray, expected: np.ndarray, bound: np.ndarr
         worst = np.unravel_index(np.argmax(np.where(bad, np.nan_to_num(error - bound, nan=np.inf), -np.inf)), bad.shape)
         raise AssertionError(
             f"{what} is wrong in {bad.sum()} of {bad.size} elements; worst at {tuple(map(int, worst))}: "
-            f"{result[worst]:.9g}, wanted {expected[worst]:.9g} within {bound[worst]:.2g}"
+            f"{float(result[worst]):.9g}, wanted {expected[worst]:.9g} within {bound[worst]:.2g}"
         )
 
 
