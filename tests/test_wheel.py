@@ -163,6 +163,8 @@ def test_the_command_does_what_the_programs_do(wheel, world):
     world.run("palindrome-gan", "convert", "checkpoints/scenes", "weights.pth", cwd=here)
     world.run("palindrome-gan", "evaluate", "--name", "scenes", "--num_test", "4", cwd=here)
     world.run("palindrome-gan", "prepare", cwd=here)
+    quick = ("kernels", "--quick", "--against", "torch", "--ops", "l1_loss")  # with cases of tests/
+    assert "| torch" in world.run("palindrome-gan", "benchmarks", *quick, cwd=here)
     assert "palindrome-gan evaluate" in world.run("python", "-m", "palindrome_gan", "evaluate", "--help", cwd=here)
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     own = page.partition("```python\n")[2].partition("```")[0]
