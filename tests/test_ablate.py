@@ -18,7 +18,7 @@ from train.data.builtin.streets import CLASSES, street
 from train.evaluation import domain_distance
 from train.evaluation.scoring import Asked, score
 from train.evaluation.verdict import spread, verdict, ways
-from train.run import trainer
+from train.run import display
 from train.run.ablation import VARIANTS, AblationConfig
 
 TINY = (
@@ -84,7 +84,7 @@ def test_a_study_writes_its_page_and_trains_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(domain_distance, "STEPS", 2)
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)  # it has tests of its own
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)  # it has tests of its own
     monkeypatch.setitem(data._DRAWN, "testA", (5, 2_000_000))
     monkeypatch.setitem(data._DRAWN, "testB", (5, 2_000_000))
     steps: list[str] = []

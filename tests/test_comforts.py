@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from train.cyclegan import main
-from train.run import trainer
+from train.run import display
 
 TINY = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 6 "
@@ -26,7 +26,7 @@ TINY = (
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In an empty folder, and without reports, which have tests of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 def run(options: str) -> int:

@@ -15,7 +15,7 @@ from tests.test_resume import assert_same, command, result
 from train.cyclegan import main
 from train.files import atomic
 from train.files.checkpoint import load
-from train.run import disk, trainer
+from train.run import disk, display, trainer
 
 OLD = Path(__file__).parent / "data" / "checkpoint_v1.npz"
 # What the program that wrote it, version 1, recorded when it went on from there.
@@ -29,7 +29,7 @@ COMFORTS = "--ema 0.9 --accumulate 2 --batch_size 2 --cache_mb 1 --watch_freq 1 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have tests of their own."""
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_disk_that_fills_up(
     assert "where 1,000 are free. The earlier file is untouched." in err
     assert (tmp_path / "out" / "run" / "latest.npz").read_bytes() == before
     monkeypatch.undo()
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
     assert main(command(data, tmp_path / "out", "--max_steps 4 --continue_train")) == 0
     (tmp_path / "out" / "run" / "samples" / "step_000002.png").unlink()
     assert_same(result(tmp_path / "out"), result(tmp_path / "whole"))

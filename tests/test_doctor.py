@@ -20,7 +20,7 @@ from train.files import checkpoint
 from train.pix2pix import Pix2PixConfig
 from train.report.doctor import NAN, RULES, WINDOW, Doctor, examine, fitting, table
 from train.report.page import write_report
-from train.run import trainer
+from train.run import display, trainer
 from train.run.command import run_command
 from train.run.watch import RECENT, Watch
 from train.stochastic_cyclegan import StochasticConfig
@@ -35,7 +35,7 @@ NAMES = [rule.name for rule in RULES]
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have tests of their own."""
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 def train(folder: Path, options: str, system: type[CycleGAN] = CycleGAN) -> int:
@@ -53,7 +53,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound run of 40 steps, during which nothing was said."""
     folder = tmp_path_factory.mktemp("sound")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+        patch.setattr(display, "write_report", lambda *args, **kwargs: None)
         said: list[str] = []
         patch.setattr(trainer.Progress, "line", lambda self, text: said.append(text))
         assert train(folder, "--max_steps 40") == 0
@@ -153,7 +153,7 @@ def test_flat_images_and_waiting_for_large_ones(tmp_path: Path, capsys: pytest.C
 
 
 def test_not_a_number_is_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "write_report", write_report)
+    monkeypatch.setattr(display, "write_report", write_report)
     assert train(tmp_path, "--lr 1e30 --max_steps 9") == 2
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     assert f"<b>{NAN.name}</b><br>step 2: loss" in page and "First seen in" in page and "interrupted" in page

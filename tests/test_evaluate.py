@@ -23,7 +23,7 @@ from train.evaluation.metrics import l1
 from train.evaluation.scoring import Asked
 from train.files.json_file import finite
 from train.report.evaluation import contact_sheet, words
-from train.run import trainer
+from train.run import display, trainer
 from train.weights import formats as weights
 
 RUN = (
@@ -42,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one run, of twelve steps and averaged, on the built-in scenes."""
     folder = tmp_path_factory.mktemp("checkpoints")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+        patch.setattr(display, "write_report", lambda *args, **kwargs: None)
         assert train_main([*RUN.split(), "--checkpoints_dir", str(folder)]) == 0
     return folder
 

@@ -19,7 +19,7 @@ from train.evaluation import domain_distance
 from train.evaluation.evaluation import Evaluation, overall, translate_all
 from train.evaluation.metrics import l1, ssim
 from train.files import checkpoint
-from train.run import trainer
+from train.run import display, trainer
 from train.run.command import run_command
 from train.run.schedule import Schedule
 
@@ -33,7 +33,7 @@ TINY = (
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domain_distance, "STEPS", 2)
     monkeypatch.setattr(trainer, "EVALUATED", 6)
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 class Stopping(CycleGAN):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import math
+import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +50,7 @@ def test_flush_hands_lines_over_and_appending_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     history = History(path)
     history.append({"step": 1})
-    assert path.read_text() == ""  # buffered
+    assert not path.exists() and [record["step"] for record in history.read()] == [1]  # it waits
     history.flush()
     assert steps(path) == [1]
     history.close()
@@ -86,6 +90,104 @@ def test_a_torn_last_line_is_ignored_then_cut(tmp_path: Path, torn: str) -> None
     path.write_text(whole + torn)
     History(path).truncate(2)
     assert path.read_text() == whole
+
+
+def test_what_the_disk_refuses_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it takes nothing, or half a line, as a full disk does: afterwards every line is there, once."""
+    path = tmp_path / "m.jsonl"
+    history = History(path)
+    history.append({"step": 1})
+    history.flush()
+
+    class Full(io.FileIO):
+        room = 5
+
+        def write(self, data: Any) -> int:
+            if not Full.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            taken = super().write(memoryview(data)[: Full.room])
+            Full.room -= taken
+            return taken
+
+    history._file = Full(path, "r+b")
+    for step in (2, 3):
+        history.append({"step": step})
+        with pytest.raises(OSError, match="No space left"):
+            history.flush()
+        assert steps(path) == [1] and [record["step"] for record in history.read()] == list(range(1, step + 1))
+    Full.room = 1000
+    history.append({"step": 4})
+    history.flush(sync=True)
+    assert path.read_text() == "".join(f'{{"step": {i}}}\n' for i in range(1, 5))
+
+
+def test_it_says_when_there_is_enough_to_write(tmp_path: Path) -> None:
+    """Again and again while the disk refuses, and not at every step."""
+    history = History(tmp_path / "file in the way" / "m.jsonl")
+    (tmp_path / "file in the way").write_text("")
+    tried = []
+    for step in range(1, 1001):
+        history.append({"step": step, "text": "x" * 70})  # about 100 bytes
+        if history.due:
+            tried.append(step)
+            with pytest.raises(OSError):
+                history.flush()
+    assert len(tried) == 1000 * 96 // 8192 and [record["step"] for record in history.read()] == list(range(1, 1001))
+    (tmp_path / "file in the way").unlink()
+    history.flush()
+    assert steps(history.path) == list(range(1, 1001)) and not history.due
+
+
+def test_a_file_that_was_moved_or_removed(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    history = History(path)
+    for step, change in ((1, lambda: path.rename(tmp_path / "moved")), (2, path.unlink), (3, lambda: None)):
+        history.append({"step": step})
+        history.flush()
+        assert steps(path) == [step]
+        change()
+    assert steps(tmp_path / "moved") == [1]
+
+
+@pytest.mark.parametrize(
+    ("there", "after", "missing"),
+    [
+        ([], 0, []),
+        ([], 4, [(1, 4)]),
+        ([1, 2, 3, 4, 5], 4, []),
+        ([1, 2], 4, [(3, 4)]),
+        ([1, 4, 5], 5, [(2, 3)]),
+        ([3, 3, 7], 6, [(1, 2), (4, 6)]),
+    ],
+)
+def test_missing_steps_are_told(tmp_path: Path, there: list[int], after: int, missing: list[tuple[int, int]]) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(f'{{"step": {step}}}\n' for step in there))
+    assert History(path).truncate(after) == missing
+
+
+def test_what_a_power_cut_leaves_behind_the_saved_lines_is_dropped(tmp_path: Path) -> None:
+    """Blocks that never reached the disk read as zeros, or as whatever was there; lines of later ones may be whole."""
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n\0\0\0\n{"step": 4}\n')
+    with pytest.raises(UserError, match="line 3"):
+        History(path).truncate(3)
+    assert History(path).truncate(2) == []
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_a_cut_that_the_disk_refused_is_made_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n')
+    history = History(path)
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(History, "_wanted", lambda *args: os.listdir("/not there"))
+        history.truncate(1)
+    history.append({"step": 2, "again": True})
+    history.flush()
+    assert path.read_text() == '{"step": 1}\n{"step": 2, "again": true}\n'
 
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:

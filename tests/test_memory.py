@@ -14,7 +14,7 @@ from kernels.device import Device, peak_bytes
 from train.cyclegan import CycleGAN, main
 from train.files.sizes import size_text
 from train.report.page import write_report
-from train.run import trainer
+from train.run import display
 
 MB = 2**20
 ROOT = Path(__file__).parents[1]
@@ -24,7 +24,7 @@ TINY = "--preset tiny --device cpu --load_size 24 --crop_size 24 --ngf 2 --ndf 2
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 def cupy_holding(size: int) -> types.SimpleNamespace:

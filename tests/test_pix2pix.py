@@ -30,7 +30,7 @@ from train.data.dataset import AlignedDataset
 from train.errors import UserError
 from train.files import checkpoint
 from train.pix2pix import Pix2Pix, Pix2PixConfig, main
-from train.run import trainer
+from train.run import display
 
 SIZE, BATCH, STEPS = 64, 2, 4
 TINY = Pix2PixConfig(
@@ -168,7 +168,7 @@ def test_mistakes_in_aligned_data_are_named(pairs: Path, capsys: pytest.CaptureF
 def test_a_stopped_run_ends_with_the_bits_of_one_that_never_stopped(
     pairs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
     line = (
         f"--dataroot {pairs / 'one'} --preset tiny --load_size 66 --ngf 2 --ndf 2 --device cpu --n_epochs 2 "
         f"--n_epochs_decay 1 --checkpoints_dir {pairs / 'c'}"

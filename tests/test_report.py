@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,9 +16,10 @@ from PIL import Image
 
 from train.config.settings import PRESETS, Config
 from train.models.quantities import quantities
-from train.report.charts import POINTS, column, draw, envelope, smooth
+from train.report.charts import draw, envelope, smooth
 from train.report.doctor import Finding
 from train.report.page import write_report
+from train.report.summary import POINTS, Curve
 
 CONFIG = dataclasses.asdict(Config().replace(**PRESETS["tiny"], name="stripes"))
 SCORES = {
@@ -208,27 +208,37 @@ def test_the_curve_keeps_every_spike_in_few_points() -> None:
     x = np.arange(1.0, 12346)
     y = np.sin(x / 2000)
     y[6789], y[100:200] = 9, np.nan
-    raw, trend = envelope(x, y), smooth(x, y)
-    assert len(raw[0]) == len(raw[1]) <= POINTS and len(trend[0]) == len(trend[1]) <= POINTS
-    assert np.nanmax(raw[1]) == 9 and np.nanmin(raw[1]) == pytest.approx(-1, abs=1e-3)
-    assert np.isfinite(trend[1]).all()
-    middle = slice(60, -60)
+    curve = Curve(x, y)
+    raw, trend = envelope(curve), smooth(curve)
+    assert len(raw[0]) == len(raw[1]) <= 2 * POINTS and len(trend[0]) == len(trend[1]) <= POINTS
+    assert raw[1].max() == 9 and raw[1].min() == pytest.approx(-1, abs=1e-3)
+    middle = slice(30, -30)
     assert np.abs(trend[1] - np.sin(trend[0] / 2000))[middle].max() < 0.04  # follows, without lag
+    assert (curve.missing, curve.first_missing, curve.value) == (100, 101, y[-1])
+    assert curve.total == pytest.approx(np.nansum(y))
+
+
+@pytest.mark.parametrize("n", [1, POINTS - 1, POINTS, POINTS + 1, 2 * POINTS + 1, 5 * POINTS])
+def test_a_curve_is_whole_however_long_it_is(n: int) -> None:
+    """Every value is in one stretch, in order; as few values as there are points stand alone."""
+    values = np.random.default_rng(n).normal(size=n)
+    curve = Curve(range(n), values)
+    first, last, count, total, low, high = curve.table
+    assert len(count) <= POINTS and (n <= POINTS) == (curve.size == 1) and count.sum() == n
+    assert first[0] == 0 and last[-1] == n - 1 and (first[1:] == last[:-1] + 1).all()
+    for stretch in range(len(count)):
+        part = values[int(first[stretch]) : int(last[stretch]) + 1]
+        assert (low[stretch], high[stretch]) == (part.min(), part.max()) and total[stretch] == pytest.approx(part.sum())
 
 
 @pytest.mark.parametrize("n", range(1, 60))
 def test_smoothing_keeps_a_constant(n: int) -> None:
-    x, y = smooth(np.arange(float(n)), np.full(n, 3.0))
+    x, y = smooth(Curve(range(n), [3.0] * n))
     assert x.shape == y.shape == (n,) and np.allclose(y, 3)
 
 
-def test_column_turns_null_into_nan() -> None:
-    values = column([{"a": 1}, {"a": None}, {}], "a")
-    assert values[0] == 1 and math.isnan(values[1]) and math.isnan(values[2])
-
-
 def test_a_chart_uses_the_pages_colours() -> None:
-    svg = draw("Cycle", np.arange(3.0), {"a": np.array([1.0, np.nan, 2]), "b": np.array([0.0, 1, 4])}, even=0.25)
+    svg = draw("Cycle", {"a": Curve(range(3), [1.0, np.nan, 2]), "b": Curve(range(3), [0.0, 1, 4])}, even=0.25)
     assert svg.startswith('<svg role="img" aria-label="Cycle" viewBox="0 0 ') and svg.rstrip().endswith("</svg>")
     assert "var(--first)" in svg and "var(--second)" in svg and "var(--soft)" in svg
     assert not re.search(r"#0[1-4]0[1-4]0[1-4]|<metadata|<\?xml", svg)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from train.cyclegan import CycleGAN, main
 from train.files import checkpoint
-from train.run import trainer
+from train.run import display
 from train.run.command import run_command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports take longer than these runs; they have tests of their own."""
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 def command(data: Path, folder: Path, options: str = "") -> list[str]:
@@ -86,7 +86,7 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """What the run leaves when nobody stops it."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+        patch.setattr(display, "write_report", lambda *args, **kwargs: None)
         assert main(command(data, folder)) == 0
     whole = result(folder)
     assert len(whole["metrics"]) == 20 and whole["metrics"][20]["epoch"] == 4
@@ -250,7 +250,7 @@ def test_the_history_is_on_disk_before_the_state(data: Path, tmp_path: Path, mon
 
 # -- real processes
 
-QUIET = "import sys, train.run.trainer as t; t.write_report = lambda *a, **k: None; from train.cyclegan import main; sys.exit(main())"
+QUIET = "import sys, train.run.display as t; t.write_report = lambda *a, **k: None; from train.cyclegan import main; sys.exit(main())"
 
 
 def start(line: list[str], *program: str) -> subprocess.Popen[str]:

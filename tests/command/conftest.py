@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.command.typed import picture
-from train.run import trainer
+from train.run import display
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In an empty folder, and without reports, which have tests of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from train.cyclegan import CycleGAN, main
 from train.errors import NonFiniteLoss
 from train.files import checkpoint
 from train.report.page import write_report
-from train.run import command, trainer
+from train.run import command, display, trainer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -41,7 +41,7 @@ def test_names_of_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_run_on_the_built_in_scenes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The newcomer's run, shortened: what it says, and what it leaves."""
-    monkeypatch.setattr(trainer, "write_report", write_report)
+    monkeypatch.setattr(display, "write_report", write_report)
     assert run("--max_steps 1")[0] == 0
     out = capsys.readouterr().out
     folder = Path("checkpoints/scenes")

@@ -117,6 +117,13 @@ class CycleGAN(CyclePictures, TwoDirections):
 
     # -- state
 
+    def touched(self) -> list[Any]:
+        """And the pools."""
+        return [
+            *super().touched(),
+            *((pool.filled, pool.rng.bit_generator.state) for pool in (self.pool_a, self.pool_b)),
+        ]
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as host arrays and plain values. "networks" are those to be used."""
         pools = {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()}

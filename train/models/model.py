@@ -133,6 +133,13 @@ class Model(ABC):
         for optimizer in self.optimizers.values():
             optimizer.lr = lr
 
+    def touched(self) -> list[Any]:
+        """Of the state what every step changes before it changes anything else: the counts of the optimisers, and where
+        the random streams are. As long as it is the same, so is the state: an exception then costs nothing."""
+        streams = [part for part in vars(self).values() if isinstance(part, np.random.Generator)]
+        counts = [optimizer.steps for optimizer in self.optimizers.values()]
+        return [*counts, *(stream.bit_generator.state for stream in streams)]
+
     def tensor(self, data: Any) -> Tensor:
         """`data` on this model's device, in its precision."""
         return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)

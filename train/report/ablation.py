@@ -14,8 +14,9 @@ from train.config.settings import Config
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import SHOWN, Judged, verdict
 from train.files.atomic import write_bytes
-from train.report.charts import column, draw
+from train.report.charts import draw
 from train.report.samples import embedded, sample_grid, save_png
+from train.report.summary import Summary
 
 PAPER = {"cycle": "fails", "gan": "collapses", "forward": "collapses", "backward": "fails", "full": "works"}
 """What the paper reports of the mapping B → A (photo → labels) in figure 7."""
@@ -141,10 +142,10 @@ def _table(study: Study, direction: str) -> str:
 
 
 def _curves(name: str, about: str, history: list[dict[str, Any]]) -> str:
-    steps, charts = column(history, "step"), ""
+    summary, charts = Summary(history), ""
     for title, keys in (("adversarial", ("G_A", "G_B")), ("cycle", ("cycle_A", "cycle_B"))):
-        series = {key: column(history, key) for key in keys}
-        if any(np.nan_to_num(values).any() for values in series.values()):
-            key_line = "".join(f"<span>{key}</span>" for key in keys)
-            charts += f'<div class="key">{key_line}</div>{draw(f"{name}: {title}", steps, series)}'
+        curves = {key: summary.curve(key) for key in keys if summary.curve(key).stretches}
+        if not all(curve.empty for curve in curves.values()):
+            key_line = "".join(f"<span>{key}</span>" for key in curves)
+            charts += f'<div class="key">{key_line}</div>{draw(f"{name}: {title}", curves)}'
     return f'<section class="card chart"><h3>{name}</h3><p class="soft">{escape(about)}</p>{charts}</section>'

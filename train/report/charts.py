@@ -12,22 +12,20 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from train.models.quantities import Quantity
+from train.report.summary import Curve, Series, Summary
 
-Series = NDArray[np.float64]
 SCORES = {"ssim", "retrieval", "distance"}  # kinds of records that few steps have, and many runs not at all
-POINTS = 1000  # at most so many of a curve are drawn, however long the run
 
 # Colours that stand for a variable of the page's style, so that one picture serves light and dark.
 INK, RULE, LINES = "#010101", "#020202", ("#030303", "#040404")
 VARIABLES = {INK: "var(--soft)", RULE: "var(--rule)", LINES[0]: "var(--first)", LINES[1]: "var(--second)"}
 
 
-def cards(history: Sequence[Mapping[str, Any]], charts: Sequence[Quantity]) -> list[str]:
+def cards(summary: Summary, charts: Sequence[Quantity]) -> list[str]:
     """One HTML card per chart: its curves, their last values, and what a learner may expect of them."""
-    return [card for quantity in (*charts, *COMMON) if (card := _card(history, *quantity))]
+    return [card for quantity in (*charts, *COMMON) if (card := _card(summary, *quantity))]
 
 
 COMMON: list[Quantity] = [
@@ -92,80 +90,53 @@ COMMON: list[Quantity] = [
 """The charts that every run has, of what its records hold."""
 
 
-def _card(history: Sequence[Mapping[str, Any]], title: str, keys: Sequence[str], text: str, even: float | None) -> str:
-    rows = [r for r in history if any(key in r for key in keys)]  # not every step has every number
-    bad = {key: [r["step"] for r in rows if key in r and r[key] is None] for key in keys}
-    series = {key: values for key in keys if np.nan_to_num(values := column(rows, key)).any()}
+def _card(summary: Summary, title: str, keys: Sequence[str], text: str, even: float | None) -> str:
+    curves = {key: summary.curve(key) for key in keys}
+    shown = {key: curve for key, curve in curves.items() if not curve.empty}
+    bad = {key: curve for key, curve in curves.items() if curve.missing}
     scores = keys[0].partition("_")[0] in SCORES
-    if (history or scores) and not series and not any(bad.values()):
+    if (summary.step or scores) and not shown and not bad:
         return ""  # this run has no such quantity, or weighs it with 0
-    steps = column(rows, "step")
     exact = scores or keys == ("lr",)  # nothing in it is to be smoothed
-    last = {key: values[-1] if exact else _last(steps, values) for key, values in series.items()}
+    last = {key: curve.value if exact else float(smooth(curve)[1][-1]) for key, curve in shown.items()}
     key_line = "".join(f"<span>{key} <b>{value:.3g}</b></span>" for key, value in last.items())
     notes = ""
-    for key, at in bad.items():
-        if at:
-            count = f"{len(at):,} steps, first in" if len(at) > 1 else ""
-            notes += f'<p class="warn">{key} was not a finite number in {count} step {at[0]:,}.</p>'
-    picture = draw(title, steps, series, even, exact) if series else '<p class="soft">Nothing to draw yet.</p>'
+    for key, curve in bad.items():
+        count = f"{curve.missing:,} steps, first in" if curve.missing > 1 else ""
+        notes += f'<p class="warn">{key} was not a finite number in {count} step {curve.first_missing:,}.</p>'
+    picture = draw(title, shown, even, exact) if shown else '<p class="soft">Nothing to draw yet.</p>'
     return (
         f'<section class="card chart"><h3>{title}</h3><div class="key">{key_line}</div>{picture}{notes}'
         f'<p class="soft">{escape(text)}</p></section>'
     )
 
 
-def _last(steps: np.ndarray, values: np.ndarray) -> float:
-    trend = smooth(steps, values)[1]
-    return float(trend[np.isfinite(trend)][-1])
+def envelope(curve: Curve) -> tuple[Series, Series]:
+    """Steps and values such that no spike is lost: of each stretch its lowest and its highest; single values as they are."""
+    first, _, _, _, low, high = curve.table
+    if curve.size == 1:
+        return first, low
+    return np.repeat(first, 2), np.stack([low, high], axis=1).ravel()
 
 
-def column(history: Sequence[Mapping[str, Any]], key: str) -> Series:
-    """The values under `key`, NaN where a record has none or null."""
-    return np.array([np.nan if record.get(key) is None else record[key] for record in history], np.float64)
-
-
-def envelope(x: Series, y: Series) -> tuple[Series, Series]:
-    """The raw data in at most POINTS points: of each stretch its lowest and its highest, so that no spike is lost."""
-    stretch = -(-2 * len(x) // POINTS)  # points per pair
-    if stretch <= 2:
-        return x, y
-    pad = -len(x) % stretch
-    rows = np.pad(y, (0, pad), constant_values=np.nan).reshape(-1, stretch)  # [pairs,stretch]
-    none = np.isnan(rows).all(axis=1)
-    low = np.where(none, np.nan, np.where(np.isnan(rows), np.inf, rows).min(axis=1))
-    high = np.where(none, np.nan, np.where(np.isnan(rows), -np.inf, rows).max(axis=1))
-    return np.repeat(x[::stretch], 2), np.stack([low, high], axis=1).ravel()
-
-
-def smooth(x: Series, y: Series) -> tuple[Series, Series]:
-    """The trend in at most POINTS points: the mean under a Gaussian, which does not lag, over the values that exist."""
-    stretch = max(1, -(-len(x) // POINTS))
-    starts = np.arange(0, len(x), stretch)
-    known = np.isfinite(y)
-    total = np.add.reduceat(np.where(known, y, 0.0), starts)
-    count = np.add.reduceat(known.astype(np.float64), starts)
-    sigma = max(len(starts) / 40, min(len(starts) / 10, 4))  # in points
+def smooth(curve: Curve) -> tuple[Series, Series]:
+    """Steps and the trend there: the mean under a Gaussian, which does not lag."""
+    first, last, n, total, _, _ = curve.table
+    sigma = max(len(n) / 40, min(len(n) / 10, 4))  # in stretches
     reach = int(4 * sigma)  # less than half the curve: the window fits
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    weight = np.convolve(count, window, "same") if reach else count
-    value = np.convolve(total, window, "same") if reach else total
-    return x[starts], np.divide(value, weight, out=np.full(len(starts), np.nan), where=weight > 1e-12)
+    weight, value = (np.convolve(x, window, "same") if reach else x for x in (n, total))
+    return (first + last) / 2, value / weight
 
 
 def draw(
-    label: str,
-    steps: Series,
-    series: Mapping[str, Series],
-    even: float | None = None,
-    exact: bool = False,
-    below: str = "step",
+    label: str, curves: Mapping[str, Curve], even: float | None = None, exact: bool = False, below: str = "step"
 ) -> str:
-    """One or two curves over `steps` `[n]`, n >= 1, as an `<svg>` element named `label` for screen readers.
+    """One or two curves, none without a value, as an `<svg>` element named `label` for screen readers.
 
-    `below` stands under the axis of `steps`.
+    `below` stands under the axis of steps.
     A dashed line marks the value `even`. `exact` draws the data alone, without a trend. The picture is as high as 99 %
-    of the data: higher spikes leave it.
+    of what is drawn: higher spikes leave it.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -186,21 +157,23 @@ def draw(
         FigureCanvasSVG(figure)
         axes = figure.subplots()
         high, low = 0.0 if even is None else even, 0.0
-        for colour, values in zip(LINES, series.values(), strict=False):
-            trend = (steps, values) if exact else smooth(steps, values)
-            if not exact:
-                axes.plot(*envelope(steps, values), color=colour, alpha=0.2, linewidth=0.8)
+        for colour, curve in zip(LINES, curves.values(), strict=False):
+            raw, trend = envelope(curve), smooth(curve)
+            if exact:
+                first, last, n, total, _, _ = curve.table
+                trend = (first + last) / 2, total / n
+            else:
+                axes.plot(*raw, color=colour, alpha=0.2, linewidth=0.8)
             axes.plot(
                 *trend,
                 color=colour,
                 linewidth=2,
                 zorder=3,
-                marker="o" if len(steps) < (40 if exact else 3) else "",
+                marker="o" if len(trend[0]) < (40 if exact else 3) else "",
                 markersize=4,
             )
-            seen = np.concatenate([values[np.isfinite(values)], trend[1][np.isfinite(trend[1])]])
-            if len(seen):
-                high, low = max(high, np.quantile(seen, 0.99), np.nanmax(trend[1])), min(low, np.quantile(seen, 0.01))
+            seen = np.concatenate([raw[1], trend[1]])
+            high, low = max(high, np.quantile(seen, 0.99), trend[1].max()), min(low, np.quantile(seen, 0.01))
         if even is not None:
             axes.axhline(even, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_ylim(low * 1.08, high * 1.08 if high > low else low + 1)

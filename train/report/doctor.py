@@ -8,7 +8,8 @@ A rule speaks only after a whole window of looks (train/run/watch.py), so that t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +38,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Window:
-    """The records since the first of the last WINDOW looks, the looks among them, all records, and the run's settings."""
+    """The last WINDOW looks, the seconds that steps took and waited since the first of them, the names of all nearly flat
+    images so far, and the run's settings."""
 
-    steps: Sequence[Record]
     looks: Sequence[Record]
-    records: Sequence[Record]
+    seconds: float
+    wait: float
+    flat: Sequence[str]
     settings: Mapping[str, Any]
 
     def values(self, key: str) -> np.ndarray:
@@ -97,18 +100,14 @@ def below(key: str, words: str) -> Callable[[Window, float], Iterator[tuple[str,
 
 
 def flat(window: Window, limit: float) -> Iterator[tuple[str, str]]:
-    names = list(
-        dict.fromkeys(name for record in window.records for name in record.get("flat", "").split("\n") if name)
-    )
-    if names:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        yield "", f"nearly one colour: {', '.join(names[:3])}{more}"
+    if window.flat:
+        more = f" and {len(window.flat) - 3} more" if len(window.flat) > 3 else ""
+        yield "", f"nearly one colour: {', '.join(window.flat[:3])}{more}"
 
 
 def waiting(window: Window, limit: float) -> Iterator[tuple[str, str]]:
-    seconds, wait = (sum(record.get(key) or 0 for record in window.steps) for key in ("seconds", "wait"))
-    if len(window.looks) == WINDOW and wait > limit * seconds:
-        yield "", f"{wait / seconds:.0%} of the time goes into waiting for images"
+    if len(window.looks) == WINDOW and window.wait > limit * window.seconds:
+        yield "", f"{window.wait / window.seconds:.0%} of the time goes into waiting for images"
 
 
 RULES = (
@@ -181,15 +180,14 @@ NAN = Rule(
 )
 
 
-def examine(records: Sequence[Record], settings: Mapping[str, Any] | None = None) -> list[Finding]:
+def examine(records: Iterable[Record], settings: Mapping[str, Any] | None = None) -> list[Finding]:
     """What the rules find in the last window of these records, oldest first, of a run under these settings."""
-    looks = [i for i, record in enumerate(records) if any(key.startswith("grad_") for key in record)][-WINDOW:]
-    window = Window(records[looks[0] :] if looks else [], [records[i] for i in looks], records, settings or {})
-    return [
-        Finding(rule.name, where, seen, fitting(rule.advice, window.settings))
-        for rule in RULES
-        for where, seen in rule.find(window, rule.limit)
-    ]
+    return Doctor(records, settings).findings()
+
+
+def is_look(record: Record) -> bool:
+    """Whether a look (train/run/watch.py) is part of a record."""
+    return any(key.startswith("grad_") for key in record)
 
 
 def fitting(advice: str, settings: Mapping[str, Any]) -> str:
@@ -205,21 +203,47 @@ def fitting(advice: str, settings: Mapping[str, Any]) -> str:
 
 
 class Doctor:
-    """Examines a run as it goes: `hear` each record, and it tells what is new."""
+    """Examines a run as it goes: `hear` each record, and it tells what is new.
 
-    def __init__(self, records: Sequence[Record] = (), settings: Mapping[str, Any] | None = None) -> None:
-        self.records, self.settings = list(records), settings
+    It remembers the last WINDOW looks and no more, so that it takes no longer, and no more memory, the longer the run is.
+    """
+
+    def __init__(self, records: Iterable[Record] = (), settings: Mapping[str, Any] | None = None) -> None:
+        self.settings = settings or {}
+        self.looks: deque[tuple[Record, dict[str, float]]] = deque(maxlen=WINDOW)  # and the times from each to the next
+        self.flat: dict[str, None] = {}  # names, in order
         self.known: set[tuple[str, str]] = set()
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Remember what there is to remember of a record."""
+        if is_look(record):
+            self.looks.append((record, {"seconds": 0.0, "wait": 0.0}))
+        for name, spent in self.looks[-1][1].items() if self.looks else ():
+            self.looks[-1][1][name] = spent + (record.get(name) or 0)
+        if "flat" in record:
+            self.flat |= dict.fromkeys(filter(None, record["flat"].split("\n")))
 
     def hear(self, record: Record) -> list[Finding]:
         """What is found now and was not found at the record before."""
-        self.records.append(record)
-        if "grad_G" not in record and "flat" not in record:
+        self.add(record)
+        if not is_look(record) and "flat" not in record:
             return []
-        findings = examine(self.records, self.settings)
+        findings = self.findings()
         new = [finding for finding in findings if (finding.rule, finding.where) not in self.known]
         self.known = {(finding.rule, finding.where) for finding in findings}
         return new
+
+    def findings(self) -> list[Finding]:
+        """All that is found in the window as it is now."""
+        seconds, wait = (sum(times[name] for _, times in self.looks) for name in ("seconds", "wait"))
+        window = Window([look for look, _ in self.looks], seconds, wait, list(self.flat), self.settings)
+        return [
+            Finding(rule.name, where, seen, fitting(rule.advice, window.settings))
+            for rule in RULES
+            for where, seen in rule.find(window, rule.limit)
+        ]
 
 
 def table() -> str:

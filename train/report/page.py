@@ -6,9 +6,10 @@ The page, its style and its few lines of script are in `template.html`; here its
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -24,17 +25,17 @@ from train.files.sizes import size_text
 from train.models.pictures import CyclePictures
 from train.models.quantities import Quantity, quantities
 from train.report import probe
-from train.report.charts import cards, column
-from train.report.doctor import RULES, WINDOW, Finding, examine
+from train.report.charts import cards
+from train.report.doctor import RULES, WINDOW, Finding
 from train.report.samples import embedded
+from train.report.summary import Summary
 
-Records = Sequence[Mapping[str, Any]]
 PICTURES = 12  # sample grids in the report
 
 
 def write_report(
     run_dir: str | Path,
-    history: Records,
+    history: Summary | Iterable[Mapping[str, Any]],
     config: Mapping[str, Any],
     scores: Mapping[str, Scores] | None = None,
     *,
@@ -47,32 +48,43 @@ def write_report(
     command: str = "",
     options: Mapping[str, dataclasses.Field[Any]] | None = None,
     findings: Sequence[Finding] = (),
+    warn: Callable[[str, str], None] = lambda what, why: None,
 ) -> Path:
     """Write `run_dir/report.html` and return its path; call it as often as you like.
 
-    `history` holds the records of metrics.jsonl, `config` the settings as a dict, `scores` what `paired_scores` gave
-    under a title per direction ("A → B"). `samples` are the steps and files of the sample grids, oldest first; at most
+    `history` holds the records of metrics.jsonl or, of a long run, what is to be shown of them, `config` the settings as
+    a dict, `scores` what `paired_scores` gave under a title per direction ("A → B"). `samples` are the steps and files of the sample grids, oldest first; at most
     twelve, spread evenly, are embedded. `state` is "running", "finished" or "interrupted", `total` the steps of the
     whole run, `peak` the most memory held, in bytes. `charts`, `legend` (the columns of the sample grids) and `options`
     (the fields of the settings) are CycleGAN's by default; `command` continues the run. `findings` are the doctor's, besides
-    what it finds in the history. Raises `UserError` if the disk refuses.
+    what it finds in the history. A part that cannot be made, such as a picture that is none, is left out: a note stands
+    in its place, and `warn` is told what it is, and why. Raises `UserError` if the disk refuses.
     """
-    step = int(history[-1]["step"]) if history else 0
+    summary = history if isinstance(history, Summary) else Summary(history, config)
+    step = summary.step
     name = str(config.get("name") or Path(run_dir).name)
+
+    def part(what: str, make: Callable[[], str]) -> str:
+        try:
+            return make()
+        except Exception as error:  # noqa: BLE001  a page without it is better than none
+            warn(f"report.html without {what}", str(error))
+            return f'<p class="warn">{escape(what)} cannot be shown: {escape(str(error))}</p>'
+
     page = Template(files(__package__).joinpath("template.html").read_text("utf-8")).substitute(
         name=escape(name),
         state=escape(state),
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",
         fraction=f"{step / total:.4f}" if total else "0",
-        facts=_facts(history, total - step if state == "running" else 0, peak),
+        facts=_facts(summary, total - step if state == "running" else 0, peak),
         advice=_advice(command) if state == "interrupted" and command else "",
-        doctor=_doctor([*findings, *examine(history, config)], history),
+        doctor=_doctor([*findings, *summary.doctor.findings()], summary.looks),
         written=str(int(time.time())),
         refresh='<noscript><meta http-equiv="refresh" content="30"></noscript>' if state == "running" else "",
-        samples=_samples(samples, CyclePictures.legend if legend is None else legend),
+        samples=_samples(samples, CyclePictures.legend if legend is None else legend, part),
         scores=_scores(scores or {}),
         probe=probe.section(Path(run_dir)),
-        charts="".join(cards(history, quantities(config) if charts is None else charts)),
+        charts="".join(cards(summary, quantities(config) if charts is None else charts)),
         settings=_settings(config, Config.options() if options is None else options),
     )
     path = Path(run_dir) / "report.html"
@@ -80,21 +92,19 @@ def write_report(
     return path
 
 
-def _facts(history: Records, left: int, peak: int | None) -> str:
-    seconds, wait = column(history, "seconds"), column(history, "wait")
-    spent = float(np.nansum(seconds))
-    facts = {}
+def _facts(summary: Summary, left: int, peak: int | None) -> str:
+    spent, facts = summary.curve("seconds").total, {}
     if spent > 0:
-        recent = float(np.nanmean(seconds[-200:]))  # s per step
+        recent = float(np.mean(summary.recent))  # s per step
         facts = {"Time spent training": duration(spent), "Speed": f"{1 / recent:.3g} steps/s"}
         if left > 0:
             facts["Time left, about"] = duration(left * recent)
-        if np.isfinite(wait).any():
-            facts["Waiting for images"] = f"{float(np.nansum(wait)) / spent:.1%}"
+        if summary.curve("wait").stretches:
+            facts["Waiting for images"] = f"{summary.curve('wait').total / spent:.1%}"
     if peak:
         facts["Most memory held"] = size_text(peak)
-    if history and "epoch" in history[-1]:
-        facts["Epoch"] = str(history[-1]["epoch"])
+    if summary.epoch:
+        facts["Epoch"] = str(summary.epoch)
     return "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
 
 
@@ -110,8 +120,7 @@ def _advice(command: str) -> str:
     return f'<p>The run was stopped and can go on where it stood:</p><pre class="card">{escape(command)}</pre>'
 
 
-def _doctor(findings: Sequence[Finding], history: Records) -> str:
-    looks = sum("grad_G" in record for record in history)
+def _doctor(findings: Sequence[Finding], looks: int) -> str:
     if findings:
         rows = ""
         for finding in findings:
@@ -127,13 +136,15 @@ def _doctor(findings: Sequence[Finding], history: Records) -> str:
     )
 
 
-def _samples(samples: Sequence[tuple[int, Path]], legend: Mapping[str, str]) -> str:
+def _samples(
+    samples: Sequence[tuple[int, Path]], legend: Mapping[str, str], part: Callable[[str, Callable[[], str]], str]
+) -> str:
     if not samples:
         return ""
     steps = np.array([step for step, _ in samples])
     wanted = np.linspace(steps[0], steps[-1], PICTURES)
     chosen = sorted({int(np.abs(steps - step).argmin()) for step in wanted})
-    frames = "".join(_frame(*samples[i]) for i in chosen)
+    frames = "".join(part(samples[i][1].name, functools.partial(_frame, *samples[i])) for i in chosen)
     words = "".join(f"<dt>{escape(column)}</dt><dd>{escape(text)}</dd>" for column, text in legend.items())
     return (
         '<div class="player"><button type="button">Play</button>'

@@ -13,8 +13,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from train.errors import shown
 from train.evaluation.probe import BACK
 from train.files.atomic import write_bytes
@@ -22,6 +20,7 @@ from train.files.json_file import write_json
 from train.models.model import Rows
 from train.report.charts import draw
 from train.report.samples import embedded, sample_grid, save_png
+from train.report.summary import Curve
 
 START, END = "<!-- probe -->", "<!-- end of probe -->"
 ABOUT = {
@@ -58,7 +57,7 @@ def _words(found: Mapping[str, Any], picture: Path) -> str:
     """What a probe found; everything out of the file is a number, or escaped."""
     tables = "".join(_table(title, found[title]) for title in ABOUT if title in found)
     noise = {float(name.split()[1]): float(value) for name, value in found[BACK].items() if name.startswith("noise ")}
-    curve = draw(BACK, np.array(list(noise)), {BACK: np.array(list(noise.values()))}, exact=True, below="noise, of 255")
+    curve = draw(BACK, {BACK: Curve(noise, noise.values())}, exact=True, below="noise, of 255")
     figure = f"<figure>{embedded(picture, 'the probe')}</figure>" if picture.exists() else ""
     return (
         f"<h2>Does it hide anything?</h2><p class='soft'>Probed on {int(found['images'])} test pictures after step "

@@ -108,7 +108,7 @@ def study(config: AblationConfig) -> Path:
         evaluation = Evaluation(run.config, cache=folder / "classifier.npz")
         if not evaluation.truth:
             raise UserError("the study needs test images whose partners are known: testA and testB with the same names")
-        results[variant, seed], histories[variant, seed] = judge(run.model, evaluation), run.history.read()
+        results[variant, seed], histories[variant, seed] = judge(run.model, evaluation), run.display.history.read()
     found = Study({name: VARIANTS[name][0] for name, _ in results}, results, histories, config, evaluation)
     write_json(folder / "ablation.json", summary(found))
     return write_page(folder, found)

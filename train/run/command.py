@@ -88,7 +88,7 @@ def farewell(run: Run) -> int:
     if scores:
         say("\nuntouched input: the picture as it is. mean image: the same average picture for everything.")
     say(f"\nreport   {run.folder / 'report.html'}")
-    say(f"samples  {run.sample_path(run.step)}")
+    say(f"samples  {run.display.sample_path(run.step)}")
     say(f"weights  {run.folder / 'latest.npz'}")
     own = "" if run.system.program in SYSTEMS else f" --system {run.system.program}"
     say(f"scores   {run.command('train.evaluate' + own)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.state import check_state, numbers_in
 from train.models.model import Model
+from train.run.diagnose import nonfinite_in
 from train.run.trainer import Run
 
 
@@ -49,6 +52,7 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
     file = parent / name / "latest.npz"
     state = checkpoint.load(file)
     check_state(file, state)
+    check_finite(file, state)
     try:
         saved, of = state["config"], state.get("program", "train.cyclegan")
         if of != system.program:
@@ -73,6 +77,22 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
             f"{'--max_steps' if run.total == config.max_steps else '--n_epochs or --n_epochs_decay'}"
         )
     return run
+
+
+def check_finite(file: Path, state: dict[str, Any]) -> None:
+    """UserError for a state with a NaN or an infinity in it, as older versions saved; it names the newest copy without."""
+    bad = nonfinite_in(state.get("model"))
+    if not bad:
+        return
+    way = "no copy beside it is sound; start afresh under another --name, with a smaller --lr"
+    for copy in sorted(file.parent.glob("*.npz"), key=lambda copy: copy.stat().st_mtime, reverse=True):
+        with contextlib.suppress(UserError):
+            if copy != file and "run" in (other := checkpoint.load(copy)) and not nonfinite_in(other.get("model")):
+                way = f"{copy.name} is sound, step {other['run']['step']}: cp {shlex.quote(str(copy))} {shlex.quote(str(file))}"
+                break
+    raise UserError(
+        f"{shown(file)}: {bad} holds a NaN or an infinity, and nothing comes of training on from that; {way}"
+    )
 
 
 def check_same_run(saved: dict[str, Any], config: Config) -> None:

@@ -30,16 +30,27 @@ class Board:
         self.writer = require().SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """The numbers of one record of metrics.jsonl: D_A as "D/D_A", the learning rate as "run/lr"."""
+        """The numbers of one record of metrics.jsonl: D_A as "D/D_A", the learning rate as "run/lr".
+
+        OSError where the writer's own thread has ended, as it does on a full disk: what is then put into its queue waits for ever.
+        """
+        self.check()
         for name, value in record.items():
             if isinstance(value, float):
                 group = "run" if name in RUN else name.partition("_")[0]
                 self.writer.add_scalar(f"{group}/{name}", value, record["step"])
 
     def picture(self, image: Image.Image, step: int) -> None:
-        """A sample grid."""
+        """A sample grid. OSError as above."""
+        self.check()
         self.writer.add_image("samples", np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Hand all to the system."""
+        """Hand all to the system. OSError as above."""
+        self.check()
         self.writer.close()
+
+    def check(self) -> None:
+        """OSError unless the thread that writes is alive."""
+        if not self.writer.file_writer.event_writer._worker.is_alive():
+            raise OSError("the thread that writes its files has ended; is the disk full?")

@@ -6,13 +6,12 @@ import functools
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kernels.device import peak_bytes
 from train.config.options import typed
 from train.config.settings import Config
 from train.data.dataset import dataset, paired_test, test_samples
@@ -22,23 +21,26 @@ from train.errors import NonFiniteLoss, UserError
 from train.evaluation.evaluation import Evaluation, overall
 from train.evaluation.metrics import COLUMNS, Scores, show
 from train.files import checkpoint
-from train.files.history import History
+from train.files.atomic import make_folder
 from train.files.json_file import write_json
 from train.models.model import Model
-from train.report.doctor import NAN, Doctor, Finding
-from train.report.page import write_report
-from train.report.samples import sample_grid, save_png
-from train.run.diagnose import nonfinite_origin
+from train.report.doctor import NAN, Finding
+from train.run.diagnose import nonfinite_in, nonfinite_origin
 from train.run.disk import check_room, drop_oldest, state_bytes
+from train.run.display import Display
 from train.run.progress import Progress
 from train.run.schedule import Schedule
-from train.run.signals import stop_request
-from train.run.tensorboard import Board, require
+from train.run.signals import StopRequest, stop_request
+from train.run.tensorboard import require
 from train.run.watch import Watch
 
+PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
 EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
 SAMPLES = 3  # pictures per domain in a sample grid
-REPORT_EVERY = 20  # s at least between two reports of a run that goes on; and they may take 2 % of the time
+
+
+class NotFinite(UserError):
+    """A loss or a weight is a NaN or an infinity."""
 
 
 class Run:
@@ -71,10 +73,10 @@ class Run:
         except (RuntimeError, ValueError) as error:
             raise UserError(str(error)) from error
         self.schedule = Schedule(config)
-        self.history = History(self.folder / "metrics.jsonl")
+        self.display = Display(self.folder, config, self.model, self.shown, self.tell)
         self.watch = Watch(config.watch_freq)
-        self.board: Board | None = None
-        self.step = 0  # steps done
+        self.step = self.saved = 0  # steps done, and those that latest.npz has
+        self.whole = True  # whether the state is that after a step, and nothing of the next is in it
         self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
         self.cycle_sum = 0.0  # of the model's metric (CycleGAN: the cycle losses) in this epoch, for the plateau policy
         self.seconds = 0.0  # spent training, earlier sittings included
@@ -82,7 +84,6 @@ class Run:
         self.best: list[Any] | None = None  # the lowest of these
         self.waited = 0.0  # of the loader's waiting, what is accounted for
         self.state = "running"
-        self.report_due = 0.0  # when the report is to be written next
 
     @property
     def images(self) -> list[int]:
@@ -112,60 +113,81 @@ class Run:
     # -- the loop
 
     def train(self) -> None:
-        """Train to the end, or until Ctrl-C or SIGTERM; what was done is saved either way."""
+        """Train to the end, or until Ctrl-C or another signal asks to stop; what was done is saved either way.
+
+        Whatever else ends the loop is raised again once that is saved too, with a note on how to go on. Only a step that has
+        begun to change the state is lost, and those since the last save with it.
+        """
         check_room(self.folder, self.state_bytes)
-        self.forget_later()
-        self.board = Board(self.folder / "tensorboard", self.step) if self.config.tensorboard else None
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.display.begin(self.step)
+        make_folder(self.folder)
         write_json(self.folder / "config.json", self.config.as_dict())
         if self.step == 0:
-            self.sample()
-        self.doctor = Doctor(self.history.read(), self.config.as_dict())
+            self.display.sample(0)
         with Progress(self.total, self.step, print_freq=self.config.print_freq) as progress, stop_request() as stop:
-            self.tell = progress.line
-            while self.step < self.total and not stop.asked:
-                self.model.set_lr(self.schedule.lr)
-                for batch in self.batches():
-                    losses = self.train_on(batch)
-                    progress.update(losses, self.schedule.lr)
-                    for finding in self.note(losses, batch):
-                        self.tell(f"doctor, step {self.step}: {finding}")
-                    if self.step % self.config.sample_freq == 0:
-                        self.sample()
-                    if self.step >= self.total or stop.asked:
-                        break
-                    if self.step % self.config.save_latest_freq == 0:
-                        self.save()
-                    if time.perf_counter() > self.report_due:
-                        self.report()
-                if self.position >= self.loader.batches_per_epoch:  # beyond, where there were more images once
-                    self.end_epoch()
-            self.state = "finished" if self.step >= self.total else "interrupted"
-            self.save()
+            self.tell = self.display.attempt.tell = progress.line
+            try:
+                self.loop(progress, stop)
+                self.state = "finished" if self.step >= self.total else "interrupted"
+                self.save()
+                self.report()
+            except Exception as error:
+                self.rescue(error)
+                raise
         self.signal = stop.asked
 
-    def batches(self) -> Iterator[Batch]:
-        """What is left of this epoch. An image that cannot be read ends the run, but costs nothing that was done."""
-        try:
-            yield from self.loader.iterate(self.epoch, self.position)
-        except UserError as error:
-            if self.step == 0:
-                raise
-            self.state = "interrupted"
-            self.save()
-            raise UserError(
-                f"{error}\nStep {self.step} is saved. When that is mended, go on with:\n  {self.command_to_go_on()}"
-            ) from error
+    def loop(self, progress: Progress, stop: StopRequest) -> None:
+        """Steps, epoch by epoch."""
+        while self.step < self.total and not stop.asked:
+            self.model.set_lr(self.schedule.lr)
+            for batch in self.loader.iterate(self.epoch, self.position):
+                losses = self.train_on(batch)
+                progress.update(losses, self.schedule.lr)
+                if self.step % self.config.sample_freq == 0:
+                    self.display.sample(self.step)
+                for finding in self.note(losses, batch):
+                    self.tell(f"doctor, step {self.step}: {finding}")
+                if self.step >= self.total or stop.asked:
+                    break
+                if self.step % self.config.save_latest_freq == 0:
+                    self.save()
+                if time.perf_counter() > self.display.report_due:
+                    self.report()
+            if self.position >= self.loader.batches_per_epoch:  # beyond, where there were more images once
+                self.end_epoch()
+
+    def rescue(self, error: Exception) -> None:
+        """Save what an exception leaves, if that is a whole state, and note on it what is saved and how to go on."""
+        self.state = "interrupted"
+        if isinstance(error, NotFinite):
+            return  # which says all there is to say
+        why = ""
+        if not self.whole:
+            why = f"Step {self.step + 1} had changed a part of the state, so nothing of it is saved. "
+        elif self.saved != self.step > 0:
+            try:
+                self.save()
+            except Exception as second:  # noqa: BLE001  the first one matters more
+                why = f"Step {self.step} could not be saved: {second}\n"
+        self.report()
+        if self.saved:
+            error.add_note(
+                f"{why}Step {self.saved} is saved. When that is mended, go on with:\n  {self.command_to_go_on()}"
+            )
 
     def train_on(self, batch: Batch) -> dict[str, float]:
         """One step, timed."""
         start, wait = time.perf_counter(), self.loader.waited - self.waited
         self.waited += wait
+        before = self.model.touched()
         try:
             with np.errstate(all="ignore"):  # the step looks at its losses itself; warnings would bury its message
                 losses = self.model.step(batch.a, batch.b, *batch.pairs)
         except NonFiniteLoss as error:
             raise self.lost(error, batch) from error
+        except BaseException:
+            self.whole = self.model.touched() == before
+            raise
         seconds = time.perf_counter() - start + wait
         self.step += 1
         self.position += 1
@@ -177,15 +199,16 @@ class Run:
     def note(self, losses: dict[str, float], batch: Batch) -> list[Finding]:
         """Put the step on record; what the doctor finds new in it."""
         record: dict[str, Any] = {"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr}
-        record |= losses | self.times | self.watch.look(self.model, self.step)
-        if self.evaluation_due:
-            record |= self.evaluate()
+        record |= losses | self.times
+        record |= self.display.attempt("looks", lambda: self.watch.look(self.model, self.step)) or {}
         if batch.flat:
             record["flat"] = "\n".join(batch.flat)
-        self.history.append(record)
-        if self.board is not None and self.step % (self.config.watch_freq or self.config.print_freq) == 0:
-            self.board.write(record)
-        return self.doctor.hear(record)
+        try:
+            if self.evaluation_due:
+                record |= self.evaluate()
+        finally:  # whatever becomes of the scores, the step is done
+            found = self.display.note(record)
+        return found
 
     @property
     def evaluation_due(self) -> bool:
@@ -205,7 +228,22 @@ class Run:
         return {f"{metric}_{start}": value for start, row in rows.items() for metric, value in row.items()}
 
     def end_epoch(self) -> None:
-        """Move on to the next epoch and its learning rate; keep a copy of the state where that is due."""
+        """Move on to the next epoch and its learning rate; keep a copy of the state where that is due.
+
+        An epoch ends as a whole or not at all: where a copy cannot be written, it has yet to end.
+        """
+        before = self.place(), self.schedule.state_dict()
+        try:
+            self.next_epoch()
+        except BaseException:
+            self.take_place(before[0])
+            self.schedule.load_state_dict(before[1])
+            raise
+
+    def next_epoch(self) -> None:
+        """The same, which may fail half-way."""
+        if self.evaluation_due and self.verdict is None:  # an exception came between the last step and this
+            self.display.note({"step": self.step, "epoch": self.epoch, **self.evaluate()})
         verdict, done = self.verdict, self.epoch
         if self.config.eval_freq:
             self.schedule.end_epoch(verdict[1] if verdict else None, verdict[0] if verdict else "")
@@ -214,11 +252,9 @@ class Run:
         self.epoch, self.position, self.cycle_sum, self.verdict = self.epoch + 1, 0, 0.0, None
         if verdict and (self.best is None or self.best[0] != verdict[0] or verdict[1] < self.best[1]):
             self.best = verdict
-            self.history.flush()
-            checkpoint.save(self.folder / "best.npz", self.state_dict())
+            self.write("best.npz")
         if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
-            self.history.flush()
-            checkpoint.save(self.folder / f"epoch_{done:03}.npz", self.state_dict())
+            self.write(f"epoch_{done:03}.npz")
             drop_oldest(self.folder, self.config.keep)
 
     @property
@@ -226,20 +262,28 @@ class Run:
         """About what a checkpoint of this run takes on the disk."""
         return state_bytes(self.config, self.model, self.shown[0])
 
-    def lost(self, error: NonFiniteLoss, batch: Batch) -> UserError:
+    def lost(self, error: NonFiniteLoss, batch: Batch) -> NotFinite:
         """What to tell when a loss is no longer a number."""
         with np.errstate(all="ignore"):
             origin = nonfinite_origin(self.model, batch.a, batch.b)
-        latest = self.folder / "latest.npz"
-        kept = f"the last good state is kept in {latest}" if latest.exists() else "no state had been saved yet"
         seen = (
             f"step {self.step + 1}: {error}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
             f"{', '.join(batch.names_b)} (B)"
         )
+        return self.spoilt(seen)
+
+    def spoilt(self, seen: str) -> NotFinite:
+        """What to tell when numbers are no longer finite. What led there is in the state already: it is not saved."""
         self.state = "interrupted"
         self.report(findings=[Finding(NAN.name, "", seen, NAN.advice)])
-        return UserError(
-            f"{seen}. Training stops here; {kept}.\n"
+        way = "no state had been saved yet.\n"
+        if self.saved:
+            way = (
+                f"the last good state is kept in {self.folder / 'latest.npz'}, step {self.saved}. To go on from there more "
+                f"slowly:\n  {self.command_to_go_on()} --lr {self.config.lr / 2:.3g}\n"
+            )
+        return NotFinite(
+            f"{seen}. Training stops here; {way}"
             "Usual causes: too high a learning rate (try a smaller --lr), or images that are almost one flat colour."
         )
 
@@ -256,69 +300,44 @@ class Run:
 
     # -- what is written
 
-    def sample(self) -> None:
-        """Write the sample grid of this step."""
-        rows = self.model.sample_rows(self.shown)
-        grid = sample_grid(rows, f"{self.config.name}, step {self.step}")
-        save_png(self.sample_path(self.step), grid)
-        if self.board is not None:
-            self.board.picture(grid, self.step)
-
-    def sample_path(self, step: int) -> Path:
-        return self.folder / "samples" / f"step_{step:06}.png"
-
     def save(self) -> None:
-        """Write the state, and the report if the run is over."""
-        self.history.flush()
-        checkpoint.save(self.folder / "latest.npz", self.state_dict())
-        if self.state != "running":
-            self.report()
+        """Write the state."""
+        self.write("latest.npz")
+        self.saved = self.step
+
+    def write(self, name: str) -> None:
+        """Write the state to a file of the run's folder, the records before it. UserError if a number in it is not finite."""
+        state = self.state_dict()
+        if bad := nonfinite_in(state["model"]):
+            raise self.spoilt(f"step {self.step}: {bad} holds a NaN or an infinity, so {name} was not written")
+        self.display.sync()
+        checkpoint.save(self.folder / name, state)
 
     def report(self, scores: dict[str, Scores] | None = None, findings: Sequence[Finding] = ()) -> None:
         """Write report.html as things stand."""
-        start = time.perf_counter()
-        files = sorted((self.folder / "samples").glob("step_*.png"))
-        write_report(
-            self.folder,
-            self.history.read(),
-            self.config.as_dict(),
-            scores,
-            samples=[(int(file.stem.removeprefix("step_")), file) for file in files],
-            state=self.state,
-            total=self.total,
-            peak=peak_bytes(self.model.device),
-            charts=self.model.charts(),
-            legend=self.model.legend,
-            command=self.command_to_go_on() if (self.folder / "latest.npz").exists() else "",
-            options=self.config.options(),
-            findings=findings,
-        )
-        now = time.perf_counter()
-        self.report_due = now + max(REPORT_EVERY, 50 * (now - start))
+        self.display.report(self.state, self.total, self.command_to_go_on() if self.saved else "", scores, findings)
 
     def finish(self) -> dict[str, Scores] | None:
         """The last sample grid and, where the truth is known, the final scores."""
-        if not self.sample_path(self.step).exists():
-            self.sample()
+        if not self.display.sample_path(self.step).exists():
+            self.display.sample(self.step)
         scores = None
         if self.evaluation or paired_test(self.config, 1):
             everything = Evaluation(self.config, cache=self.classifier_file)
             scores = everything(self.model, distance=self.evaluation is not None)
             write_json(self.folder / "scores.json", {"step": self.step, **scores})
         self.report(scores)
-        if self.board is not None:
-            self.board.close()
+        self.display.close()
         return scores
 
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the rest of the run depends on. Data order and crops follow from seed, epoch and position."""
-        own = {name: getattr(self, name) for name in PLACE} | {"images": self.images}
         return {
             "program": self.system.program,
             "config": self.config.as_dict(),
-            "run": own,
+            "run": self.place() | {"images": self.images},
             "schedule": self.schedule.state_dict(),
             "watch": self.watch.state_dict(),
             "model": self.model.state_dict(),
@@ -330,8 +349,8 @@ class Run:
         for name, part in (("schedule", self.schedule), ("watch", self.watch)):
             if name in state:
                 part.load_state_dict(state[name])
-        for name in PLACE:
-            setattr(self, name, state["run"].get(name, getattr(self, name)))
+        self.take_place(state["run"])
+        self.saved = self.step
         then = state["run"].get("images")  # older versions did not say
         beyond = self.position > self.loader.batches_per_epoch
         if beyond or then not in (None, self.images):
@@ -341,12 +360,11 @@ class Run:
                 f"data     {were} when it was saved, {now}" + (f"; epoch {self.epoch + 1} begins" if beyond else "")
             )
 
-    def forget_later(self) -> None:
-        """Drop what an earlier sitting noted beyond this step: those steps will be made again."""
-        self.history.truncate(self.step)
-        for file in (self.folder / "samples").glob("step_*.png"):
-            if int(file.stem.removeprefix("step_")) > self.step:
-                file.unlink()
+    def place(self) -> dict[str, Any]:
+        """Where in the run we are."""
+        return {name: getattr(self, name) for name in PLACE}
 
-
-PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
+    def take_place(self, place: dict[str, Any]) -> None:
+        """Stand there."""
+        for name in PLACE:
+            setattr(self, name, place.get(name, getattr(self, name)))
