@@ -87,7 +87,7 @@ class OursOps:
         }
 
     def low(self, weight: Any) -> Any:
-        """A weight in the precision of activations, converted beforehand, as a step converts all at once."""
+        """A weight in the precision of activations, converted beforehand, as a step converts it once per update."""
         ready = self.device.xp.asarray(weight.data, dtype=self.work.dtype)
         return self.ops.cast(weight, self.work.dtype, ready)
 

@@ -96,6 +96,12 @@ REFUSALS = {
     "conv2d: a picture of 3x9 cannot be mirrored by 3": lambda: ops.conv2d(
         t(1, 3, 9, 2), t(7, 7, 2, 4), padding=3, padding_mode="reflect"
     ),
+    "conv2d: stride 0 and padding 1; wanted at least 1 and": lambda: ops.conv2d(
+        t(1, 5, 5, 2), t(3, 3, 2, 4), stride=0, padding=1
+    ),
+    "conv_transpose2d: stride 2 and padding -1; wanted": lambda: ops.conv_transpose2d(
+        t(1, 5, 5, 2), t(3, 3, 2, 4), padding=-1
+    ),
     "conv_norm_relu: w has shape .* with C = 3": lambda: ops.conv_norm_relu(t(1, 5, 5, 3), t(3, 3, 2, 4)),
     "conv_transpose2d: w has shape .* with C = 3": lambda: ops.conv_transpose2d(t(1, 5, 5, 3), t(3, 3, 2, 4)),
     "conv_transpose2d: x is float32 but w is float64": lambda: ops.conv_transpose2d(

@@ -2,9 +2,9 @@
 
 A gradient dx seldom stays as a convolution makes it. In a residual network it is added to the gradient that went round
 through the skip; then the instance norm that made x wants two sums over it. Done apart, each of that is a launch that
-fetches all of dx from memory again. `Epilogue` says what is wanted; the engine fills it in (autograd/engine.py). A module
-whose `backward` takes one says `EPILOGUE = True`, one whose `backward` takes sums `SUMS = True`; every op is as correct
-without either.
+fetches all of dx from memory again. `Epilogue` says what is wanted: whoever runs the backward fills it in. A module whose
+`backward` takes one says `EPILOGUE = True`, one whose `backward` takes sums `SUMS = True`; every op is as correct without
+either.
 """
 
 from __future__ import annotations
