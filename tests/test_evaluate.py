@@ -23,7 +23,7 @@ from train.evaluation.metrics import l1
 from train.evaluation.scoring import Asked
 from train.files.json_file import finite
 from train.report.evaluation import contact_sheet, words
-from train.run import display, trainer
+from train.run import display
 from train.weights import formats as weights
 
 RUN = (
