@@ -16,9 +16,9 @@ lint:  ## formatting, lint rules, types
 
 COMPILE = uv pip compile -q --universal --generate-hashes --python-version 3.11 --upgrade --custom-compile-command "make lock"
 lock:  ## exact versions for every system, with their hashes (needs uv)
-	$(COMPILE) pyproject.toml -o locks/run.txt
-	$(COMPILE) pyproject.toml --extra test -o locks/test.txt
-	$(COMPILE) pyproject.toml --extra cuda13 -o locks/cuda13.txt
+	$(COMPILE) setup.py -o locks/run.txt
+	$(COMPILE) setup.py --extra test -o locks/test.txt
+	$(COMPILE) setup.py --extra cuda13 -o locks/cuda13.txt
 
 ci:  ## what guards main
 	.ci/run

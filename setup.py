@@ -1,7 +1,10 @@
-"""What is installed: the package `palindrome_gan` and the command `palindrome-gan`, and no other name.
+"""What Palindrome is made of, why each dependency is here, and what is installed of it.
 
-A wheel holds the repository's folders below that package, renamed (palindrome_gan/rename.py). `pip install -e .` installs the
-package alone, which finds the folders here. Everything else about the project stands in pyproject.toml.
+At run time there is no deep-learning framework: the autograd engine, the kernels and the networks are this repository.
+
+Installed are the package `palindrome_gan` and the command `palindrome-gan`, and no other name. A wheel holds the repository's
+folders below that package, renamed (palindrome_gan/rename.py). `pip install -e .` installs the package alone, which finds the
+folders here.
 """
 
 import shutil
@@ -14,6 +17,56 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 from palindrome_gan.rename import NAME, files, renamed
+
+DEPENDENCIES = [
+    "numpy>=2.0",  # arrays on the CPU
+    "numba>=0.60",  # compiles the CPU kernels, on first use
+    # Reads and writes images. 13.0 is the first without known holes: it mended writes beyond the buffer in the JPEG decoder
+    # (GHSA-8g5g-8vmr-9782, critical) and reads beyond it in TIFF's (GHSA-462x-pgg6-55fp), which all before have.
+    "pillow>=13.0",
+    "tqdm>=4.66",  # the progress bar, with rates and time left, on any terminal
+    "matplotlib>=3.8",  # the loss curves of the report; loaded only when one is drawn
+]
+EXTRAS = {
+    # CuPy: arrays, streams and graphs on the GPU; [ctk] is the part of CUDA it loads, so that a driver is all a machine must have.
+    # Triton: the language of our kernels, to be had for Linux only.
+    "cuda13": [
+        "cupy-cuda13x[ctk]>=14; sys_platform == 'linux'",
+        "triton>=3.6,<3.10; sys_platform == 'linux'",
+        "ml_dtypes>=0.4",
+    ],
+    "cuda12": [
+        "cupy-cuda12x[ctk]>=14; sys_platform == 'linux'",
+        "triton>=3.6,<3.10; sys_platform == 'linux'",
+        "ml_dtypes>=0.4",
+    ],
+    # 16-bit *colour*, which Pillow reads with 8: libvips is the best-kept library that reads and writes PNG and TIFF whole.
+    "deep": ["pyvips[binary]>=3.0"],
+    # Weights in two more formats: .safetensors, whose own library is small, and .onnx, checked in its own runtime.
+    "exchange": ["safetensors>=0.4", "onnx>=1.17", "onnxruntime>=1.19"],
+    "completion": ["argcomplete>=3.1"],  # the shell completes commands and options; it asks the programs' own parsers
+    "tensorboard": ["tensorboardX>=2.6"],  # writes TensorBoard's files; needs neither TensorFlow nor PyTorch
+    "bench": ["torch==2.13.0", "onnx>=1.17", "onnxruntime>=1.19"],  # the peers that benchmarks race against
+    # What `pytest` wants. Whatever of it is missing, the tests that need it are skipped and say so.
+    "test": [
+        "palindrome-gan[completion,deep,exchange,tensorboard]",
+        "torch==2.13.0",  # the truth every number is checked against; never imported at run time
+        "pytest>=8.4",  # runs the tests
+        "pytest-xdist>=3.5",  # ... on several cores: pytest -n 2
+        "scipy>=1.11",  # square roots of matrices, to check the distance between domains against
+        "hypothesis>=6.100",  # searches broadcasting rules for shapes that break
+        "triton>=3.6,<3.10; sys_platform == 'linux'",  # runs the GPU kernels in its interpreter, and compiles them, without a GPU
+        "ml_dtypes>=0.4",  # bfloat16 for NumPy: the interpreter's bf16 arrays
+    ],
+    # What guards main (.ci/run): the same, and
+    "dev": [
+        "palindrome-gan[test]",
+        "cupy-cuda13x>=14; sys_platform == 'linux'",  # imports without a GPU, so that every call of ours is checked against the real thing
+        "ruff>=0.6",  # formats and lints
+        "mypy>=1.11",  # checks types
+        "types-tqdm",  # tqdm's types, for mypy
+    ],
+}
 
 
 class Build(build_py):
@@ -32,4 +85,5 @@ class Build(build_py):
             shutil.copy(ROOT / NAME / name, package)
 
 
-setup(packages=[NAME], cmdclass={"build_py": Build})
+if __name__ == "__main__":
+    setup(packages=[NAME], install_requires=DEPENDENCIES, extras_require=EXTRAS, cmdclass={"build_py": Build})

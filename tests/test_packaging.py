@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+SETUP = runpy.run_path(str(ROOT / "setup.py"), run_name="setup")
+EXTRAS: dict[str, list[str]] = SETUP["EXTRAS"]
 MACHINES = [  # Python, system, processor
     (python, system, processor)
     for python in ("3.11", "3.12", "3.13", "3.14")
@@ -34,9 +36,9 @@ def environment(python: str, system: str, processor: str) -> dict[str, str]:
 
 
 def wanted(extra: str, machine: dict[str, str]) -> dict[str, Any]:
-    """Distribution -> which versions, for one extra ("" for none) on one machine, as pyproject.toml has it."""
+    """Distribution -> which versions, for one extra ("" for none) on one machine, as setup.py has it."""
     found = {}
-    for line in [*PROJECT["dependencies"], *(EXTRAS[extra] if extra else ())]:
+    for line in [*SETUP["DEPENDENCIES"], *(EXTRAS[extra] if extra else ())]:
         requirement = packaging.Requirement(line)
         if requirement.marker and not requirement.marker.evaluate(machine):
             continue
