@@ -112,7 +112,7 @@ def test_a_tensor_that_is_itself_a_leaf():
     np.testing.assert_array_equal(x.grad, [4, 5])
 
 
-@pytest.mark.parametrize("side_by_side", [False, True])
+@pytest.mark.parametrize("side_by_side", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_lanes_add_up_what_several_backwards_of_each_leave(side_by_side):
     x = leaf(1.0, 2.0)
     x.grad = np.array([100.0, 100.0])
