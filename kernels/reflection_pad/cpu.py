@@ -53,7 +53,7 @@ def _fold(first, last, dy, pad, dx):
                 dx[n, i, j, c] = np.float32(0)
         # Row i was copied to row i + pad and, if it is near an edge, mirrored at one or both.
         for p in range(H + 2 * pad):
-            if p != i + pad and (p != pad - i or i == 0) and (p != 2 * (H - 1) + pad - i or i == H - 1):
+            if p != i + pad and p != pad - i and p != 2 * (H - 1) + pad - i:
                 continue
             for j in range(W):
                 for c in range(C):
