@@ -24,9 +24,9 @@ SLOW = {
     "test_ablate.py", "test_augmented.py", "test_benchmarks.py", "test_comforts.py", "test_disk.py", "test_disks.py",  # train
     "test_doctor.py", "test_domain_distance.py", "test_evaluation.py", "test_lessons.py", "test_lessons_points.py", "test_lessons_step.py",
     "test_memory.py",
-    "test_resume.py", "test_runs.py",
+    "test_resume.py", "test_runs.py", "test_soak.py", "test_stops.py", "test_trouble.py",
     "test_adding_a_system.py", "test_crafted_npz.py", "test_crafted_pth.py", "test_missing.py",  # start other programs
-    "test_report_page.py", "test_wheel.py",
+    "test_report_page.py", "test_serve.py", "test_wheel.py",
 }  # fmt: skip
 
 

@@ -234,6 +234,7 @@ def test_who_wants_cyclegan_reads_sixty_modules_of_ours_at_most():
     assert int(loaded) <= 60
 
 
+@pytest.mark.slow
 def test_a_step_on_the_cpu_loads_neither_torch_nor_the_gpus_libraries():
     loaded = python("""
         import sys
