@@ -8,7 +8,7 @@ from PIL import Image
 
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
-from train.data.dataset import PartlyPairedDataset, UnpairedDataset, paired_test, test_samples
+from train.data.dataset import PartlyPairedDataset, UnpairedDataset, paired_test, plain_images, test_samples
 from train.data.images import load_image, resize
 from train.data.preprocess import final_size, preprocess
 from train.data.sources import ImageFolder
@@ -269,6 +269,12 @@ def test_built_in_scenes_are_unpaired_in_training_and_paired_in_testing():
     assert not names[0] & names[1] and not tested & (names[0] | names[1])
     assert all(pair.name_a == pair.name_b and pair.a.shape == (32, 32, 3) for pair in pairs)
     assert len(paired_test(c, 3)) == 3 and len(test_samples(c, 4)) == 4
+
+
+def test_some_images_of_a_folder_are_spread_over_it(root):
+    a, b = plain_images(config(root), "train", 2)
+    assert [name for name, _ in a] == ["a0.png", "a1.png"] and [name for name, _ in b] == ["b0.png", "b2.png"]
+    assert [len(images) for images in plain_images(config(root), "train")] == [3, 5]
 
 
 def test_test_folders_are_paired_by_stem(root):
