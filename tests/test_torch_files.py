@@ -110,3 +110,15 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     path.write_bytes(buffer.getvalue())
     with pytest.raises(UserError, match=r"TorchScript|compressed"):
         torch_files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides"), [(0, (7,), (1,)), (5, (2,), (1,)), (0, (3, 3), (3, 1)), (0, (7,), (0,)), (0, (2,), (-1,))]
+)  # fmt: skip
+def test_a_view_is_no_larger_than_its_storage(offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    """Also where it would repeat numbers: what a few bytes hold must not fill the memory."""
+    storage = torch_files.Storage("<f4", 6)
+    storage.fill(np.arange(6, dtype="<f4").tobytes())
+    assert torch_files.View(storage, 0, (2, 3), (3, 1)).array().tolist() == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(ValueError, match=r"reaches beyond its 6 stored numbers|not made of a storage"):
+        torch_files.View(storage, offset, shape, strides).array()
