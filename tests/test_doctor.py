@@ -251,3 +251,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--rules"]) == 0 and capsys.readouterr().out.strip() == table()
     assert all(f"| {name} |" in table() for name in (*NAMES, NAN.name))
     assert table() in (Path(__file__).parent.parent / "docs" / "practice.md").read_text("utf-8")
+
+
+def test_one_look_above_the_limit_is_enough_to_keep_silent() -> None:
+    def found(spreads: list[float]) -> list[str]:
+        records = [{"step": i, "grad_G": 1.0, "D_A_spread": spread} for i, spread in enumerate(spreads, 1)]
+        return [finding.rule for finding in examine(records)]
+
+    assert found([0.001] * 10) == ["discriminator has collapsed"]
+    assert found([0.001] * 9 + [0.5]) == []
