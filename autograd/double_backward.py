@@ -16,7 +16,7 @@ from typing import Any
 from autograd.checkpointing import Checkpointed
 from autograd.engine import unbroadcast
 from autograd.function import Function
-from autograd.ops.arithmetic import Add, Div, Exp, GetItem, Mul, Pow, Reshape, Sub, Sum, exp
+from autograd.ops.arithmetic import Add, Div, Exp, GetItem, MatMul, Mul, Pow, Reshape, Sub, Sum, Transpose, exp
 from autograd.ops.batch_slice import BatchSlice
 from autograd.ops.conv2d import Conv2d
 from autograd.ops.conv_norm_relu import ConvNormRelu
@@ -194,11 +194,12 @@ GRADIENTS: dict[type[Function], Iterable[Callable[..., Tensor]]] = {
     Sub: (lambda n, dy, x, z: dy, lambda n, dy, x, z: -dy),
     Mul: (lambda n, dy, x, z: dy * z, lambda n, dy, x, z: dy * x),
     Div: (lambda n, dy, x, z: dy / z, lambda n, dy, x, z: -dy * x / (z * z)),
+    MatMul: (lambda n, dy, x, z: dy @ z.T, lambda n, dy, x, z: x.T @ dy),
     Pow: (lambda n, dy, x: dy * n.settings["exponent"] * x ** (n.settings["exponent"] - 1),),
     Exp: (lambda n, dy, x: dy * exp(x),),
     Tanh: (lambda n, dy, x: dy * (1 - tanh(x) ** 2),),
     LeakyRelu: (lambda n, dy, x: LeakyReluGradient(y=n.saved[0], **n.settings)(dy),),
-    **dict.fromkeys((Sum, Reshape, GetItem, BatchSlice, ReflectionPad, Resize, Dropout), linear),
+    **dict.fromkeys((Sum, Reshape, Transpose, GetItem, BatchSlice, ReflectionPad, Resize, Dropout), linear),
     **dict.fromkeys((Adjoint, LeakyReluGradient), linear),
     **dict.fromkeys((Conv2d, ConvTranspose2d), convolution),
     Dgrad: (

@@ -12,6 +12,25 @@ if TYPE_CHECKING:
     from autograd.function import Function
 
 
+INSTEAD = {
+    "abs": "|x| as (x * x) ** 0.5",
+    "clone": "Tensor(x.numpy())",
+    "cpu": ".numpy(), a copy in host memory",
+    "cuda": "Tensor(array, device='cuda')",
+    "log": "gradients of logarithms by autograd.ops.bce_with_logits, or .numpy() without them",
+    "matmul": "x @ y",
+    "permute": ".T of two axes; pictures stay [N,H,W,C]",
+    "sigmoid": "1 / (1 + (-x).exp())",
+    "sqrt": "x ** 0.5",
+    "to": "Tensor(array, device=…), or autograd.ops.cast for another precision",
+    "tolist": ".numpy().tolist()",
+    "transpose": ".T of two axes; pictures stay [N,H,W,C]",
+    "view": ".reshape(…)",
+    "zero_grad": "x.grad = None, or an optimizer's zero_grad()",
+}
+"""What other libraries' tensors have, and what is written here."""
+
+
 class Tensor:
     """An n-dimensional float array that remembers the op that made it.
 
@@ -74,6 +93,19 @@ class Tensor:
     def item(self) -> float:
         """The value of a one-element tensor."""
         return float(self.data.item())
+
+    __float__ = item
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("NumPy would drop the tensor's history: write .numpy() for its values")
+
+    def __getattr__(self, name: str) -> Any:
+        use = (
+            f"; write {INSTEAD[name]}"
+            if name in INSTEAD
+            else "; autograd.ops lists what there is, .numpy() has NumPy's"
+        )
+        raise AttributeError(f"Tensor has no .{name}{use}", name=name, obj=self)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -145,6 +177,25 @@ class Tensor:
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
         total = self.sum(axis=axis, keepdims=keepdims)
         return total * (total.size / self.size)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return self.ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return self.ops.matmul(other, self)
+
+    @property
+    def T(self) -> Tensor:
+        return self.ops.transpose(self)
+
+    def exp(self) -> Tensor:
+        return self.ops.exp(self)
+
+    def relu(self) -> Tensor:
+        return self.ops.relu(self)
+
+    def tanh(self) -> Tensor:
+        return self.ops.tanh(self)
 
     def reshape(self, *shape: int) -> Tensor:
         return self.ops.reshape(self, shape)

@@ -78,6 +78,12 @@ def test_sums_and_means_over_any_axes(data, keepdims, seed):
         lambda x: x[:, None, ::2],
         lambda x: x[0, 1, 2],
         lambda x: x[2:],
+        lambda x: x.exp(),
+        lambda x: x.relu(),
+        lambda x: x.tanh(),
+        lambda x: x[0].T,
+        lambda x: x[0] @ x[1].T,
+        lambda x: x[0].T @ x[0],
     ],
 )
 @pytest.mark.parametrize("shape", [(2, 3, 4)])
@@ -118,6 +124,7 @@ def test_what_a_tensor_is_made_of():
     assert Tensor(np.ones(2)).dtype == Tensor([1.5]).dtype == "float64"
     assert Tensor(np.ones(2, "float16")).dtype == "float16"
     x = Tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert float(x[1, 0]) == 3 and (np.eye(2)[:1] @ x).shape == (1, 2)
     assert (x.shape, x.ndim, x.size, len(x), x[1, 0].item()) == ((2, 2), 2, 4, 2, 3.0)
     copy = x.numpy()
     copy[:] = 0

@@ -101,6 +101,7 @@ def test_differences_agree_too_and_third_gradients_exist(function, shapes, atol)
 def test_first_gradients_of_all_arithmetic_are_those_of_backward() -> None:
     x, z = (Tensor(np.array(values), requires_grad=True) for values in ([0.5, 1.5, -2.0], [[2.0], [-0.7]]))
     y = ((x - z) / (x * z + 5) + ops.exp(x / 2) * ops.tanh(z) - ops.leaky_relu(x + z + x, 0.3) ** 3)[:, 1:].sum(axis=0)
+    y = y + (z @ x.reshape(1, 3)).T[1:].sum(axis=1)
     first = grad(y, [x, z])
     y.backward(np.ones(2))
     for mine, tensor in zip(first, (x, z), strict=True):

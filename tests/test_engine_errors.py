@@ -147,6 +147,7 @@ CALLS = {
     "l1_loss": ({"x": PICTURE, "y": PICTURE}, {}),
     "leaky_relu": ({"x": PICTURE}, {}),
     "lsgan_loss": ({"x": PICTURE}, {"target": 1.0}),
+    "matmul": ({"x": (2, 3), "y": (3, 4)}, {}),
     "mean": ({"x": PICTURE}, {}),
     "mul": ({"x": (2, 3), "y": (3,)}, {}),
     "pow": ({"x": PICTURE}, {"exponent": 2}),
@@ -157,8 +158,9 @@ CALLS = {
     "sub": ({"x": (2, 3), "y": (3,)}, {}),
     "sum": ({"x": PICTURE}, {}),
     "tanh": ({"x": PICTURE}, {}),
+    "transpose": ({"x": (2, 3)}, {}),
 }
-CONVERTS = {"sub", "mul", "div"}  # a number or array beside a Tensor
+CONVERTS = {"sub", "mul", "div", "matmul"}  # a number or array beside a Tensor
 OPTIONAL = {"b", "skip"}
 SHOWN = {"relu": "leaky_relu"}  # the op whose name appears
 
@@ -276,6 +278,23 @@ def test_a_label_that_is_no_number_is_named(op):
         getattr(ops, op)(x, x)
     with pytest.raises(TypeError, match=r"^pow: exponent is a Tensor"):
         x**x
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "said"),
+    [
+        (lambda x: x.sqrt(), AttributeError, r"Tensor has no \.sqrt; write x \*\* 0\.5"),
+        (lambda x: x.view(4), AttributeError, r"write \.reshape"),
+        (lambda x: x.banana, AttributeError, r"no \.banana; autograd\.ops lists"),
+        (np.exp, TypeError, r"write \.numpy\(\)"),
+        (np.asarray, TypeError, r"write \.numpy\(\)"),
+        (lambda x: x @ x[0], ValueError, r"matmul: y has shape \(2,\), wanted \[K,M\]"),
+        (lambda x: x @ x[:1], ValueError, r"matmul: "),
+    ],
+)
+def test_what_a_tensor_lacks_is_answered(use, error, said):
+    with pytest.raises(error, match=said):
+        use(leaf([1.0, 2.0], [3.0, 4.0]))
 
 
 def test_what_is_no_number_makes_no_tensor():

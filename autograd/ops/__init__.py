@@ -2,7 +2,7 @@
 
 import sys
 
-from autograd.ops.arithmetic import add, div, exp, getitem, mul, pow, reshape, sub, sum
+from autograd.ops.arithmetic import add, div, exp, getitem, matmul, mul, pow, reshape, sub, sum, transpose
 from autograd.ops.batch_slice import batch_slice
 from autograd.ops.bce_with_logits import bce_with_logits
 from autograd.ops.cast import cast
@@ -26,7 +26,7 @@ from autograd.tensor import Tensor
 __all__ = [
     "add", "batch_slice", "bce_with_logits", "cast", "concat", "conditional_instance_norm", "conv2d", "conv_norm_relu",
     "conv_transpose2d", "div", "dropout", "exp", "getitem", "hinge_loss", "instance_norm", "l1_loss", "leaky_relu",
-    "lsgan_loss", "mean", "mul", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh",
+    "lsgan_loss", "matmul", "mean", "mul", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh", "transpose",
 ]  # fmt: skip
 
 Tensor.ops = sys.modules[__name__]

@@ -113,6 +113,29 @@ class Reshape(Function):
         return dy.reshape(self.shapes[0])
 
 
+class Transpose(Function):
+    takes = "x [N,M]"
+    view = True
+
+    def forward(self, x: Array) -> Array:
+        return x.T
+
+    def backward(self, dy: Array) -> Array:
+        return dy.T
+
+
+class MatMul(Function):
+    takes = "x [N,K], y [K,M]"
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.save(x, y)
+        return x @ y
+
+    def backward(self, dz: Array) -> tuple[Array, Array]:
+        x, y = self.saved
+        return dz @ y.T, x.T @ dz
+
+
 class GetItem(Function):
     view = True
 
@@ -164,6 +187,16 @@ def sum(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = F
 def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The same values in another shape."""
     return Reshape(shape=shape)(x)
+
+
+def transpose(x: Tensor) -> Tensor:
+    """[N,M] -> [M,N]"""
+    return Transpose()(x)
+
+
+def matmul(x: Any, y: Any) -> Tensor:
+    """x @ y: [N,K] by [K,M] -> [N,M]. For exercises: the networks' products are convolutions, kernels/conv2d."""
+    return MatMul()(*_pair(x, y))
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
