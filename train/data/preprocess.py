@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from train.config.settings import Config, sides
-from train.data.images import resize
+from train.data.pixels import resize
 
 
 def preprocess(x: np.ndarray, config: Config, rng: np.random.Generator | None) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 
 from train.config.options import typed
 from train.config.settings import Config
-from train.data.dataset import dataset, paired_test, test_samples
+from train.data.dataset import dataset
 from train.data.loader import Batch, Loader
+from train.data.plain import paired_test, test_samples
 from train.data.preprocess import final_size
 from train.errors import NonFiniteLoss, UserError
 from train.evaluation.evaluation import Evaluation, overall
