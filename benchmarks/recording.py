@@ -22,7 +22,8 @@ from kernels.cast import gpu as cast
 from kernels.gpu.autotune import Tiles
 from kernels.gpu.launch import Launch, hooks, recorded
 from tests.cases import CASES
-from train.config.settings import Config, sides
+from train.config import sides
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.models.model import Model
 

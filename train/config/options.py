@@ -11,7 +11,8 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from train.config.settings import ABOUT_PRESETS, Config, Size, sides
+from train.config import Size, sides
+from train.config.settings import ABOUT_PRESETS, Config
 from train.errors import UserError
 
 ABSENT = {

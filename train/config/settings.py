@@ -1,8 +1,9 @@
 """Every setting of a run in one frozen dataclass; the command line is generated from it (train/config/options.py).
 
-Names follow the flags that users of the best-known CycleGAN code already type. A field's metadata carries its help
-text, its group in `--help`, and whether it may change when a run is continued (`"free"`) or belongs to what the run
-*is* (`"fixed"`): a checkpoint made under other fixed settings is refused rather than half-used.
+Those around the model stand in run_settings.py; what a setting is, in __init__.py. Names follow the flags that users of the
+best-known CycleGAN code already type. A field's metadata carries its help text, its group in `--help`, and whether it may
+change when a run is continued (`"free"`) or belongs to what the run *is* (`"fixed"`): a checkpoint made under other fixed
+settings is refused rather than half-used.
 
 Another system than CycleGAN has a subclass: it adds fields of its own, changes defaults with `another_default`, and takes
 an option away by giving the field a plain value (`lambda_identity: float = 0.0`), which no one can then change.
@@ -11,43 +12,13 @@ an option away by giving the field a plain value (`lambda_identity: float = 0.0`
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kernels.device import get_device
+from train.config import GROUPS, setting
+from train.config.run_settings import DataSettings, EvaluationSettings, OutputSettings, RunSettings
 from train.errors import UserError
-
-Size = int | str
-"""Sides of a picture in pixels: 256 for a square, "320x192" for width x height."""
-
-
-KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str, "Size": Size}
-
-
-def sides(size: Size) -> tuple[int, int]:
-    """(width, height) of a size, pixels. Raises ValueError for what is none, such as "320" x "0" or "wide"."""
-    width, cross, height = str(size).partition("x")
-    pair = int(width), int(height if cross else width)
-    if min(pair) < 1:
-        raise ValueError("sides are at least 1 pixel")
-    return pair
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    group: str,
-    choices: Sequence[str] = (),
-    resume: str = "fixed",
-    least: int | None = None,
-) -> Any:
-    """A dataclass field with its help text, `--help` group, allowed values and behaviour on `--continue_train`."""
-    about = {"help": help, "group": group, "choices": tuple(choices), "resume": resume, "least": least}
-    return dataclasses.field(default=default, metadata=about)
-
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": dict(load_size=64, crop_size=64, ngf=16, ndf=16, n_blocks=3, lr=0.001, n_epochs=4, n_epochs_decay=4, print_freq=50, watch_freq=10, sample_freq=100, save_latest_freq=200, save_epoch_freq=0),
@@ -63,112 +34,10 @@ ABOUT_PRESETS = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(EvaluationSettings, OutputSettings, DataSettings, RunSettings):
     """The settings of one run. Defaults are the paper's; `presets` holds the named departures from them."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
-
-    # run
-    name: str = setting(
-        "", "name of the run, a folder under checkpoints_dir (default: after the data)", group="run", resume="free"
-    )
-    checkpoints_dir: str = setting("checkpoints", "folder that holds all runs", group="run", resume="free")
-    device: str = setting(
-        "auto",
-        "where to compute: auto takes CUDA if there is one, else the CPU",
-        group="run",
-        choices=("auto", "cpu", "cuda", "interpret"),
-        resume="free",
-    )
-    precision: str = setting(
-        "tf32",
-        "on a GPU: full float32 products, TF32 products, or bfloat16 activations (weights stay float32; the CPU is always full float32)",
-        group="run",
-        choices=("fp32", "tf32", "bf16"),
-        resume="free",
-    )
-    tune: str = setting(
-        "",
-        "on a GPU: measure the sizes of the products' tiles and keep the fastest in this file; auto is "
-        "~/.cache/palindrome/tiles.json (default: sizes from a table)",
-        group="run",
-        resume="free",
-    )
-    seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run", least=0)
-    checkpointing: bool = setting(
-        False,
-        "compute the insides of the resnet generator's blocks again in the backward instead of keeping them: the same "
-        "numbers in less memory and more time, for large crops",
-        group="run",
-        resume="free",
-    )
-    max_steps: int = setting(
-        0, "stop after this many steps in all (0: when the epochs are done)", group="run", least=0, resume="free"
-    )
-
-    # data
-    dataroot: str = setting(
-        "",
-        "folder with trainA, trainB and, if you have them, testA, testB (default: built-in pictures)",
-        group="data",
-        resume="free",
-    )
-    builtin: str = setting(
-        "scenes",
-        "built-in pictures, where there is no dataroot",
-        group="data",
-        choices=("scenes", "streets", "colours"),
-    )
-    dataset_mode: str = setting(
-        "unaligned",
-        "unaligned: any A meets any B. aligned: A and B are pairs of one name, or halves of the images of a folder train",
-        group="data",
-        choices=("unaligned", "aligned"),
-    )
-    direction: str = setting(
-        "AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA")
-    )
-    preprocess: str = setting(
-        "resize_and_crop",
-        "how an image becomes a training image",
-        group="data",
-        choices=("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"),
-    )
-    load_size: int | str = setting(
-        286,
-        "size to which images are resized, pixels: a side, or WIDTHxHEIGHT (scale_width takes a width)",
-        group="data",
-    )
-    crop_size: int | str = setting(
-        256, "size of the random crop, pixels: the side of a square, or WIDTHxHEIGHT such as 320x192", group="data"
-    )
-    no_flip: bool = setting(False, "do not mirror images at random", group="data")
-    serial_batches: bool = setting(False, "pair A and B by index, in order, instead of at random", group="data")
-    batch_size: int = setting(1, "images of each domain per step", group="data", least=1)
-    accumulate: int = setting(
-        1,
-        "batches worked through for each step, their gradients added up: as one batch of batch_size x accumulate images, "
-        "in the memory of batch_size (the learning rate stays as given)",
-        group="data",
-        least=1,
-    )
-    max_dataset_size: int = setting(0, "use at most this many images per domain (0: all)", group="data", least=0)
-    num_threads: int = setting(
-        2, "threads that read and prepare images ahead (0: none)", group="data", least=0, resume="free"
-    )
-    cache_mb: int = setting(
-        0,
-        "memory for decoded images, megabytes, so that each is read once (0: none); changes the speed, not the numbers",
-        group="data",
-        least=0,
-        resume="free",
-    )
-    input_nc: int = setting(
-        3, "channels of domain A: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
-    )
-    output_nc: int = setting(
-        3, "channels of domain B: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
-    )
 
     # networks
     netG: str = setting(
@@ -245,47 +114,6 @@ class Config:
     )
     lr_decay_iters: int = setting(50, "epochs between drops of the step policy", group="schedule", least=1)
 
-    # output
-    print_freq: int = setting(100, "steps between log lines", group="output", least=1, resume="free")
-    watch_freq: int = setting(
-        20,
-        "steps between looks at gradients, scores and pictures, which the report shows and the training doctor examines "
-        "(0: none)",
-        group="output",
-        least=0,
-        resume="free",
-    )
-    sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", least=1, resume="free")
-    save_latest_freq: int = setting(
-        1000, "steps between saves of the latest state", group="output", least=1, resume="free"
-    )
-    save_epoch_freq: int = setting(
-        5, "epochs between kept checkpoints (0: keep only the latest)", group="output", least=0, resume="free"
-    )
-
-    # evaluation
-    eval_freq: int = setting(
-        0,
-        "epochs between evaluations on the test images, at most 100 of each domain (0: none before the end)",
-        group="evaluation",
-        least=0,
-        resume="free",
-    )
-    eval_metric: str = setting(
-        "auto",
-        "what best.npz and the plateau policy go by, mean of both directions; auto is ssim where test pairs are known, "
-        "else distance, between domains by a small classifier of them",
-        group="evaluation",
-        choices=("auto", "distance", "ssim", "l1", "psnr", "retrieval"),
-        resume="free",
-    )
-    tensorboard: bool = setting(
-        False, "also write for TensorBoard, into the run's folder (needs tensorboardX)", group="output", resume="free"
-    )
-    keep: int = setting(
-        0, "how many epochs' checkpoints stay, the newest (0: all)", group="output", least=0, resume="free"
-    )
-
     @property
     def epochs(self) -> int:
         """Epochs of the whole run, counted from `epoch_count`."""
@@ -302,8 +130,10 @@ class Config:
 
     @classmethod
     def options(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The fields that this system's users can set, by name."""
-        return {field.name: field for field in dataclasses.fields(cls) if field.metadata}
+        """The fields that this system's users can set, by name, group by group."""
+        fields = [field for field in dataclasses.fields(cls) if field.metadata]
+        fields.sort(key=lambda field: [*GROUPS, field.metadata["group"]].index(field.metadata["group"]))
+        return {field.name: field for field in fields}
 
     def as_dict(self) -> dict[str, Any]:
         """The options and their values."""
@@ -311,48 +141,9 @@ class Config:
 
     def check(self) -> None:
         """UserError for values that no run can use."""
-        for name, field in self.options().items():
-            least, value = field.metadata["least"], getattr(self, name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"--{name} is {value}; wanted a finite number")
-            if not isinstance(value, KINDS.get(str(field.type), object)):
-                raise UserError(f"--{name} is {value!r}; wanted such as {field.default!r}")
-            if field.metadata["choices"] and value not in field.metadata["choices"]:
-                raise UserError(f"--{name} is {value!r}; wanted one of {', '.join(field.metadata['choices'])}")
-            if least is not None and not value >= least:
-                raise UserError(f"--{name} is {value}; wanted at least {least}")
-        if not 0 <= self.beta1 < 1:
-            raise UserError(f"--beta1 is {self.beta1}; wanted a number from 0 up to, not including, 1")
-        if self.ema >= 1:
-            raise UserError(f"--ema is {self.ema}; wanted a number from 0 up to, not including, 1, such as 0.999")
-        if self.checkpointing and self.netG != "resnet":
-            raise UserError(f"--checkpointing is for the blocks of --netG resnet; --netG {self.netG} has none")
-        if self.epochs < 1:
-            raise UserError(
-                f"--epoch_count {self.epoch_count} lies beyond the last epoch, {self.n_epochs + self.n_epochs_decay}; "
-                "raise --n_epochs or lower --epoch_count"
-            )
-        self.check_sizes()
-        if self.lambda_identity > 0 and self.input_nc != self.output_nc:
-            raise UserError(
-                f"the identity loss shows each generator its own target domain, but domain A has {self.input_nc} "
-                f"channels and domain B {self.output_nc}; add --lambda_identity 0"
-            )
+        from train.config.checks import check
 
-    def check_sizes(self) -> None:
-        """UserError if the crop does not fit into what images are resized to."""
-        (wide, high), crop = sides(self.load_size), sides(self.crop_size)
-        if self.preprocess.startswith("scale_width") and "x" in str(self.load_size):
-            raise UserError(
-                f"--load_size {self.load_size} names two sides, but --preprocess {self.preprocess} keeps the shape of "
-                f"images and takes a width: --load_size {wide}"
-            )
-        if self.preprocess == "scale_width_and_crop":
-            high = max(high, crop[1])  # images are made as high as that
-        if self.preprocess in ("resize_and_crop", "scale_width_and_crop") and (crop[0] > wide or crop[1] > high):
-            raise UserError(
-                f"--crop_size {self.crop_size} is larger than --load_size {self.load_size}; make it at most as large"
-            )
+        check(self)
 
     @property
     def generator_sides(self) -> tuple[int, int]:

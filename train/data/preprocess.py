@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.config.settings import Config, sides
-from train.data.pixels import resize
+from train.config import sides
+from train.config.settings import Config
+from train.data.images import resize
 
 
 def preprocess(x: np.ndarray, config: Config, rng: np.random.Generator | None) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""What no run can use: each value by itself, and values that do not go together."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from train.config import KINDS, sides
+from train.errors import UserError
+
+if TYPE_CHECKING:
+    from train.config.settings import Config
+
+
+def check(config: Config) -> None:
+    """UserError for values that no run can use."""
+    for name, field in config.options().items():
+        least, value = field.metadata["least"], getattr(config, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{name} is {value}; wanted a finite number")
+        if not isinstance(value, KINDS.get(str(field.type), object)):
+            raise UserError(f"--{name} is {value!r}; wanted such as {field.default!r}")
+        if field.metadata["choices"] and value not in field.metadata["choices"]:
+            raise UserError(f"--{name} is {value!r}; wanted one of {', '.join(field.metadata['choices'])}")
+        if least is not None and not value >= least:
+            raise UserError(f"--{name} is {value}; wanted at least {least}")
+    if not 0 <= config.beta1 < 1:
+        raise UserError(f"--beta1 is {config.beta1}; wanted a number from 0 up to, not including, 1")
+    if config.ema >= 1:
+        raise UserError(f"--ema is {config.ema}; wanted a number from 0 up to, not including, 1, such as 0.999")
+    if config.checkpointing and config.netG != "resnet":
+        raise UserError(f"--checkpointing is for the blocks of --netG resnet; --netG {config.netG} has none")
+    if config.epochs < 1:
+        raise UserError(
+            f"--epoch_count {config.epoch_count} lies beyond the last epoch, {config.n_epochs + config.n_epochs_decay}; "
+            "raise --n_epochs or lower --epoch_count"
+        )
+    check_sizes(config)
+    if config.lambda_identity > 0 and config.input_nc != config.output_nc:
+        raise UserError(
+            f"the identity loss shows each generator its own target domain, but domain A has {config.input_nc} "
+            f"channels and domain B {config.output_nc}; add --lambda_identity 0"
+        )
+
+
+def check_sizes(config: Config) -> None:
+    """UserError if the crop does not fit into what images are resized to."""
+    (wide, high), crop = sides(config.load_size), sides(config.crop_size)
+    if config.preprocess.startswith("scale_width") and "x" in str(config.load_size):
+        raise UserError(
+            f"--load_size {config.load_size} names two sides, but --preprocess {config.preprocess} keeps the shape of "
+            f"images and takes a width: --load_size {wide}"
+        )
+    if config.preprocess == "scale_width_and_crop":
+        high = max(high, crop[1])  # images are made as high as that
+    if config.preprocess in ("resize_and_crop", "scale_width_and_crop") and (crop[0] > wide or crop[1] > high):
+        raise UserError(
+            f"--crop_size {config.crop_size} is larger than --load_size {config.load_size}; make it at most as large"
+        )

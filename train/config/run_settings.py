@@ -1,0 +1,166 @@
+"""The settings around a model: of the run, its pictures, what it writes and how it is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from train.config import setting
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where and how it computes."""
+
+    name: str = setting(
+        "", "name of the run, a folder under checkpoints_dir (default: after the data)", group="run", resume="free"
+    )
+    checkpoints_dir: str = setting("checkpoints", "folder that holds all runs", group="run", resume="free")
+    device: str = setting(
+        "auto",
+        "where to compute: auto takes CUDA if there is one, else the CPU",
+        group="run",
+        choices=("auto", "cpu", "cuda", "interpret"),
+        resume="free",
+    )
+    precision: str = setting(
+        "tf32",
+        "on a GPU: full float32 products, TF32 products, or bfloat16 activations (weights stay float32; the CPU is always full float32)",
+        group="run",
+        choices=("fp32", "tf32", "bf16"),
+        resume="free",
+    )
+    tune: str = setting(
+        "",
+        "on a GPU: measure the sizes of the products' tiles and keep the fastest in this file; auto is "
+        "~/.cache/palindrome/tiles.json (default: sizes from a table)",
+        group="run",
+        resume="free",
+    )
+    seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run", least=0)
+    checkpointing: bool = setting(
+        False,
+        "compute the insides of the resnet generator's blocks again in the backward instead of keeping them: the same "
+        "numbers in less memory and more time, for large crops",
+        group="run",
+        resume="free",
+    )
+    max_steps: int = setting(
+        0, "stop after this many steps in all (0: when the epochs are done)", group="run", least=0, resume="free"
+    )
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which pictures, and what becomes of them."""
+
+    dataroot: str = setting(
+        "",
+        "folder with trainA, trainB and, if you have them, testA, testB (default: built-in pictures)",
+        group="data",
+        resume="free",
+    )
+    builtin: str = setting(
+        "scenes",
+        "built-in pictures, where there is no dataroot",
+        group="data",
+        choices=("scenes", "streets", "colours"),
+    )
+    dataset_mode: str = setting(
+        "unaligned",
+        "unaligned: any A meets any B. aligned: A and B are pairs of one name, or halves of the images of a folder train",
+        group="data",
+        choices=("unaligned", "aligned"),
+    )
+    direction: str = setting(
+        "AtoB", "which folder is domain A; BtoA swaps them", group="data", choices=("AtoB", "BtoA")
+    )
+    preprocess: str = setting(
+        "resize_and_crop",
+        "how an image becomes a training image",
+        group="data",
+        choices=("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none"),
+    )
+    load_size: int | str = setting(
+        286,
+        "size to which images are resized, pixels: a side, or WIDTHxHEIGHT (scale_width takes a width)",
+        group="data",
+    )
+    crop_size: int | str = setting(
+        256, "size of the random crop, pixels: the side of a square, or WIDTHxHEIGHT such as 320x192", group="data"
+    )
+    no_flip: bool = setting(False, "do not mirror images at random", group="data")
+    serial_batches: bool = setting(False, "pair A and B by index, in order, instead of at random", group="data")
+    batch_size: int = setting(1, "images of each domain per step", group="data", least=1)
+    accumulate: int = setting(
+        1,
+        "batches worked through for each step, their gradients added up: as one batch of batch_size x accumulate images, "
+        "in the memory of batch_size (the learning rate stays as given)",
+        group="data",
+        least=1,
+    )
+    max_dataset_size: int = setting(0, "use at most this many images per domain (0: all)", group="data", least=0)
+    num_threads: int = setting(
+        2, "threads that read and prepare images ahead (0: none)", group="data", least=0, resume="free"
+    )
+    cache_mb: int = setting(
+        0,
+        "memory for decoded images, megabytes, so that each is read once (0: none); changes the speed, not the numbers",
+        group="data",
+        least=0,
+        resume="free",
+    )
+    input_nc: int = setting(
+        3, "channels of domain A: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
+    )
+    output_nc: int = setting(
+        3, "channels of domain B: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
+    )
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What it writes, and when."""
+
+    print_freq: int = setting(100, "steps between log lines", group="output", least=1, resume="free")
+    watch_freq: int = setting(
+        20,
+        "steps between looks at gradients, scores and pictures, which the report shows and the training doctor examines "
+        "(0: none)",
+        group="output",
+        least=0,
+        resume="free",
+    )
+    sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", least=1, resume="free")
+    save_latest_freq: int = setting(
+        1000, "steps between saves of the latest state", group="output", least=1, resume="free"
+    )
+    save_epoch_freq: int = setting(
+        5, "epochs between kept checkpoints (0: keep only the latest)", group="output", least=0, resume="free"
+    )
+    tensorboard: bool = setting(
+        False, "also write for TensorBoard, into the run's folder (needs tensorboardX)", group="output", resume="free"
+    )
+    keep: int = setting(
+        0, "how many epochs' checkpoints stay, the newest (0: all)", group="output", least=0, resume="free"
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How it is judged while it trains."""
+
+    eval_freq: int = setting(
+        0,
+        "epochs between evaluations on the test images, at most 100 of each domain (0: none before the end)",
+        group="evaluation",
+        least=0,
+        resume="free",
+    )
+    eval_metric: str = setting(
+        "auto",
+        "what best.npz and the plateau policy go by, mean of both directions; auto is ssim where test pairs are known, "
+        "else distance, between domains by a small classifier of them",
+        group="evaluation",
+        choices=("auto", "distance", "ssim", "l1", "psnr", "retrieval"),
+        resume="free",
+    )
