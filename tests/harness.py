@@ -204,7 +204,7 @@ def compare(what: str, result: np.ndarray, expected: np.ndarray, bound: np.ndarr
         worst = np.unravel_index(np.argmax(np.where(bad, np.nan_to_num(error - bound, nan=np.inf), -np.inf)), bad.shape)
         raise AssertionError(
             f"{what} is wrong in {bad.sum()} of {bad.size} elements; worst at {tuple(map(int, worst))}: "
-            f"{float(result[worst]):.9g}, wanted {expected[worst]:.9g} within {bound[worst]:.2g}"
+            f"{float(result[worst]):.9g}, wanted {expected[worst]:.9g} within {bound[worst]:.2g}, off by {error[worst]:.2g}"
         )
 
 

@@ -18,7 +18,7 @@ from kernels.device import Device, get_device, to_host
 from tests.cases import ADAM, CASES, LABELS
 from tests.harness import check_op
 from tests.rounding import PRECISIONS
-from tests.tolerances import KINDS
+from tests.tolerances import KINDS, kind
 from tests.torch_ops import TORCH
 
 FOLDERS = {path.parent.name for path in Path(kernels.__path__[0]).glob("*/reference.py")}
@@ -39,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for name in ([asked] if asked else ["cpu", "interpret"])
             for precision in PRECISIONS[name]
             for case in CASES
-            if precision != "tf32" or (KINDS[case.op] == "gemm" and (name == "cuda" or case.label == "ragged"))
+            if precision != "tf32" or (kind(case.op) == "gemm" and (name == "cuda" or case.label == "ragged"))
         ]
         metafunc.parametrize(("case", "where", "precision"), tries)
 

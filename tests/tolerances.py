@@ -50,9 +50,16 @@ KINDS = {
 LARGE_MEAN = 100  # values of that size are rounded that much more coarsely, and the mean is all that is subtracted
 
 
+def kind(op: str) -> str:
+    """What an op's errors grow like."""
+    if op not in KINDS:
+        raise KeyError(f"{op} has no kind in KINDS of tests/tolerances.py: {', '.join(sorted(set(KINDS.values())))}")
+    return KINDS[op]
+
+
 def tolerance(op: str, dtype: Any, values: str = "random") -> tuple[float, float]:
     """(rtol, atol) for an op's results and gradients on inputs of that kind (see tests.cases.Case.values)."""
-    rtol, atol = TABLE[np.dtype(dtype).name if dtype != "bfloat16" else "bfloat16"][KINDS[op]]
+    rtol, atol = TABLE[np.dtype(dtype).name if dtype != "bfloat16" else "bfloat16"][kind(op)]
     return (rtol, atol * LARGE_MEAN) if values == "large" else (rtol, atol)
 
 
