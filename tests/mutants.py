@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant("train/models/cyclegan.py", "d.pool.query(d.fake)", "d.fake", "test_training_step.py -m quick"),
     Mutant("train/models/directions.py", "(stop - start) / images", "1.0", "test_gradient_accumulation_and_ema.py -m quick"),
     Mutant("train/models/image_pool.py", "self.rng.random() > 0.5", "self.rng.random() > 0.6", "test_image_pool.py test_training_step.py -m quick"),
-    Mutant("train/data/dataset.py", "i * len(source) // count", "i", "test_data.py test_evaluation.py"),
+    Mutant("train/data/plain.py", "i * len(source) // count", "i", "test_data.py test_evaluation.py"),
     Mutant("train/data/dataset.py", "_stream(seed, epoch, _AUGMENT_B, position)", "_stream(seed, epoch, _AUGMENT_A, position)", "test_data.py -m quick"),
     Mutant("train/data/preprocess.py", "rng.random() < 0.5", "rng.random() < 1.5", "test_data.py test_images.py -m quick"),
     Mutant("train/data/loader.py", "-(-len(self.dataset) // self.batch_size)", "len(self.dataset) // self.batch_size", "test_loader.py -m quick"),

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data.images import load_image, save_image
+from train.data.images import load_image
+from train.data.saving import save_image
 from train.errors import UserError
 from train.evaluate import main as evaluate
 from train.files import checkpoint

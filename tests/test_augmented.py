@@ -14,7 +14,7 @@ from tests.torch_augmented import TorchAugmented
 from tests.torch_reference import load_numpy_state, to_torch
 from train.augmented_cyclegan import AugmentedConfig, AugmentedCycleGAN
 from train.augmented_cyclegan import main as augmented
-from train.data.dataset import sup_frac
+from train.data.phases import sup_frac
 from train.errors import UserError
 from train.files import checkpoint
 from train.run.schedule import Schedule

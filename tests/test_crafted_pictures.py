@@ -16,7 +16,7 @@ from PIL import Image
 
 from nn import ResnetGenerator
 from tests.attack.measure import CLEAR, measured
-from train.data import images
+from train.data import saving
 from train.data.images import decode, inspect, load_image
 from train.data.opening import KINDS, opened
 from train.data.sources import ImageFolder
@@ -79,7 +79,7 @@ def test_every_way_to_a_picture_tells_of_postscript(tmp_path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "bad.png").write_bytes(POSTSCRIPT)
-    images.save_image(folder / "good.png", np.zeros((8, 8, 3), np.float32))
+    saving.save_image(folder / "good.png", np.zeros((8, 8, 3), np.float32))
     assert "bad.png" in ImageFolder(folder).problems[0]
     assert "not an image of a known kind" in unreadable(folder / "bad.png") and not unreadable(folder / "good.png")
     log: list[str] = []
@@ -94,7 +94,7 @@ def test_every_way_to_a_picture_tells_of_postscript(tmp_path) -> None:
 )
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
 def test_whatever_pillow_raises_becomes_one_line(tmp_path, monkeypatch, name, error) -> None:
-    images.save_image(tmp_path / name, np.zeros((8, 8, 3), np.float32))
+    saving.save_image(tmp_path / name, np.zeros((8, 8, 3), np.float32))
 
     def fail(*a: object, **k: object) -> None:
         raise error("odd\nthing")
@@ -124,7 +124,7 @@ def test_pipes_and_devices_are_told_and_not_waited_for(tmp_path) -> None:
 def test_links_that_lead_round_are_followed_once_and_told(tmp_path, capsys) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
-        images.save_image(tmp_path / name / f"{name}.png", np.zeros((8, 8, 3), np.float32))
+        saving.save_image(tmp_path / name / f"{name}.png", np.zeros((8, 8, 3), np.float32))
     for name in ("a", "b", "c"):
         for other in ("a", "b", "c"):
             (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
@@ -141,7 +141,7 @@ def test_links_that_lead_round_are_followed_once_and_told(tmp_path, capsys) -> N
 
 def test_a_folder_that_only_a_link_leads_to_is_read(tmp_path) -> None:
     (tmp_path / "photos").mkdir()
-    images.save_image(tmp_path / "photos" / "a.png", np.zeros((8, 8, 3), np.float32))
+    saving.save_image(tmp_path / "photos" / "a.png", np.zeros((8, 8, 3), np.float32))
     (tmp_path / "trainA").mkdir()
     (tmp_path / "trainA" / "link").symlink_to(tmp_path / "photos")
     assert ImageFolder(tmp_path / "trainA").files == ["link/a.png"]
@@ -153,7 +153,7 @@ def test_a_folder_that_only_a_link_leads_to_is_read(tmp_path) -> None:
 ])  # fmt: skip
 def test_patterns_fit_what_the_shell_has_them_fit(tmp_path, pattern, fit) -> None:
     for name in ("1.png", "a/2.png", "a/b/3.png", ".h/4.png", "a/.5.png"):
-        images.save_image(tmp_path / name, np.zeros((8, 8, 3), np.float32))
+        saving.save_image(tmp_path / name, np.zeros((8, 8, 3), np.float32))
     found = find([tmp_path / pattern], tmp_path / "out")
     assert sorted(path.relative_to(tmp_path).as_posix() for path in found) == fit.split()
 

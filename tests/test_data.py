@@ -8,8 +8,10 @@ from PIL import Image
 
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
-from train.data.dataset import PartlyPairedDataset, UnpairedDataset, paired_test, plain_images, test_samples
-from train.data.images import load_image, resize
+from train.data.dataset import PartlyPairedDataset, UnpairedDataset
+from train.data.images import load_image
+from train.data.pixels import resize
+from train.data.plain import paired_test, plain_images, test_samples
 from train.data.preprocess import final_size, preprocess
 from train.data.sources import ImageFolder
 from train.errors import UserError

@@ -19,7 +19,7 @@ from train.evaluation import domain_distance
 from train.evaluation.evaluation import Evaluation, overall, translate_all
 from train.evaluation.metrics import l1, ssim
 from train.files import checkpoint
-from train.run import display, trainer
+from train.run import command, display, run_state, trainer
 from train.run.command import run_command
 from train.run.schedule import Schedule
 
@@ -32,7 +32,7 @@ TINY = (
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domain_distance, "STEPS", 2)
-    monkeypatch.setattr(trainer, "EVALUATED", 6)
+    monkeypatch.setattr(run_state, "EVALUATED", 6)
     monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)
 
 
@@ -109,7 +109,7 @@ def test_a_plateau_watches_the_evaluations(tmp_path: Path, monkeypatch: pytest.M
         return {}
 
     monkeypatch.setattr(trainer.Run, "evaluate", evaluate)
-    monkeypatch.setattr(trainer.Run, "finish", lambda run: None)
+    monkeypatch.setattr(command, "finish", lambda run: None)
     assert main([*TINY.split(), "--n_epochs", "7", "--checkpoints_dir", str(tmp_path)]) == 0
     rates = [line["lr"] for line in lines(tmp_path)][::3]
     assert rates == pytest.approx([0.001] * 6 + [0.0002])

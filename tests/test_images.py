@@ -6,18 +6,10 @@ import pyvips
 from PIL import Image, ImageCms
 
 from train.data import deep
-from train.data.images import (
-    EXTENSIONS,
-    Header,
-    Picture,
-    inspect,
-    load_image,
-    load_picture,
-    resize,
-    save_image,
-    save_picture,
-    to_uint8,
-)  # fmt: skip
+from train.data.images import Header, Picture, inspect, load_image, load_picture
+from train.data.listing import EXTENSIONS
+from train.data.pixels import resize, to_uint8
+from train.data.saving import save_image, save_picture
 from train.errors import UserError
 
 RNG = np.random.default_rng(3)

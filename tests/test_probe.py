@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from train.config.settings import Config
-from train.data.dataset import test_samples
+from train.data.plain import test_samples
 from train.evaluation.probe import CODES, high_frequencies, probe, rows, stored
 from train.evaluation.subject import Subject
 from train.probe import main

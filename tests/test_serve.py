@@ -20,7 +20,8 @@ from PIL import Image
 from nn import PatchDiscriminator, ResnetGenerator
 from tests.attack.measure import CLEAR, measured
 from tests.browser import Browser
-from train.data.images import load_image, load_picture, resize
+from train.data.images import load_image, load_picture
+from train.data.pixels import resize
 from train.errors import UserError
 from train.inference import server as serve
 from train.inference.server import Server, both_ways, opinion

@@ -44,7 +44,7 @@ def test_a_long_run_is_as_fast_and_small_at_its_end(tmp_path: Path, monkeypatch:
     batch = Batch(picture, picture, ("a.png",), ("b.png",), 0, ("a.png (A)",))
     monkeypatch.setattr(Loader, "iterate", lambda self, epoch, start: iter([batch]))
     monkeypatch.setattr("train.report.page.cards", lambda *args: [])
-    monkeypatch.setattr("train.run.trainer.paired_test", lambda *args: None)
+    monkeypatch.setattr("train.run.finish.paired_test", lambda *args: None)
     monkeypatch.setattr("train.run.display.REPORT_EVERY", 2)  # s
     assert run_command(Idle, [*LINE.split(), "--checkpoints_dir", str(tmp_path)]) == 0
     times = np.diff(Idle.clock)

@@ -12,7 +12,9 @@ from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from train import augmented_cyclegan, stochastic_cyclegan
 from train.data import deep
-from train.data.images import load_image, save_image, to_uint8
+from train.data.images import load_image
+from train.data.pixels import to_uint8
+from train.data.saving import save_image
 from train.evaluation.subject import from_run
 from train.inference import translator
 from train.inference.server import both_ways

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from train.config.options import Parser
 from train.config.settings import Config
-from train.data.dataset import test_samples
+from train.data.plain import test_samples
 from train.errors import UserError
 from train.evaluation.probe import probe, rows, table
 from train.evaluation.subject import from_run

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from train.cyclegan import CycleGAN
-from train.data.images import EXTENSIONS, decode, inspect, load_picture
+from train.data.images import decode, inspect, load_picture
+from train.data.listing import EXTENSIONS
 from train.evaluation.subject import from_run
 from train.inference.server import Server, both_ways, give_back
 from train.prepare.unpack import read_tar, unzip

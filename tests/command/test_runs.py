@@ -21,7 +21,7 @@ from train.cyclegan import CycleGAN, main
 from train.errors import NonFiniteLoss
 from train.files import checkpoint
 from train.report.page import write_report
-from train.run import command, display, trainer
+from train.run import command, display
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -161,7 +161,7 @@ def test_ctrl_c_outside_the_loop_is_quiet(
     def interrupted(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer.Run, "finish", interrupted)
+    monkeypatch.setattr(command, "finish", interrupted)
     status, err = run(f"--dataroot {root}", capsys)
     assert status == 130 and "stopped at once" in err
     assert Path("checkpoints/data/latest.npz").exists()

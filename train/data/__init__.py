@@ -1,1 +1,1 @@
-"""Where training images come from, and how they become batches. Start with `dataset.py`."""
+"""Where images come from, and how they become batches. Start with `dataset.py`; `images.py` reads one file."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from train.data.images import to_uint8
+from train.data.pixels import to_uint8
 
 
 class Cache:

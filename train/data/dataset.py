@@ -8,19 +8,17 @@ threads, sees exactly what an undisturbed one would have seen.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from train.config import sides
-from train.config.checks import check_sizes
 from train.config.settings import Config
 from train.data.cache import Cache
-from train.data.images import resize
-from train.data.preprocess import final_size, preprocess, resized
-from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
+from train.data.pairing import partners, stems
+from train.data.phases import check, has_test, open_phase, sup_frac
+from train.data.pixels import resize
+from train.data.preprocess import preprocess, resized
+from train.data.sources import Source
 from train.errors import UserError, shown
 
 log = logging.getLogger(__name__)
@@ -28,7 +26,6 @@ log = logging.getLogger(__name__)
 _ORDER_A, _ORDER_B, _AUGMENT_A, _AUGMENT_B, _AUGMENT_PAIR, _ORDER_PAIRS, _PAIRS = range(
     7
 )  # one stream of random numbers each
-_DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,6 @@ class Sample:
     pair: Sample | None = None
 
 
-Named = list[tuple[str, np.ndarray]]
-
-
 class UnpairedDataset:
     """Pairs of unrelated images, max(len(A), len(B)) to an epoch; `config.direction` BtoA swaps the two domains.
 
@@ -57,10 +51,10 @@ class UnpairedDataset:
 
     def __init__(self, config: Config, phase: str = "train") -> None:
         self.config = config
-        self.a, self.b = sources = _open(config, phase)
+        self.a, self.b = sources = open_phase(config, phase)
         if phase == "train" and has_test(config):
-            sources += _open(config, "test")
-        _check(config, sources)
+            sources += open_phase(config, "test")
+        check(config, sources)
         for source in sources:
             for line in source.conversions():
                 log.warning("%s", line)
@@ -187,144 +181,11 @@ class PartlyPairedDataset(UnpairedDataset):
         return replace(super().sample(epoch, position), pair=self.pair(i, j, (seed, epoch, _AUGMENT_PAIR, position)))
 
 
-def sup_frac(config: Config) -> float:
-    """The share of pairs that are known: 0 for a system that has no such option."""
-    return float(getattr(config, "sup_frac", 0))
-
-
 def dataset(config: Config) -> UnpairedDataset:
     """The training images, as --dataset_mode and --sup_frac have them."""
     if sup_frac(config):
         return PartlyPairedDataset(config)
     return (AlignedDataset if config.dataset_mode == "aligned" else UnpairedDataset)(config)
-
-
-def paired_test(config: Config, limit: int = 0) -> list[Sample] | None:
-    """Test images with their true partners, not augmented; None unless testA and testB hold the same names.
-
-    Names count without extension, and all must match. limit: at most so many (0: all).
-    """
-    if not has_test(config):
-        return None
-    a, b = _checked(config, "test")
-    pairs = partners(a, b)
-    return None if pairs is None else [_plain(config, a, i, b, j) for i, j in pairs[: limit or None]]
-
-
-def partners(a: Source, b: Source) -> list[tuple[int, int]] | None:
-    """(index in A, index in B) of the images of one name, in the names' order; None unless each has its partner."""
-    where = stems(a), stems(b)
-    if where[0].keys() != where[1].keys() or not len(where[0]) == len(a) == len(b):
-        return None
-    return [(where[0][stem], where[1][stem]) for stem in sorted(where[0])]
-
-
-def stems(source: Source) -> dict[str, int]:
-    """The index of each image, by its name without extension."""
-    return {os.path.splitext(source.name(i))[0]: i for i in range(len(source))}
-
-
-def plain_images(config: Config, phase: str, limit: int = 0) -> tuple[Named, Named]:
-    """The images of both domains of a phase, not augmented: lists of (name, image). limit: at most so many of each,
-    spread evenly over the folder (0: all)."""
-    kept: list[Named] = []
-    for source in _checked(config, phase):
-        count = min(limit, len(source)) if limit else len(source)
-        chosen = [i * len(source) // count for i in range(count)]
-        kept.append([(source.name(i), preprocess(source.load(i), config, None)) for i in chosen])
-    return kept[0], kept[1]
-
-
-def test_samples(config: Config, limit: int) -> list[Sample]:
-    """The first `limit` images of each domain for a sample grid, not augmented: from testA and testB where they
-    exist, else from the training folders. Fewer where a domain holds fewer."""
-    a, b = _checked(config, "test" if has_test(config) else "train")
-    return [_plain(config, a, i, b, i) for i in range(min(limit, len(a), len(b)))]
-
-
-test_samples.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
-
-
-def mixed_sizes(config: Config, sizes: dict[str, tuple[int, int]]) -> UserError:
-    """The error for a batch whose images differ in size; `sizes` holds each image's (width, height) by name."""
-    first = next(iter(sizes))
-    other = next(name for name in sizes if sizes[name] != sizes[first])
-    seen = " and ".join(f"{name} {sizes[name][0]}x{sizes[name][1]}" for name in (first, other))
-    asked = f"--batch_size {config.batch_size}" + (
-        f" --accumulate {config.accumulate}" if config.accumulate > 1 else ""
-    )
-    return UserError(
-        f"{asked} needs images of one size, but --preprocess {config.preprocess} leaves them "
-        f"different ({seen}); use one image a step, or --preprocess resize_and_crop, crop or scale_width_and_crop"
-    )
-
-
-def _open(config: Config, phase: str) -> tuple[Source, ...]:
-    """Domains A and B of a phase, unchecked."""
-    domains = "BA" if config.direction == "BtoA" else "AB"
-    limit = config.max_dataset_size if phase == "train" else 0
-    sources: list[Source] = []
-    for domain, channels in zip(domains, (config.input_nc, config.output_nc), strict=True):
-        if config.dataroot:
-            root = Path(config.dataroot)
-            if halved(config, phase):
-                sources.append(HalfFolder(root / phase, domain, channels, limit))
-            else:
-                sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit))
-        else:
-            unrelated = config.dataset_mode == "unaligned" and not sup_frac(config)
-            count, first = _DRAWN[f"{phase}{domain if unrelated else 'A'}"]
-            side = max(sides(config.load_size))
-            sources.append(Drawn(domain, min(count, limit or count), first, side, channels, config.builtin))
-    return tuple(sources)
-
-
-def _check(config: Config, sources: tuple[Source, ...]) -> None:
-    """Raises one UserError with the first five of all problems."""
-    check_sizes(config)
-    problems = [problem for source in sources for problem in source.problems]
-    if config.preprocess == "crop":
-        for path, (w, h) in ((path, size) for source in sources for path, size in source.sizes.items()):
-            if not all(side >= crop for side, crop in zip((w, h), sides(config.crop_size), strict=True)):
-                problems.append(f"{shown(path)}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
-    if problems:
-        more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
-        folders = all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB")
-        if config.dataroot and not folders and not halved(config, "train"):
-            or_halves = ", or a folder train of images with A on the left and B on the right"
-            more.append(
-                "--dataroot must name a folder that holds the folders trainA and trainB"
-                + (or_halves if config.dataset_mode == "aligned" else "")
-            )
-        raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
-    for source in sources[:2] if config.images_per_step > 1 else ():
-        sizes = {path: final_size(*size, config) for path, size in source.sizes.items()}
-        if len(set(sizes.values())) > 1:
-            raise mixed_sizes(config, sizes)
-
-
-def _checked(config: Config, phase: str) -> tuple[Source, ...]:
-    sources = _open(config, phase)
-    _check(config.replace(batch_size=1, accumulate=1), sources)  # these images go one at a time
-    return sources
-
-
-def has_test(config: Config) -> bool:
-    """Whether there are test images: built-in pictures have them, a data root where it holds testA and testB."""
-    there = all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
-    return not config.dataroot or there or halved(config, "test")
-
-
-def halved(config: Config, phase: str) -> bool:
-    """Whether a phase's images of A and B are halves of the images of one folder."""
-    root = Path(config.dataroot)
-    if config.dataset_mode == "unaligned" or not config.dataroot:
-        return False
-    return (root / phase).is_dir() and not (root / f"{phase}A").is_dir()
-
-
-def _plain(config: Config, a: Source, i: int, b: Source, j: int) -> Sample:
-    return Sample(preprocess(a.load(i), config, None), preprocess(b.load(j), config, None), a.name(i), b.name(j))
 
 
 def _stream(*key: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""One image: between a file and a float32 array [H,W,C] in [-1, 1].
+"""One image: from a file to a float32 array [H,W,C] in [-1, 1].
 
 Every common mode is read, so that nobody has to convert a folder first:
 
@@ -16,10 +16,8 @@ whole where libvips is installed (train/data/deep.py), and with 8 bits elsewhere
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -27,15 +25,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from train.data import deep
 from train.data.opening import array_in, array_shape, opened
+from train.data.pixels import LEVELS, to_gray
 from train.errors import UserError, shown
-from train.files.atomic import write_atomically, write_bytes
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".npy"})
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-LEVELS = {8: 255, 16: 65535}
-KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
-KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
-LUMA = (0.299, 0.587, 0.114)  # of red, green, blue (ITU-R BT.601)
 _MODE_NAMES = {"1": "black and white", "L": "grayscale", "LA": "grayscale with alpha", "P": "palette", "PA": "palette"}
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
@@ -203,90 +196,3 @@ def _can_have(path: Path, own: int, channels: int) -> None:
         )
     if own and own != channels and (own, channels) != (1, 3):
         raise UserError(f"{shown(path)}: has {own} channels, {channels} were asked for")
-
-
-def to_gray(x: np.ndarray) -> np.ndarray:
-    """The luma of colours: [...,3] → [...,1], as Pillow has it."""
-    return x @ np.array(LUMA, x.dtype)[:, None]
-
-
-def for_eyes(x: np.ndarray) -> np.ndarray:
-    """[...,C] as RGB: gray three times (with alpha dropped), of more than three channels the first three."""
-    return np.repeat(x[..., :1], 3, axis=-1) if x.shape[-1] < 3 else x[..., :3]
-
-
-def to_uint8(x: np.ndarray) -> np.ndarray:
-    """From [-1, 1] to uint8: (x+1)/2·255, rounded; values beyond the range are clipped. Any shape."""
-    return to_integers(x, 8)
-
-
-def to_integers(x: np.ndarray, bits: int) -> np.ndarray:
-    """The same to uint8 or uint16."""
-    top = LEVELS[bits]
-    return np.clip(np.rint((np.asarray(x, np.float32) + 1.0) * (top / 2)), 0, top).astype(f"uint{bits}")
-
-
-def save_image(path: str | Path, x: np.ndarray) -> None:
-    """Writes [H,W,C] in [-1, 1], C from 1 to 4, with 8 bits; the name's extension picks the format."""
-    save_picture(path, Picture(x))
-
-
-def save_picture(path: str | Path, picture: Picture) -> None:
-    """Writes a picture atomically; the name's extension picks the format.
-
-    16 bits stay 16 where the format has them (PNG, TIFF), in colour if libvips is installed; alpha stays where it has alpha
-    (PNG, TIFF, WebP); `.npy` keeps everything but alpha. JPEG and WebP are written at quality 95. Raises UserError naming
-    the file when the format cannot hold the picture.
-    """
-    path, x = Path(path), picture.pixels
-    suffix, channels = path.suffix.lower(), x.shape[2]
-    if suffix == ".npy":
-        kept = x if picture.bits == 32 else to_integers(x, picture.bits)
-        write_atomically(path, lambda file: np.save(file, kept, allow_pickle=False), size=kept.nbytes)
-        return
-    if channels not in MODES:
-        raise UserError(f"{shown(path)}: no image format holds {channels} channels; write .npy files")
-    bits = 16 if picture.bits >= 16 and keeps_16_bits(path, channels) else 8
-    values = to_integers(x, bits)
-    if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
-        values = np.concatenate([values, _with_bits(picture.alpha, bits)[..., None]], axis=2)
-    if bits == 16 and values.shape[2] > 1:
-        write_bytes(path, deep.encode(values, suffix, picture.icc if channels != 2 else None))
-        return
-    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    more: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc and channels != 2 else {}
-    if suffix in (".jpg", ".jpeg", ".webp"):
-        more |= {"quality": 95}
-    try:
-        kind = Image.registered_extensions()[suffix]
-        buffer = io.BytesIO()
-        image.save(buffer, kind, **more)
-    except KeyError as e:
-        raise UserError(f"{shown(path)}: unknown format {suffix}; wanted {' '.join(sorted(EXTENSIONS))}") from e
-    except (OSError, ValueError) as e:  # a mode or a size that the format lacks: WebP ends at 16383 pixels
-        raise UserError(f"{shown(path)}: cannot be written in this format ({e}); choose another with --format") from e
-    write_bytes(path, buffer.getbuffer())
-
-
-def keeps_16_bits(path: Path, channels: int) -> bool:
-    """Whether a file of that name can hold 16 bits per value."""
-    suffix = path.suffix.lower()
-    return suffix == ".npy" or (suffix in KEEPS_16_BITS and (channels == 1 or deep.available()))
-
-
-def _with_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    """uint8 or uint16 as the one that is wanted."""
-    if values.dtype.itemsize * 8 == bits:
-        return values
-    return values.astype(np.uint16) * 257 if bits == 16 else np.rint(values / 257).astype(np.uint8)
-
-
-def resize(x: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Bicubic with anti-aliasing (Pillow's filter, in float: no rounding in between), kept within [-1, 1].
-
-    [H,W,C] → [height,width,C]; an image already of that size is returned untouched.
-    """
-    if x.shape[:2] == (height, width):
-        return x
-    planes = [Image.fromarray(x[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(x.shape[2])]
-    return np.clip(np.stack([np.asarray(p) for p in planes], axis=-1), -1.0, 1.0)  # [height,width,C]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.data.dataset import UnpairedDataset, mixed_sizes
+from train.data.dataset import UnpairedDataset
+from train.data.phases import mixed_sizes
 from train.errors import shown
 
 FLAT = 0.02

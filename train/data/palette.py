@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data.images import to_uint8
+from train.data.pixels import to_uint8
 from train.errors import UserError
 
 IGNORED = frozenset({"ignore", "void", "unlabeled"})  # true pixels of a class of this name are not counted

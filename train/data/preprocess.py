@@ -20,7 +20,7 @@ import numpy as np
 
 from train.config import sides
 from train.config.settings import Config
-from train.data.images import resize
+from train.data.pixels import resize
 
 
 def preprocess(x: np.ndarray, config: Config, rng: np.random.Generator | None) -> np.ndarray:

@@ -11,9 +11,10 @@ import numpy as np
 from train.data.builtin.colours import colours
 from train.data.builtin.scenes import scene
 from train.data.builtin.streets import street
-from train.data.images import EXTENSIONS, MODES, describe_mode, inspect, load_image, to_gray
+from train.data.images import MODES, describe_mode, inspect, load_image
+from train.data.listing import EXTENSIONS, list_images
+from train.data.pixels import to_gray
 from train.errors import UserError, shown
-from train.files.walk import files_below
 
 
 class ImageFolder:
@@ -129,14 +130,3 @@ class Drawn:
 
 
 Source = ImageFolder | Drawn
-
-
-def list_images(folder: Path) -> tuple[list[str], str]:
-    """Paths below the folder, with forward slashes, of what is an image by its name; and what to say of links, if anything."""
-    found = files_below(folder)
-    names = [
-        file.relative_to(folder).as_posix()
-        for file in found.files
-        if not file.name.startswith(".") and file.suffix.lower() in EXTENSIONS
-    ]
-    return names, found.told()

@@ -32,7 +32,7 @@ from nn.layers import Conv2d, LeakyReLU
 from nn.module import Module, Sequential
 from nn.network import Network
 from nn.optim import Adam
-from train.data.images import for_eyes, resize
+from train.data.pixels import for_eyes, resize
 from train.errors import UserError
 from train.files import checkpoint
 

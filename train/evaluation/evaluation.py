@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from train.config.settings import Config
-from train.data.dataset import has_test, paired_test, plain_images
+from train.data.phases import has_test
+from train.data.plain import paired_test, plain_images
 from train.errors import UserError
 from train.evaluation.domain_distance import DomainDistance
 from train.evaluation.metrics import Scores, as_loss, paired_scores

@@ -14,7 +14,8 @@ from types import ModuleType
 
 import numpy as np
 
-from train.data.images import for_eyes, save_image
+from train.data.pixels import for_eyes
+from train.data.saving import save_image
 from train.errors import UserError
 
 LIBRARIES = {"torch-fidelity": "torch_fidelity", "clean-fid": "cleanfid.fid"}

@@ -12,9 +12,10 @@ from PIL import Image
 
 from train.config.settings import Config
 from train.data.builtin.colours import chroma, masks
-from train.data.dataset import Sample, paired_test
-from train.data.images import to_uint8
+from train.data.dataset import Sample
 from train.data.opening import opened
+from train.data.pixels import to_uint8
+from train.data.plain import paired_test
 from train.models.model import Rows
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)  # standard deviations, of 255

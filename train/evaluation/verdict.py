@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from train.data.builtin.streets import CLASSES
-from train.data.images import resize
+from train.data.pixels import resize
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.label_scores import label_scores
 from train.evaluation.metrics import retrieval

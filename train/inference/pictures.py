@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from train.data.images import Picture, keeps_16_bits, load_picture, resize, save_picture
+from train.data.images import Picture, load_picture
+from train.data.pixels import resize
+from train.data.saving import keeps_16_bits, save_picture
 from train.errors import UserError, shown
 from train.inference.places import find, plan
 from train.inference.translator import Translator, open_translator

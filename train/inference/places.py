@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from train.data.images import EXTENSIONS
+from train.data.listing import EXTENSIONS
 from train.errors import UserError, shown
 from train.files.walk import files_below
 

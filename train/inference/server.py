@@ -27,7 +27,8 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 import numpy as np
 from PIL import Image
 
-from train.data.images import for_eyes, inspect, load_picture, to_uint8
+from train.data.images import inspect, load_picture
+from train.data.pixels import for_eyes, to_uint8
 from train.errors import UserError, shown
 from train.inference.pictures import translated
 from train.inference.translator import Translator, open_translator

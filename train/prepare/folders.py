@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from train.data.images import load_image
-from train.data.sources import list_images
+from train.data.listing import list_images
 from train.errors import UserError, shown
 from train.prepare.place import PARTS, check_room
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from train.data.images import EXTENSIONS, decode
+from train.data.images import decode
+from train.data.listing import EXTENSIONS
 from train.errors import UserError, shown
 from train.prepare.download import Expected, discard, fetch
 from train.prepare.place import PARTS, check_room

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from train.data.images import EXTENSIONS
+from train.data.listing import EXTENSIONS
 from train.errors import UserError, shown
 from train.prepare.place import PARTS, check_room
 

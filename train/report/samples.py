@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from train.data.images import for_eyes, to_uint8
 from train.data.opening import opened
+from train.data.pixels import for_eyes, to_uint8
 from train.files.atomic import write_atomically
 
 PAPER, INK, RULE = (255, 255, 255), (40, 44, 52), (222, 225, 230)

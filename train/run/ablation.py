@@ -25,6 +25,7 @@ from train.files.json_file import write_json
 from train.models.cyclegan import CycleGAN
 from train.report.ablation import Study, summary, write_page
 from train.run.command import introduce
+from train.run.finish import finish
 from train.run.start import check_same_run
 from train.run.trainer import Run
 
@@ -94,7 +95,7 @@ def trained(config: Config) -> Run:
         run.train()
         if run.state == "interrupted":
             raise UserError(f"stopped in {config.name} after step {run.step}; the same command goes on from there")
-        run.finish()
+        finish(run)
     return run
 
 

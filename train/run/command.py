@@ -18,6 +18,7 @@ from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
 from train.run.exit_code import exit_code, say
+from train.run.finish import finish
 from train.run.start import new_run, resume_run
 from train.run.trainer import Run
 
@@ -79,7 +80,7 @@ def farewell(run: Run) -> int:
             f"\nstopped after step {run.step} of {run.total}; everything is saved. To go on:\n  {run.command_to_go_on()}"
         )
         return 128 + run.signal
-    scores = run.finish()
+    scores = finish(run)
     peak = peak_bytes(run.model.device)
     held = f", at most {size_text(peak)} of memory" if peak else ""
     say(f"\n{run.total} steps done, {run.seconds:.0f} s of training{held}.")

@@ -1,116 +1,28 @@
-"""The run around the step: data in, steps, checkpoints, samples, report; stopped and continued without a trace."""
+"""The run around the step: batches in, steps, epochs, saves; stopped and continued without a trace."""
 
 from __future__ import annotations
 
-import functools
-import shlex
-import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from train.config.options import typed
-from train.config.settings import Config
-from train.data.dataset import dataset, paired_test, test_samples
-from train.data.loader import Batch, Loader
-from train.data.preprocess import final_size
-from train.errors import NonFiniteLoss, UserError
-from train.evaluation.evaluation import Evaluation, overall
-from train.evaluation.metrics import COLUMNS, Scores, show
-from train.files import checkpoint
+from train.data.loader import Batch
+from train.errors import NonFiniteLoss
+from train.evaluation.evaluation import overall
+from train.evaluation.metrics import COLUMNS, show
 from train.files.atomic import make_folder
 from train.files.json_file import write_json
-from train.models.model import Model
-from train.report.doctor import NAN, Finding
-from train.run.diagnose import nonfinite_in, nonfinite_origin
-from train.run.disk import check_room, drop_oldest, state_bytes
-from train.run.display import Display
+from train.report.doctor import Finding
+from train.run.diagnose import nonfinite_origin
+from train.run.disk import check_room, drop_oldest
 from train.run.progress import Progress
-from train.run.schedule import Schedule
+from train.run.run_state import NotFinite, RunState
 from train.run.signals import StopRequest, stop_request
-from train.run.tensorboard import require
-from train.run.watch import Watch
-
-PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
-EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
-SAMPLES = 3  # pictures per domain in a sample grid
 
 
-class NotFinite(UserError):
-    """A loss or a weight is a NaN or an infinity."""
-
-
-class Run:
-    """One training run: a model, its data, and the folder `checkpoints_dir/name` with all that it writes.
-
-    config.json      the settings
-    latest.npz       everything an exact resume needs; epoch_005.npz and so on are kept copies
-    best.npz         the state that --eval_metric liked best, with --eval_freq
-    metrics.jsonl    one line per step; with --eval_freq the scores stand in the last of an epoch
-    samples/*.png    what the generators do to a few test images
-    scores.json      final scores, where true pairs exist
-    report.html      all of it on one page
-    """
-
-    def __init__(self, system: type[Model], config: Config) -> None:
-        # Everything that can refuse bad input comes before the first file is written.
-        if config.tensorboard:
-            require()
-        self.system, self.config = system, config
-        self.folder = Path(config.checkpoints_dir) / config.name
-        self.dataset = dataset(config)
-        self.loader = Loader(self.dataset, config.images_per_step, config.num_threads)
-        self.shown = test_samples(config, SAMPLES)
-        self.check_sizes()
-        self.classifier_file = self.folder / "domain_classifier.npz"
-        self.evaluation = Evaluation(config, EVALUATED, self.classifier_file) if config.eval_freq else None
-        self.tell: Callable[[str], None] = functools.partial(print, file=sys.stderr, flush=True)
-        try:
-            self.model = system(config)
-        except (RuntimeError, ValueError) as error:
-            raise UserError(str(error)) from error
-        self.schedule = Schedule(config)
-        self.display = Display(self.folder, config, self.model, self.shown, self.tell)
-        self.watch = Watch(config.watch_freq)
-        self.step = self.saved = 0  # steps done, and those that latest.npz has
-        self.whole = True  # whether the state is that after a step, and nothing of the next is in it
-        self.epoch, self.position = 1, 0  # the epoch at hand and the batches done in it
-        self.cycle_sum = 0.0  # of the model's metric (CycleGAN: the cycle losses) in this epoch, for the plateau policy
-        self.seconds = 0.0  # spent training, earlier sittings included
-        self.verdict: list[Any] | None = None  # [metric, its value as a loss] of an evaluation that ends this epoch
-        self.best: list[Any] | None = None  # the lowest of these
-        self.waited = 0.0  # of the loader's waiting, what is accounted for
-        self.state = "running"
-
-    @property
-    def images(self) -> list[int]:
-        """How many there are of A and of B."""
-        return [len(self.dataset.a), len(self.dataset.b)]
-
-    @property
-    def total(self) -> int:
-        """Steps of the whole run."""
-        steps = self.config.epochs * self.loader.batches_per_epoch
-        return min(steps, self.config.max_steps) if self.config.max_steps else steps
-
-    def check_sizes(self) -> None:
-        """UserError if the networks cannot take the size of an image."""
-        c = self.config
-        sources = (self.dataset.a, self.dataset.b)
-        seen = {path: final_size(*size, c) for source in sources for path, size in source.sizes.items()}
-        for pair in self.shown:
-            seen |= {f"test image {name}": x.shape[1::-1] for name, x in ((pair.name_a, pair.a), (pair.name_b, pair.b))}
-        for name, size in seen.items():
-            if why := c.misfit(*size):
-                crop = "crop" in c.preprocess
-                what = f"--crop_size {c.crop_size}" if crop else f"{name}, with --preprocess {c.preprocess}"
-                mend = "choose another --crop_size" if crop else "--preprocess resize_and_crop fits images of any size"
-                raise UserError(f"{what}: {size[0]}x{size[1]} pixels do not suit the networks: {why}; {mend}")
-
-    # -- the loop
+class Run(RunState):
+    """A run that trains: the loop, what each step and each epoch leaves, and what an exception costs."""
 
     def train(self) -> None:
         """Train to the end, or until Ctrl-C or another signal asks to stop; what was done is saved either way.
@@ -196,6 +108,16 @@ class Run:
         self.times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
         return losses
 
+    def lost(self, error: NonFiniteLoss, batch: Batch) -> NotFinite:
+        """What to tell when a loss is no longer a number."""
+        with np.errstate(all="ignore"):
+            origin = nonfinite_origin(self.model, batch.a, batch.b)
+        seen = (
+            f"step {self.step + 1}: {error}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
+            f"{', '.join(batch.names_b)} (B)"
+        )
+        return self.spoilt(seen)
+
     def note(self, losses: dict[str, float], batch: Batch) -> list[Finding]:
         """Put the step on record; what the doctor finds new in it."""
         record: dict[str, Any] = {"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr}
@@ -256,115 +178,3 @@ class Run:
         if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
             self.write(f"epoch_{done:03}.npz")
             drop_oldest(self.folder, self.config.keep)
-
-    @property
-    def state_bytes(self) -> int:
-        """About what a checkpoint of this run takes on the disk."""
-        return state_bytes(self.config, self.model, self.shown[0])
-
-    def lost(self, error: NonFiniteLoss, batch: Batch) -> NotFinite:
-        """What to tell when a loss is no longer a number."""
-        with np.errstate(all="ignore"):
-            origin = nonfinite_origin(self.model, batch.a, batch.b)
-        seen = (
-            f"step {self.step + 1}: {error}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
-            f"{', '.join(batch.names_b)} (B)"
-        )
-        return self.spoilt(seen)
-
-    def spoilt(self, seen: str) -> NotFinite:
-        """What to tell when numbers are no longer finite. What led there is in the state already: it is not saved."""
-        self.state = "interrupted"
-        self.report(findings=[Finding(NAN.name, "", seen, NAN.advice)])
-        way = "no state had been saved yet.\n"
-        if self.saved:
-            way = (
-                f"the last good state is kept in {self.folder / 'latest.npz'}, step {self.saved}. To go on from there more "
-                f"slowly:\n  {self.command_to_go_on()} --lr {self.config.lr / 2:.3g}\n"
-            )
-        return NotFinite(
-            f"{seen}. Training stops here; {way}"
-            "Usual causes: too high a learning rate (try a smaller --lr), or images that are almost one flat colour."
-        )
-
-    def command(self, start: str) -> str:
-        """What to type to have a program take up this run: `start`, such as "train.evaluate", and the run's name."""
-        command = f"{typed(start)} --name {shlex.quote(self.config.name)}"
-        if self.config.checkpoints_dir != Config.checkpoints_dir:
-            command += f" --checkpoints_dir {shlex.quote(self.config.checkpoints_dir)}"
-        return command
-
-    def command_to_go_on(self) -> str:
-        """What to type to continue this run."""
-        return self.command(f"{self.system.program} --continue_train")
-
-    # -- what is written
-
-    def save(self) -> None:
-        """Write the state."""
-        self.write("latest.npz")
-        self.saved = self.step
-
-    def write(self, name: str) -> None:
-        """Write the state to a file of the run's folder, the records before it. UserError if a number in it is not finite."""
-        state = self.state_dict()
-        if bad := nonfinite_in(state["model"]):
-            raise self.spoilt(f"step {self.step}: {bad} holds a NaN or an infinity, so {name} was not written")
-        self.display.sync()
-        checkpoint.save(self.folder / name, state)
-
-    def report(self, scores: dict[str, Scores] | None = None, findings: Sequence[Finding] = ()) -> None:
-        """Write report.html as things stand."""
-        self.display.report(self.state, self.total, self.command_to_go_on() if self.saved else "", scores, findings)
-
-    def finish(self) -> dict[str, Scores] | None:
-        """The last sample grid and, where the truth is known, the final scores."""
-        if not self.display.sample_path(self.step).exists():
-            self.display.sample(self.step)
-        scores = None
-        if self.evaluation or paired_test(self.config, 1):
-            everything = Evaluation(self.config, cache=self.classifier_file)
-            scores = everything(self.model, distance=self.evaluation is not None)
-            write_json(self.folder / "scores.json", {"step": self.step, **scores})
-        self.report(scores)
-        self.display.close()
-        return scores
-
-    # -- state
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything the rest of the run depends on. Data order and crops follow from seed, epoch and position."""
-        return {
-            "program": self.system.program,
-            "config": self.config.as_dict(),
-            "run": self.place() | {"images": self.images},
-            "schedule": self.schedule.state_dict(),
-            "watch": self.watch.state_dict(),
-            "model": self.model.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state`. What it lacks, because it is older or only brings networks, is as in a new run."""
-        self.model.load_state_dict(state["model"])
-        for name, part in (("schedule", self.schedule), ("watch", self.watch)):
-            if name in state:
-                part.load_state_dict(state[name])
-        self.take_place(state["run"])
-        self.saved = self.step
-        then = state["run"].get("images")  # older versions did not say
-        beyond = self.position > self.loader.batches_per_epoch
-        if beyond or then not in (None, self.images):
-            were = f"{then[0]} images of A and {then[1]} of B" if then else "more images"
-            now = f"{len(self.dataset.a)} and {len(self.dataset.b)} now"
-            self.tell(
-                f"data     {were} when it was saved, {now}" + (f"; epoch {self.epoch + 1} begins" if beyond else "")
-            )
-
-    def place(self) -> dict[str, Any]:
-        """Where in the run we are."""
-        return {name: getattr(self, name) for name in PLACE}
-
-    def take_place(self, place: dict[str, Any]) -> None:
-        """Stand there."""
-        for name in PLACE:
-            setattr(self, name, place.get(name, getattr(self, name)))

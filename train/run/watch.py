@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kernels.device import Array, to_host
-from train.data.images import to_gray
+from train.data.pixels import to_gray
 from train.models.model import Model
 
 SIDE = 8  # of a thumbnail, pixels

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from train.data.builtin.scenes import PAINT, Array, painted
-from train.data.images import LUMA
+from train.data.pixels import LUMA
 
 _luma = np.array(LUMA)
 CHROMA = 0.24  # radius of the circle of colours, of a full channel, for a middling gray

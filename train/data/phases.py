@@ -1,0 +1,98 @@
+"""Which images belong to a phase, "train" or "test": folders of the data root, halves of one folder, or drawn ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from train.config import sides
+from train.config.checks import check_sizes
+from train.config.settings import Config
+from train.data.preprocess import final_size
+from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
+from train.errors import UserError, shown
+
+_DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
+
+
+def open_phase(config: Config, phase: str) -> tuple[Source, ...]:
+    """Domains A and B of a phase, unchecked."""
+    domains = "BA" if config.direction == "BtoA" else "AB"
+    limit = config.max_dataset_size if phase == "train" else 0
+    sources: list[Source] = []
+    for domain, channels in zip(domains, (config.input_nc, config.output_nc), strict=True):
+        if config.dataroot:
+            root = Path(config.dataroot)
+            if halved(config, phase):
+                sources.append(HalfFolder(root / phase, domain, channels, limit))
+            else:
+                sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit))
+        else:
+            unrelated = config.dataset_mode == "unaligned" and not sup_frac(config)
+            count, first = _DRAWN[f"{phase}{domain if unrelated else 'A'}"]
+            side = max(sides(config.load_size))
+            sources.append(Drawn(domain, min(count, limit or count), first, side, channels, config.builtin))
+    return tuple(sources)
+
+
+def check(config: Config, sources: tuple[Source, ...]) -> None:
+    """Raises one UserError with the first five of all problems."""
+    check_sizes(config)
+    problems = [problem for source in sources for problem in source.problems]
+    if config.preprocess == "crop":
+        for path, (w, h) in ((path, size) for source in sources for path, size in source.sizes.items()):
+            if not all(side >= crop for side, crop in zip((w, h), sides(config.crop_size), strict=True)):
+                problems.append(f"{shown(path)}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
+    if problems:
+        more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
+        folders = all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB")
+        if config.dataroot and not folders and not halved(config, "train"):
+            or_halves = ", or a folder train of images with A on the left and B on the right"
+            more.append(
+                "--dataroot must name a folder that holds the folders trainA and trainB"
+                + (or_halves if config.dataset_mode == "aligned" else "")
+            )
+        raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
+    for source in sources[:2] if config.images_per_step > 1 else ():
+        sizes = {path: final_size(*size, config) for path, size in source.sizes.items()}
+        if len(set(sizes.values())) > 1:
+            raise mixed_sizes(config, sizes)
+
+
+def open_checked(config: Config, phase: str) -> tuple[Source, ...]:
+    """The same, checked for one image at a time."""
+    sources = open_phase(config, phase)
+    check(config.replace(batch_size=1, accumulate=1), sources)
+    return sources
+
+
+def has_test(config: Config) -> bool:
+    """Whether there are test images: built-in pictures have them, a data root where it holds testA and testB."""
+    there = all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
+    return not config.dataroot or there or halved(config, "test")
+
+
+def halved(config: Config, phase: str) -> bool:
+    """Whether a phase's images of A and B are halves of the images of one folder."""
+    root = Path(config.dataroot)
+    if config.dataset_mode == "unaligned" or not config.dataroot:
+        return False
+    return (root / phase).is_dir() and not (root / f"{phase}A").is_dir()
+
+
+def sup_frac(config: Config) -> float:
+    """The share of pairs that are known: 0 for a system that has no such option."""
+    return float(getattr(config, "sup_frac", 0))
+
+
+def mixed_sizes(config: Config, sizes: dict[str, tuple[int, int]]) -> UserError:
+    """The error for a batch whose images differ in size; `sizes` holds each image's (width, height) by name."""
+    first = next(iter(sizes))
+    other = next(name for name in sizes if sizes[name] != sizes[first])
+    seen = " and ".join(f"{name} {sizes[name][0]}x{sizes[name][1]}" for name in (first, other))
+    asked = f"--batch_size {config.batch_size}" + (
+        f" --accumulate {config.accumulate}" if config.accumulate > 1 else ""
+    )
+    return UserError(
+        f"{asked} needs images of one size, but --preprocess {config.preprocess} leaves them "
+        f"different ({seen}); use one image a step, or --preprocess resize_and_crop, crop or scale_width_and_crop"
+    )
