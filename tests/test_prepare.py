@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.flaky_server import serving
 from train.prepare import download, emoji, paper, place
@@ -234,6 +236,86 @@ def test_folders_of_pairs_keep_their_pairs_for_the_test(here: Path) -> None:
     assert got["testA"] == got["testB"] and len(got["testA"]) == 3 and len(got["trainA"]) == 7
 
 
+def letters(folder: Path, size: int, side: int = 64) -> None:
+    """The alphabet on white, a picture each."""
+    folder.mkdir()
+    font = ImageFont.load_default(size=size)
+    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+        image = Image.new("RGB", (side, side), "white")
+        ImageDraw.Draw(image).text((side / 2, side / 2), letter, "black", font, anchor="mm")
+        image.save(folder / f"{letter}.png")
+
+
+@pytest.mark.parametrize(("size", "side"), [(40, 64), (24, 256)])
+def test_letters_on_a_flat_ground_are_not_taken_for_the_same(size: int, side: int, here: Path) -> None:
+    """E and F, B and R: nearly all of the picture is ground. A letter saved again still is the same."""
+    letters(here / "thin", size, side)
+    letters(here / "wide", size + 6, side)
+    with Image.open("thin/R.png") as image:
+        image.save("thin/Z_again.jpg", quality=85)
+        image.resize((2 * side, 2 * side)).save("thin/Z_larger.png")
+    assert main(["--from", "thin", "wide", "--name", "set"]) == 0
+    assert [line.split(": ")[0] for line in Path("datasets/set/left_out.txt").read_text().splitlines()] == [
+        "thin/Z_again.jpg", "thin/Z_larger.png",
+    ]  # fmt: skip
+
+
+def test_pictures_of_one_brightness_and_other_colours_differ(here: Path) -> None:
+    for domain, first in (("a", 0), ("b", 1)):
+        (here / domain).mkdir()
+        for i, hue in enumerate(((200, 60, 60), (20, 139, 60), (60, 60, 235)), first):  # each about 100 in gray
+            image = Image.new("RGB", (64, 64), "white")
+            ImageDraw.Draw(image).ellipse((10, 10, 54, 54), hue if domain == "a" else tuple(255 - x for x in hue))
+            image.save(here / domain / f"{i}.png")
+    assert main(["--from", "a", "b", "--name", "set"]) == 0 and not Path("datasets/set/left_out.txt").exists()
+
+
+def test_a_picture_and_its_partner_may_look_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Colour from gray: partners bear one name. Equal byte by byte they are one picture, in whichever folder."""
+    (here / "gray").mkdir()
+    (here / "colour").mkdir()
+    for i in range(8):
+        image = picture(i).convert("L").convert("RGB")
+        image.save(here / "colour" / f"{i}.png")
+        image.convert("L").save(here / "gray" / f"{i}.jpg", quality=95)
+    shutil.copy("gray/7.jpg", "colour/7.jpg")
+    Path("colour/7.png").unlink()
+    assert main(["--from", "gray", "colour", "--name", "set"]) == 0
+    assert Path("datasets/set/left_out.txt").read_text() == "gray/7.jpg: equals colour/7.jpg; both are left out\n"
+    for i in range(8):
+        os.rename(f"gray/{i}.jpg", f"gray/other{i}.jpg")
+    capsys.readouterr()
+    assert main(["--from", "gray", "colour", "--name", "none"]) == 2
+    said = capsys.readouterr().err
+    assert "leaves 0 images; wanted at least 2; left out 8 images, such as:" in said
+    assert "7 of them only look the same" in said and "--keep_similar keeps them" in said
+
+
+def test_the_least_alike_of_what_was_left_out_come_first(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cats, _ = two_folders(here)
+    shutil.copy(cats / "00.png", cats / "copy.png")
+    for i, quality in ((2, 95), (4, 60), (6, 85)):
+        with Image.open(cats / f"{i:02}.png") as image:
+            image.resize((128, 128)).save(cats / f"z{quality}.jpg", quality=quality)
+    assert main(["--from", "cats", "dogs", "--name", "set"]) == 0
+    lines = capsys.readouterr().out.split("such as:\n")[1].splitlines()
+    assert [line.split(":")[0].strip() for line in lines[:4]] == [
+        "cats/z60.jpg", "cats/z85.jpg", "cats/z95.jpg", "cats/copy.png",
+    ]  # fmt: skip
+
+
+def test_the_readme_has_the_command_that_was_typed(here: Path) -> None:
+    two_folders(here)
+    typed = ["--from", "cats", "dogs", "--name", "my set", "--keep_similar", "--seed=3"]
+    assert main([*typed, "--force"]) == 0
+    text = Path("datasets/my set/README.txt").read_text()
+    assert "--dataroot 'datasets/my set'\n" in text
+    made_by = shlex.split(text.split("Made by: python -m train.prepare ")[1])
+    assert made_by == [*typed, "--test_fraction", "0.1"]
+    before = names("datasets/my set")
+    assert main([*made_by, "--force"]) == 0 and names("datasets/my set") == before
+
+
 # -- mistakes
 
 
@@ -255,6 +337,7 @@ def test_folders_of_pairs_keep_their_pairs_for_the_test(here: Path) -> None:
         ("maps --test 3", "--test does not apply to a set of the paper"),
         ("maps --name x", "--name goes with --from"),
         ("--seed 3", "which set?"),
+        ("--from here other --out set.zip", "set.zip: .zip is a kind of file; wanted a folder"),
         ("emoji --test -1", "--test is -1; wanted at least 0"),
         ("maps --url maps.zip", "not an address"),
         ("maps --ulr x", "did you mean --url?"),

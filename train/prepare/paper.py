@@ -8,13 +8,14 @@ state no licence for any of them: the pictures remain under the terms of where t
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from train.data.images import decode
-from train.data.listing import pictures_below
+from train.data.listing import EXTENSIONS
 from train.errors import UserError, shown
 from train.prepare.download import Expected, discard, fetch
 from train.prepare.place import PARTS, check_room
@@ -58,7 +59,6 @@ README = """{a} (A) and {b} (B): the set {name} of the CycleGAN paper (Zhu, Park
 Origin of the pictures: {origin}. The authors state no licence; the terms of the origin hold.
 Fetched from: {url}
 {checksum} ({size:,} bytes)
-Made by: python -m train.prepare {name}
 Train with: python -m train.cyclegan --dataroot {out}
 """
 
@@ -88,7 +88,7 @@ def paper(name: str, folder: Path, out: Path, url: str, any_version: bool) -> No
         print(f"left out {len(left_out)} files that cannot be read; see left_out.txt")
     readme = README.format(
         name=name, a=about.a, b=about.b, counts="\n".join(f"{part:7} {n:5} images" for part, n in counts.items()),
-        origin=about.origin, url=url, checksum=checksum, size=size, out=out.as_posix(),
+        origin=about.origin, url=url, checksum=checksum, size=size, out=shlex.quote(out.as_posix()),
     )  # fmt: skip
     (folder / "README.txt").write_text(readme, encoding="utf-8")
     discard(archive)
@@ -99,7 +99,7 @@ def check_images(folder: Path) -> list[str]:
 
     UserError where one of trainA and trainB is left with nothing, or more than one in twenty cannot be read.
     """
-    files = [folder / name for name in pictures_below(folder).pictures]
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
     left_out = []
     for path in tqdm(files, desc="checking", unit="image"):
         if why := unreadable(path):
@@ -128,7 +128,7 @@ def unreadable(path: Path) -> str:
 
 def count(folder: Path) -> dict[str, int]:
     """Images in each part of a data set."""
-    return {part: len(pictures_below(folder / part).pictures) for part in PARTS}
+    return {part: sum(p.suffix.lower() in EXTENSIONS for p in (folder / part).rglob("*")) for part in PARTS}
 
 
 def pair_names(folder: Path) -> None:
