@@ -1,9 +1,8 @@
-"""Instance norm that also scales and shifts each channel, as networks of 2017 have it; and batch norm on one picture.
+"""Instance norm that also scales and shifts each channel, as networks of 2017 have it.
 
 Today's CycleGAN has no such parameters; old weight files do, and their pictures come out wrong without them. They cannot be
 folded into the next convolution, because a ReLU and zero padding stand between. So the layer is put in beside the norm,
-under the index at which PyTorch keeps them. A batch norm in training mode takes its statistics from the batch: of a single
-picture they are the picture's, so it is this layer too.
+under the index at which PyTorch keeps them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Affine(Module):
 
 
 def make_affine(network: Network) -> Network:
-    """Give every instance norm of a generator or a discriminator scale 1 and shift 0; returns the network."""
+    """Give every instance norm of a ResNet generator or a discriminator scale 1 and shift 0; returns the network."""
     for _, module in list(network.named_modules()):
         if isinstance(module, Sequential):
             for index, layer in list(module.children()):

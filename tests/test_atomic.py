@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from typing import Any, BinaryIO
 import pytest
 
 from train.files import atomic
-from train.files.atomic import make_folder, write_atomically
+from train.files.atomic import make_folder, write_atomically, write_text
+from train.files.json_file import write_json
 from train.files.lock import lock, same_file
 
 
@@ -82,6 +84,15 @@ def test_a_temporary_file_that_was_found_before_it_was_locked(tmp_path: Path, mo
     monkeypatch.setattr(atomic, "lock", late)
     write_atomically(tmp_path / "x", lambda file: file.write(b"ours"))
     assert found and (tmp_path / "x").read_bytes() == b"ours" and os.listdir(tmp_path) == ["x"]
+
+
+def test_names_that_are_no_utf8_are_escaped(tmp_path: Path) -> None:
+    """As old zips leave them; in JSON the escape is the name again."""
+    name = os.fsdecode(b"caf\xe9.png")
+    write_json(tmp_path / "a.json", {"name": name, "sign": "→"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"name": name, "sign": "→"}
+    write_text(tmp_path / "a.html", f"<p>{name} →")
+    assert (tmp_path / "a.html").read_text("utf-8") == "<p>caf\\udce9.png →"
 
 
 def test_a_name_as_long_as_the_disk_takes(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from nn.affine import make_affine
 from nn.network import Network
-from nn.patch_discriminator import StridedDiscriminator
-from nn.resnet_generator import PARTS
 from tests.torch_reference import TorchPatchDiscriminator, TorchResnetGenerator, load_numpy_state, to_numpy, to_torch
 from train.config.settings import Config
 from train.convert import main
@@ -111,11 +109,8 @@ NETWORKS = {
     "nearest": (lambda: ResnetGenerator(ngf=4, n_blocks=1, upsample="nearest"), [(1, 32, 40)]),
     "bilinear": (lambda: ResnetGenerator(ngf=4, n_blocks=1, upsample="bilinear"), [(1, 32, 40)]),
     "affine": (lambda: make_affine(ResnetGenerator(ngf=4, n_blocks=1)), [(1, 32, 40)]),
-    "zeros": (lambda: ResnetGenerator(ngf=4, n_blocks=1, upsample="nearest", zero_padded=PARTS), [(1, 32, 40)]),
     "unet": (lambda: UnetGenerator(num_downs=5, ngf=4), [(1, 32, 64), (2, 64, 64)]),
-    "affine unet": (lambda: make_affine(UnetGenerator(num_downs=5, ngf=2)), [(1, 32, 64)]),
     "patch": (lambda: PatchDiscriminator(ndf=4), [(1, 64, 80)]),
-    "strided": (lambda: StridedDiscriminator(ndf=4), [(1, 64, 80)]),
 }
 
 
@@ -157,6 +152,23 @@ def test_the_reference_implementations_files_become_a_run_that_trains_on(run, ca
     assert all(equal(w.network(), run.networks()[name]) for name, w in weights.load("checkpoints/mine").items())
     status = train(["--continue_train", "--name", "mine", "--max_steps", "1", "--device", "cpu", "--num_threads", "0"])
     assert status == 0 and checkpoint.load("checkpoints/mine/latest.npz")["run"]["step"] == 1
+
+
+def test_a_run_of_a_run_keeps_its_settings(run, capsys):
+    own = dict(gan_mode="hinge", lambda_A=7.0, ema=0.9, load_size=320, crop_size=300, dataroot="my data")
+    config = run.config.replace(**own).as_dict()
+    checkpoint.save("checkpoints/own/epoch_003.npz", {"config": config, "model": run.state_dict()})
+    assert main(["checkpoints/own/epoch_003.npz", "--run", "b", "--crop_size", "312", "--lambda_B", "3"]) == 0
+    got = checkpoint.load("checkpoints/b/latest.npz")["config"]
+    assert got == config | {"name": "b", "crop_size": 312, "lambda_B": 3.0}
+    said = capsys.readouterr().out
+    assert "--gan_mode hinge" in said and "--lambda_A 7.0" in said and "--crop_size" not in said
+    assert (
+        main(["checkpoints/own/epoch_003.npz", "--run", "c", "--preset", "small"]) == 0
+    )  # a preset that is typed wins
+    got = checkpoint.load("checkpoints/c/latest.npz")["config"]
+    assert (got["crop_size"], got["load_size"], got["gan_mode"]) == (128, 143, "hinge")
+    assert main(["r", "--run", "a/b"]) == 2 and "must name one folder" in capsys.readouterr().err
 
 
 def test_missing_networks_start_afresh_and_it_is_said(run, capsys):

@@ -96,6 +96,16 @@ def test_a_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert result(runs / "all")["scores"]["B → A"] == final["B → A"]
 
 
+def test_a_run_by_its_path(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not by its name alone: by its folder, by a checkpoint in that, and for --weights by its name."""
+    few = ("--num_test", 2, "--rows", 1, "--no_distance")
+    assert evaluate("--name", f"{runs}/run/", *few) == 0
+    assert evaluate("--name", runs / "run" / "latest.npz", *few, "--epoch", "best") == 2
+    assert "give one of them" in capsys.readouterr().err
+    options = ("--checkpoints_dir", runs, "--dataroot", runs, "--output", runs / "called.json")
+    assert evaluate("--weights", "run", *options) == 2 and "called.json: .json is a kind" in capsys.readouterr().err
+
+
 def test_loose_weights_and_label_maps(data: Path, generator: Path, capsys: pytest.CaptureFixture[str]) -> None:
     palette, out = data / "palette.txt", data / "out"
     palette.write_text("255 0 0 left\n0 255 0 right\n0 0 255 nowhere\n")

@@ -84,7 +84,11 @@ def test_bad_palettes(text: str, told: str, tmp_path) -> None:
 
 def test_palette_file(tmp_path) -> None:
     (tmp_path / "p.txt").write_text("# classes\n0,0,0 void\n128 64 128 the road\n\n70 70 70 building\n1 1 1 void\n")
+    (tmp_path / "windows.txt").write_text((tmp_path / "p.txt").read_text().replace("# classes\n", ""), "utf-8-sig")
     got = read_palette(tmp_path / "p.txt")
+    assert (
+        read_palette(tmp_path / "windows.txt").names == got.names
+    )  # no matter what mark its editor put before the text
     assert got.names == ("the road", "building", "void", "void") and got.colours[0].tolist() == [128, 64, 128]
     with pytest.raises(UserError, match="cannot be read"):
         read_palette(tmp_path / "none.txt")

@@ -18,7 +18,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.config.settings import Config
 from train.errors import UserError
+from train.files.runs import run_or_file
 from train.run.exit_code import exit_code
 from train.weights.as_run import make_run
 from train.weights.convert import TARGETS, chosen, convert
@@ -29,12 +31,13 @@ from train.weights.formats import FORMATS, load
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     given, rest = parse(arguments)
-    found = load(given.source, given.upsample)
+    source = run_or_file(given.source, Path(Config.checkpoints_dir))
+    found = load(source, given.upsample)
     if given.network:
         one = chosen(found, given.network, given.source)
         found = {one.name: one}
     if given.run:
-        make_run(found, given.run, rest)
+        make_run(found, given.run, rest, source)
     elif given.target:
         convert(found, given.target, given.force)
     else:
@@ -55,7 +58,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     add(
         "source",
         type=Path,
-        help="a run's folder, a folder of the reference implementation's .pth, or a file " + " ".join(FORMATS),
+        help="a run's folder or name, a folder of the reference implementation's .pth, or a file " + " ".join(FORMATS),
     )
     add(
         "target",

@@ -14,8 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.config.settings import Config
 from train.errors import UserError
 from train.files.history import History
+from train.files.runs import find_run
 from train.report.doctor import RULES, WINDOW, examine, table
 from train.run.exit_code import exit_code
 
@@ -24,7 +26,7 @@ from train.run.exit_code import exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m train.doctor`; returns the exit status: 0 healthy, 1 something was found, 2 no such run."""
     parser = argparse.ArgumentParser(prog="python -m train.doctor", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("run", nargs="?", help="folder of a run, which holds metrics.jsonl")
+    parser.add_argument("run", nargs="?", help="a run: its folder, or its name under checkpoints")
     parser.add_argument("--rules", action="store_true", help="print the rules as a table (default: off)")
     options = parser.parse_args(arguments)
     if options.rules:
@@ -32,13 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.run is None:
         parser.error("wanted the folder of a run, such as checkpoints/scenes, or --rules")
-    records = History(Path(options.run) / "metrics.jsonl").read()
+    folder = find_run(options.run, Path(Config.checkpoints_dir), "run", holds="metrics.jsonl").folder
+    records = History(folder / "metrics.jsonl").read()
     if not records:
-        raise UserError(
-            f"{options.run} holds no metrics.jsonl with a step in it; wanted a run's folder, such as checkpoints/NAME"
-        )
-    settings = Path(options.run) / "config.json"
-    findings = examine(records, json.loads(settings.read_text("utf-8")) if settings.exists() else None)
+        raise UserError(f"{folder / 'metrics.jsonl'} holds no step yet")
+    settings = folder / "config.json"
+    findings = examine(records, json.loads(settings.read_bytes()) if settings.exists() else None)
     for finding in findings:
         print(finding)
     if not findings:

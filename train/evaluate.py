@@ -29,6 +29,8 @@ from train.evaluation.evaluation import Evaluation
 from train.evaluation.inception import library
 from train.evaluation.scoring import Asked, score
 from train.evaluation.subject import from_run, from_weights
+from train.files.folder_names import check_folder
+from train.files.runs import run_or_file
 from train.models.registry import OWN, elsewhere, include
 from train.report.evaluation import contact_sheet, introduction, results, words, write_evaluation
 from train.run.exit_code import exit_code
@@ -47,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     palette = read_palette(options.palette) if options.palette else None
     changes = {name: getattr(options, name) for name in DATA if hasattr(options, name)}
     subject = (
-        from_weights(options.weights, changes) if options.weights
+        from_weights(run_or_file(options.weights, options.checkpoints_dir), changes) if options.weights
         else from_run(options.name, options.checkpoints_dir, options.epoch, changes)
     )  # fmt: skip
     segmenter = None
     if options.segmenter:
-        segmenter = from_run(options.segmenter, options.checkpoints_dir, "latest", {}).model
+        segmenter = from_run(options.segmenter, options.checkpoints_dir, "latest", {}, "--segmenter").model
     evaluation = Evaluation(subject.config, options.num_test, subject.cache)
     asked = Asked(palette, options.label_domain or "", segmenter, not options.no_distance, options.fid)
     asked = asked.on(evaluation, subject.model.directions)
@@ -74,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=first, epilog=rest, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument_group("what to evaluate").add_argument
-    add("--name", default="", help="a run: its folder under --checkpoints_dir")
+    add("--name", default="", help="a run: its name under --checkpoints_dir, its folder, or a checkpoint in that")
     add(
         "--checkpoints_dir",
         type=Path,
@@ -123,6 +125,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, least in (("num_test", 0), ("rows", 1)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} is {getattr(options, name)}; wanted at least {least}")
+    if options.output:
+        check_folder(options.output, "--output")
     if bool(options.name) == bool(options.weights):
         raise UserError("give either --name RUN or --weights FILE --dataroot DIR (--help lists all options)")
     return options

@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"run {options.name!r} translates one way only; the probe goes there and back")
     pairs = test_samples(subject.config, options.num_test)
     found = {"step": subject.about["step"]} | probe(subject.model, subject.config, pairs)
-    grid, folder = rows(subject.model, pairs[:SHOWN]), options.checkpoints_dir / options.name
-    written = write_probe(folder, found, grid, f"{options.name}, probe")
+    grid, folder = rows(subject.model, pairs[:SHOWN]), subject.output.parent
+    written = write_probe(folder, found, grid, f"{folder.name}, probe")
     print(f"{table(found)}\n\n{written}")
     return 0
 
@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--name", default="", help="a run: its folder under --checkpoints_dir")
+    parser.add_argument("--name", default="", help="a run: its name under --checkpoints_dir, or its folder")
     parser.add_argument(
         "--checkpoints_dir",
         type=Path,

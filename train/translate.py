@@ -17,7 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.config.settings import Config
 from train.errors import UserError
+from train.files.runs import run_or_file
 from train.inference.pictures import translate_images
 from train.inference.server import serve
 from train.models.registry import OWN, include
@@ -61,7 +63,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m train.translate", description=(__doc__ or "").split("\n")[0], allow_abbrev=False
     )
     add = parser.add_argument
-    add("--weights", required=True, help="a run's folder (checkpoints/NAME), a checkpoint, .pth or .safetensors")
+    add(
+        "--weights", required=True, help="a run's folder (checkpoints/NAME) or name, a checkpoint, .pth or .safetensors"
+    )
     add(
         "--input",
         nargs="+",
@@ -88,6 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--serve", type=int, nargs="?", const=8000, metavar="PORT", help="instead of --input and --output: a page at http://localhost:PORT for trying pictures (default port: 8000)")  # fmt: skip
     given = parser.parse_args(arguments)
+    given.weights = run_or_file(given.weights, Path(Config.checkpoints_dir))
     for name, least in (("max_side", 0), ("codes", 1)):
         if getattr(given, name) < least:
             raise UserError(f"--{name} is {getattr(given, name)}; wanted at least {least}")

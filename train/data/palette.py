@@ -44,7 +44,7 @@ def read_palette(path: str | Path) -> Palette:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--palette {path}: cannot be read ({error}); wanted a text file of lines `R G B name`"

@@ -14,6 +14,7 @@ from nn.network import Network
 from train.config.settings import Config, resolve
 from train.errors import UserError
 from train.files import checkpoint
+from train.files.runs import find_run
 from train.models.registry import loaded
 from train.weights import formats as weights
 
@@ -44,14 +45,16 @@ class Generators:
         return made.numpy().astype(np.float32, copy=False)
 
 
-def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any]) -> Subject:
-    """The run `parent/name` as it was saved at `epoch` ("latest", "best" or a number), on the data of its settings with
+def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any], option: str = "--name") -> Subject:
+    """The run of that name in `parent`, or at that path, as it was saved at `epoch` ("latest", "best" or a number), on the data of its settings with
     `changes`. UserError where there is none."""
-    runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
-    if name not in runs:
-        known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
-        raise UserError(f"--name: {f'there is no run {name!r}' if name else 'which run?'}; {known}")
-    file = parent / name / f"{f'epoch_{int(epoch):03}' if epoch.isdecimal() else epoch}.npz"
+    called = find_run(name, parent, option)
+    state = f"epoch_{int(epoch):03}" if epoch.isdecimal() else epoch
+    if called.state and epoch == "latest":
+        state, epoch = called.state, called.state.removeprefix("epoch_")
+    elif called.state and called.state != state:
+        raise UserError(f"{option} {name} and --epoch {epoch}: give one of them")
+    file = called.folder / f"{state}.npz"
     if not file.exists():
         kept = ", ".join(sorted(p.stem.removeprefix("epoch_") for p in file.parent.glob("*.npz") if _is_state(p)))
         raise UserError(f"--epoch {epoch}: there is no {file}; this run has kept {kept}")
@@ -59,7 +62,7 @@ def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any]) ->
     config, model = loaded(file, state, changes)
     about = {"step": state["run"]["step"], "weights": str(file)}
     cache = file.parent / "domain_classifier.npz"
-    return Subject(model, config, f"{name}, {file.stem}", file.parent / f"evaluation_{epoch}", about, cache)
+    return Subject(model, config, f"{file.parent.name}, {file.stem}", file.parent / f"evaluation_{epoch}", about, cache)
 
 
 def _is_state(path: Path) -> bool:

@@ -63,6 +63,11 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     write_atomically(path, lambda file: file.write(data), size=len(data))
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write text atomically, in UTF-8. Bytes of a file's name that are no UTF-8, as old zips leave them, are escaped: \\udce9."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
 def _temporary(path: Path) -> str:
     """How the names of temporary files for `path` begin."""
     name = os.fsencode(path.name)

@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from train.files.atomic import write_bytes
+from train.files.atomic import write_text
 
 
 def write_json(path: Path, tree: Any) -> None:
     """Write a tree of plain values and NumPy scalars atomically."""
-    write_bytes(path, json.dumps(finite(tree), indent=2, ensure_ascii=False, allow_nan=False).encode())
+    write_text(path, json.dumps(finite(tree), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def finite(value: Any) -> Any:

@@ -42,8 +42,8 @@ class StochasticConfig(Config):
 
     precision: str = another_default("precision", "tf32", choices=("fp32", "tf32"))
     builtin: str = another_default("builtin", "colours")
-    load_size: int = another_default("load_size", 64)
-    crop_size: int = another_default("crop_size", 64)
+    load_size: int | str = another_default("load_size", 64)
+    crop_size: int | str = another_default("crop_size", 64)
     batch_size: int = another_default("batch_size", 32)
     ngf: int = another_default("ngf", 32)
     n_blocks: int = another_default("n_blocks", 3, help="residual blocks of the generators")

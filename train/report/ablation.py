@@ -13,7 +13,7 @@ import numpy as np
 from train.config.settings import Config
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import SHOWN, Judged, verdict
-from train.files.atomic import write_bytes
+from train.files.atomic import write_text
 from train.report.charts import draw
 from train.report.samples import embedded, sample_grid, save_png
 from train.report.summary import Summary
@@ -92,7 +92,7 @@ the true pictures have. The rest as in every run's report.</p>
 </main></body></html>
 """
     path = folder / "ablation.html"
-    write_bytes(path, page.encode())
+    write_text(path, page)
     return path
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from train.config.settings import Config
 from train.evaluation.metrics import BETTER, COLUMNS, ROWS, Scores, best, present, show
-from train.files.atomic import write_bytes
+from train.files.atomic import write_text
 from train.files.sizes import size_text
 from train.models.pictures import CyclePictures
 from train.models.quantities import Quantity, quantities
@@ -88,7 +88,7 @@ def write_report(
         settings=_settings(config, Config.options() if options is None else options),
     )
     path = Path(run_dir) / "report.html"
-    write_bytes(path, page.encode())
+    write_text(path, page)
     return path
 
 

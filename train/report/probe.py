@@ -15,7 +15,7 @@ from typing import Any
 
 from train.errors import shown
 from train.evaluation.probe import BACK
-from train.files.atomic import write_bytes
+from train.files.atomic import write_text
 from train.files.json_file import write_json
 from train.models.model import Rows
 from train.report.charts import draw
@@ -87,7 +87,7 @@ def renew(folder: Path) -> bool:
     mark, new = f"{re.escape(START)}.*?{re.escape(END)}", section(folder)
     page, found = re.subn(mark, lambda _: new, report.read_text("utf-8"), count=1, flags=re.DOTALL)
     if found:
-        write_bytes(report, page.encode())
+        write_text(report, page)
     return found == 1
 
 

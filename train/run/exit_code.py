@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ def exit_code(mend: str = MEND, kept: str = KEPT) -> Callable[[Callable[P, int]]
     def decorated(command: Callable[P, int]) -> Callable[P, int]:
         @functools.wraps(command)
         def told(*args: P.args, **kwargs: P.kwargs) -> int:
+            if isinstance(sys.stdout, io.TextIOWrapper):  # what it has no letters for is escaped, as stderr does it
+                sys.stdout.reconfigure(errors="backslashreplace")
             try:
                 with interruptible():
                     return command(*args, **kwargs)

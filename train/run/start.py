@@ -12,6 +12,8 @@ from train.config.options import typed
 from train.config.settings import Config, resolve
 from train.errors import UserError, shown
 from train.files import checkpoint
+from train.files.folder_names import names_a_folder
+from train.files.runs import find_run
 from train.files.state import check_state, numbers_in
 from train.models.model import Model
 from train.run.diagnose import nonfinite_in
@@ -22,7 +24,7 @@ def new_run(system: type[Model], settings: dict[str, Any]) -> Run:
     """A run from scratch, in a folder of its own."""
     config = system.settings(**settings)
     parent = Path(config.checkpoints_dir)
-    if config.name in (".", "..") or set(config.name) & set("/\\\0"):
+    if config.name and not names_a_folder(config.name):
         raise UserError(
             f"--name {config.name!r} must name one folder, without slashes; --checkpoints_dir says where it lies"
         )
@@ -40,16 +42,16 @@ def new_run(system: type[Model], settings: dict[str, Any]) -> Run:
 def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
     """The run `--name`, as it was saved last; settings typed now must not make it another run."""
     parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
-    runs = sorted(path.parent.name for path in parent.glob("*/latest.npz"))
-    name = settings.get("name") or (runs[0] if len(runs) == 1 else "")
-    if name not in runs:
-        if name and (parent / name / "config.json").exists():
-            raise UserError(f"run {name!r} was stopped before it was first saved; start it without --continue_train")
-        known = f"{parent} holds {', '.join(runs)}" if runs else f"{parent} holds no run yet"
+    name = settings.get("name") or _only_run(parent)
+    if not (parent / name / "latest.npz").exists() and (parent / name / "config.json").exists():
+        raise UserError(f"run {name!r} was stopped before it was first saved; start it without --continue_train")
+    folder, copy = find_run(name, parent, "--continue_train")
+    if copy not in ("", "latest"):
         raise UserError(
-            f"--continue_train: {f'there is no run {name!r}' if name else 'which run? Give --name'}; {known}"
+            f"--continue_train --name {name}: a run goes on from its latest.npz. From {copy}.npz another one can begin: "
+            f"python -m train.convert {shlex.quote(name)} --run NEW"
         )
-    file = parent / name / "latest.npz"
+    parent, name, file = folder.parent, folder.name, folder / "latest.npz"
     state = checkpoint.load(file)
     check_state(file, state)
     check_finite(file, state)
@@ -77,6 +79,12 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
             f"{'--max_steps' if run.total == config.max_steps else '--n_epochs or --n_epochs_decay'}"
         )
     return run
+
+
+def _only_run(parent: Path) -> str:
+    """The name of the only run there is; "" if there are none or several."""
+    runs = [path.parent.name for path in parent.glob("*/latest.npz")]
+    return runs[0] if len(runs) == 1 else ""
 
 
 def check_finite(file: Path, state: dict[str, Any]) -> None:

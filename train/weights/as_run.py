@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from train.config import options
+from train.config.options import typed
 from train.config.settings import Config
 from train.errors import UserError
 from train.files import checkpoint
+from train.files.folder_names import names_a_folder
 from train.models.cyclegan import CycleGAN
 from train.models.registry import elsewhere
 from train.weights.architecture import Architecture
 from train.weights.formats import Weights
 
 
-def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str]) -> Path:
-    """A run folder that `--continue_train` trains on from step 0, with fresh optimisers; returns its checkpoint."""
+def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], source: Path) -> Path:
+    """A run folder that `--continue_train` trains on from step 0, with fresh optimisers; returns its checkpoint.
+
+    Its settings are those that were typed; else those of the run that `source` is, if it is one; else the paper's.
+    """
+    if not names_a_folder(name):
+        raise UserError(f"--run {name!r} must name one folder, without slashes; --checkpoints_dir says where it lies")
     architectures = {key: w.architecture() for key, w in found.items()}
+    kept = settings_of(source)
     given, _ = options.parse(
-        ["--preset", "paper", *arguments, "--name", name], "train.convert", None, elsewhere=elsewhere
+        [*([] if kept else ["--preset", "paper"]), *arguments, f"--name={name}"],
+        "train.convert",
+        None,
+        elsewhere=elsewhere,
+        under=kept,
     )
     settings = {**given, **inferred(architectures)}
     config = Config(**settings)
@@ -37,8 +50,27 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str]) -> 
         path, {"program": CycleGAN.program, "config": config.as_dict(), "run": {}, "model": model.state_dict()}
     )
     print(f"{path}  {', '.join(found)}" + (f"; fresh, because not given: {', '.join(fresh)}" if fresh else ""))
-    print(f"train on with: python -m train.cyclegan --continue_train --name {name} --dataroot DIR")
+    if kept:
+        now = config.as_dict()
+        same = [
+            f"--{key} {now[key]}" for key, value in kept.items() if value == now[key] != Config.options()[key].default
+        ]
+        print(f"as in {source}: {' '.join(same) or 'all settings'} (type others to change them)")
+    data = "" if config.dataroot or kept else " --dataroot DIR"
+    print(f"train on with: {typed('train.cyclegan')} --continue_train --name {shlex.quote(name)}{data}")
     return path
+
+
+def settings_of(source: Path) -> dict[str, Any]:
+    """The settings of the run of train.cyclegan whose folder or checkpoint `source` is; none where it is something else."""
+    file = source / "latest.npz" if source.is_dir() else source
+    if file.suffix != ".npz" or not file.exists():
+        return {}
+    state = checkpoint.load(file)
+    if state.get("program", CycleGAN.program) != CycleGAN.program:
+        return {}
+    lasting = Config.options().keys() - {"name", "checkpoints_dir"}
+    return {name: value for name, value in state.get("config", {}).items() if name in lasting}
 
 
 def inferred(found: dict[str, Architecture]) -> dict[str, Any]:

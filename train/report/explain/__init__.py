@@ -1,1 +1,0 @@
-"""The glass-box page: one training step, opened."""
