@@ -42,6 +42,9 @@ EXTRAS = {
     ],
     # 16-bit *colour*, which Pillow reads with 8: libvips is the best-kept library that reads and writes PNG and TIFF whole.
     "deep": ["pyvips[binary]>=3.0"],
+    # HEIC, as telephones save photos: pillow-heif is the best-kept binding of libheif (releases of this year, wheels with libheif
+    # in them for all our systems), and a plugin of Pillow's: so the one place that opens pictures stays one, with its limits.
+    "heic": ["pillow-heif>=1.0"],
     # Weights in two more formats: .safetensors, whose own library is small, and .onnx, checked in its own runtime.
     "exchange": ["safetensors>=0.4", "onnx>=1.17", "onnxruntime>=1.19"],
     "completion": ["argcomplete>=3.1"],  # the shell completes commands and options; it asks the programs' own parsers
@@ -49,7 +52,7 @@ EXTRAS = {
     "bench": ["torch==2.13.0", "onnx>=1.17", "onnxruntime>=1.19"],  # the peers that benchmarks race against
     # What `pytest` wants. Whatever of it is missing, the tests that need it are skipped and say so.
     "test": [
-        "palindrome-gan[completion,deep,exchange,tensorboard]",
+        "palindrome-gan[completion,deep,exchange,heic,tensorboard]",
         "torch==2.13.0",  # the truth every number is checked against; never imported at run time
         "pytest>=8.4",  # runs the tests
         "pytest-xdist>=3.5",  # ... on several cores: pytest -n 2

@@ -1,8 +1,7 @@
 """Where one of our training steps goes, op by op: a table, and a trace file for chrome://tracing or ui.perfetto.dev.
 
-The product's code is untouched: `watching` wraps the one place through which every op runs forward, each op's backward,
-and Adam's step, for as long as it is entered. What is between them (graph bookkeeping, adding gradients, pools) shows
-as "the rest". On a GPU every op is waited for, which makes the whole slower than an unwatched step. On the CPU small
+The product's code is untouched: nn/trace.py watches every op's forward and backward, and Adam's step. What is between them
+(graph bookkeeping, adding gradients, pools) shows as "the rest". On a GPU every op is waited for, which makes the whole slower than an unwatched step. On the CPU small
 networks run in two threads: then each thread's time counts, and a share is one of both threads' time.
 """
 
@@ -10,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
 import math
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from benchmarks.costs import backward_flops, forward_flops
 from benchmarks.harness import Row
 from benchmarks.providers import Ours, wait
 from benchmarks.step import SIZES
+from nn.trace import traced
 
 
 @dataclass
@@ -52,81 +50,31 @@ class Event:
 
 @contextlib.contextmanager
 def watching(device: str = "cpu") -> Iterator[list[Event]]:
-    """Every op that runs inside is noted in the list, in order."""
-    from autograd.function import Function
-    from nn.optim import Adam
-
+    """Every op that runs inside is in the list afterwards, in order."""
     events: list[Event] = []
-
-    def timed(work: Any, *arguments: Any) -> tuple[Any, float, float]:
-        wait(device)
-        start = time.perf_counter()
-        result = work(*arguments)
-        wait(device)
-        return result, start, time.perf_counter() - start
-
-    def call(original: Any) -> Any:
-        @functools.wraps(original)
-        def wrapped(node: Any, *inputs: Any) -> Any:
-            output, start, seconds = timed(original, node, *inputs)
-            arrays = [None if t is None else t.shape for t in inputs]
-            moved = nbytes(*inputs, output)
-            flops = forward_flops(node.name, arrays, output.shape)
-            events.append(
-                Event(node.name, "forward", start, seconds, flops, moved, text(arrays, output.shape), thread())
-            )
-            return output
-
-        return wrapped
-
-    def backward(original: Any) -> Any:
-        @functools.wraps(original)
-        def wrapped(node: Any, dy: Any) -> Any:
-            grads, start, seconds = timed(original, node, dy)
-            inputs = node.inputs or ()
-            # Inputs are read again; every wanted gradient is as large as its input.
-            moved = nbytes(dy, *inputs, *(t for t, wanted in zip(inputs, node.need, strict=True) if wanted))
-            flops = backward_flops(node.name, node.shapes, dy.shape, node.need)
-            events.append(
-                Event(node.name, "backward", start, seconds, flops, moved, text(node.shapes, dy.shape), thread())
-            )
-            return grads
-
-        return wrapped
-
-    def update(original: Any) -> Any:
-        @functools.wraps(original)
-        def wrapped(optimizer: Any) -> None:
-            size = sum(optimizer.parameters[i].size for i in optimizer.moved())
-            _, start, seconds = timed(original, optimizer)
-            flops = forward_flops("adam", [(size,)], (size,))
-            events.append(Event("adam", "update", start, seconds, flops, 7 * 4 * size, f"{size:,} weights", thread()))
-
-        return wrapped
-
-    owners = [(cls, "backward", backward) for cls in subclasses(Function) if "backward" in vars(cls)]
-    with contextlib.ExitStack() as stack:
-        for owner, name, wrap in [(Function, "__call__", call), (Adam, "step", update), *owners]:
-            original = vars(owner)[name]
-            stack.callback(setattr, owner, name, original)
-            setattr(owner, name, wrap(original))
+    with traced(lambda: wait(device)) as trace:
         yield events
+    for op in trace.ops:
+        what = text(op.shapes, op.output)
+        sizes = [nbytes(shape, size) for shape, size in zip([*op.shapes, op.output], op.itemsizes, strict=True)]
+        flops = forward_flops(op.name, op.shapes, op.output)
+        events.append(Event(op.name, "forward", op.start, op.seconds, flops, sum(sizes), what, op.thread))
+        if op.backward_seconds is not None:
+            flops = backward_flops(op.name, op.shapes, op.output, op.need)
+            # Inputs are read again; every wanted gradient is as large as its input.
+            moved = sum(sizes) + sum(size for size, wanted in zip(sizes, op.need, strict=False) if wanted)
+            start, seconds = op.backward_start, op.backward_seconds
+            events.append(Event(op.name, "backward", start, seconds, flops, moved, what, op.thread))
+    for done in trace.updates:
+        flops, numbers = forward_flops("adam", [(done.numbers,)], (done.numbers,)), f"{done.numbers:,} weights"
+        moved = 7 * 4 * done.numbers
+        events.append(Event("adam", "update", done.start, done.seconds, flops, moved, numbers, done.thread))
+    events.sort(key=lambda event: event.start)
 
 
-def thread() -> int:
-    """The thread that runs this, by the system's number."""
-    return threading.get_native_id()
-
-
-def subclasses(cls: type) -> set[type]:
-    """All classes below `cls`."""
-    direct: list[type] = cls.__subclasses__()
-    return {s for child in direct for s in (child, *subclasses(child))}
-
-
-def nbytes(*values: Any) -> int:
-    """Bytes of tensors and arrays."""
-    return sum(math.prod(v.shape) * v.dtype.itemsize for v in values if v is not None)
+def nbytes(shape: Sequence[int] | None, itemsize: int) -> int:
+    """Bytes of an array; 0 of one that is absent."""
+    return 0 if shape is None else math.prod(shape) * itemsize
 
 
 def text(inputs: Any, output: Any) -> str:
@@ -157,7 +105,6 @@ def run(args: argparse.Namespace) -> int:
             start = time.perf_counter()
             contestant.run(inputs)
             total = time.perf_counter() - start
-        events.sort(key=lambda event: event.start)
         if args.trace:
             trace = {"traceEvents": [event.trace(start) for event in events], "displayTimeUnit": "ms"}
             options.save(Path(args.trace), json.dumps(trace))

@@ -1,8 +1,9 @@
-"""Instance norm that also scales and shifts each channel, as networks of 2017 have it.
+"""Instance norm that also scales and shifts each channel, as networks of 2017 have it; and batch norm on one picture.
 
 Today's CycleGAN has no such parameters; old weight files do, and their pictures come out wrong without them. They cannot be
 folded into the next convolution, because a ReLU and zero padding stand between. So the layer is put in beside the norm,
-under the index at which PyTorch keeps them.
+under the index at which PyTorch keeps them. A batch norm in training mode takes its statistics from the batch: of a single
+picture they are the picture's, so it is this layer too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Affine(Module):
 
 
 def make_affine(network: Network) -> Network:
-    """Give every instance norm of a ResNet generator or a discriminator scale 1 and shift 0; returns the network."""
+    """Give every instance norm of a generator or a discriminator scale 1 and shift 0; returns the network."""
     for _, module in list(network.named_modules()):
         if isinstance(module, Sequential):
             for index, layer in list(module.children()):

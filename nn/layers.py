@@ -97,13 +97,13 @@ class ConvTransposeNormRelu(ConvTranspose2d):
 
 
 class ResizeConvNormRelu(ConvNormRelu):
-    """Resize to twice the size, then a reflected 3x3 convolution, instance norm and ReLU.
+    """Resize to twice the size, then a 3x3 convolution, reflected unless told otherwise, instance norm and ReLU.
 
     The alternative to a transposed convolution that leaves no checkerboard.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, mode: str) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
+    def __init__(self, in_channels: int, out_channels: int, mode: str, padding_mode: str = "reflect") -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding_mode)
         self.mode = mode
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from autograd import Tensor
-from kernels.device import Device
+from autograd import ops as F
+from kernels.device import Device, xp_of
 from nn.layers import Conv2d, ConvNormRelu, LeakyReLU
 from nn.module import Module, Sequential
 from nn.network import Network
@@ -39,6 +40,55 @@ class PatchDiscriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+
+class StridedDiscriminator(Network):
+    """PatchGAN as PyTorch-GAN has it: [N,H,W,in_channels] -> scores [N,H/16,W/16,1] with n_layers=3.
+
+    One strided 4x4 convolution more than PatchDiscriminator has, and a last one that keeps the size. Weights from elsewhere may
+    want it; runs have no use for it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        ndf: int = 64,
+        n_layers: int = 3,
+        device: str | Device = "cpu",
+        seed: int = 0,
+        init_type: str = "normal",
+        init_gain: float = 0.02,
+    ) -> None:
+        self.in_channels = in_channels
+        layers: dict[int, Module] = {0: Conv2d(in_channels, ndf, 4, stride=2, padding=1), 1: LeakyReLU(0.2)}
+        channels = ndf
+        for i in range(1, n_layers + 1):
+            wider = ndf * min(2**i, 8)
+            layers[3 * i - 1] = ConvNormRelu(channels, wider, 4, stride=2, padding=1, activation="leaky_relu")
+            channels = wider
+        layers[3 * n_layers + 3] = CornerConv2d(channels, 1)  # behind a pad of its own
+        self.model = Sequential(layers)
+        self.finish(device, seed, init_type, init_gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class CornerConv2d(Conv2d):
+    """A 4x4 convolution that keeps the size: two rows and columns of zeros before the picture, one behind it.
+
+    It is the 5x5 convolution with two on each side whose last row and column of weights are zero.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        w = self.weight.for_input(x)  # [4,4,C,K]
+        for axis in (0, 1):
+            edge = (*w.shape[:axis], 1, *w.shape[axis + 1 :])
+            w = F.concat(w, Tensor(xp_of(w.data).zeros(edge, w.dtype), device=w.device), axis=axis)
+        return F.conv2d(x, w, self.bias, **self.geometry)  # w [5,5,C,K]
 
 
 class PixelDiscriminator(Network):

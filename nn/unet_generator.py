@@ -36,11 +36,10 @@ class UnetBlock(Module):
         self.model = Sequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        *descend, grow = (layer for _, layer in self.model.children())
         h = x if self.outermost else F.leaky_relu(x, 0.2)
-        for layer in descend:
-            h = layer(h)
-        h = self.dropout(grow(F.relu(h)))
+        for _, layer in self.model.children():
+            h = layer(F.relu(h) if isinstance(layer, ConvTranspose2d) else h)
+        h = self.dropout(h)
         return F.tanh(h) if self.outermost else F.concat(x, h)
 
 

@@ -25,6 +25,7 @@ COMMANDS = {  # command -> its module below this package, and what it does
     "convert": ("train.convert", "weights from and to other programs"),
     "evaluate": ("train.evaluate", "score a run or a file of weights"),
     "probe": ("train.probe", "what a model hides in its pictures"),
+    "explain": ("train.explain", "one training step, opened: a page on which to see everything in it"),
     "doctor": ("train.doctor", "what goes wrong in a run, and what to try"),
     "benchmarks": ("benchmarks.__main__", "how fast, and against whom"),
     "completion": ("", "how to have the shell complete commands and options"),

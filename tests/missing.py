@@ -11,7 +11,9 @@ import pytest
 
 EXTRAS = {  # what tests import beyond pytest itself -> the extra that brings it
     **dict.fromkeys(("torch", "triton", "ml_dtypes", "scipy", "hypothesis"), "test"),
-    **dict.fromkeys(("argcomplete", "pyvips", "safetensors", "onnx", "onnxruntime", "tensorboardX"), "test"),
+    **dict.fromkeys(
+        ("argcomplete", "pyvips", "safetensors", "onnx", "onnxruntime", "pillow_heif", "tensorboardX"), "test"
+    ),
     "cupy": "dev",
 }
 LINUX_ONLY = ("cupy", "triton")

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from autograd import Tensor, no_grad
+from tests import torch_field as elsewhere
 from tests import torch_reference as reference
 from tests.torch_reference import (
     TorchPatchDiscriminator,
@@ -18,7 +19,7 @@ from tests.torch_reference import (
     TorchResnetGenerator,
     TorchUnetGenerator,
 )
-from train.weights.architecture import describe, network_from
+from train.weights.architecture import architecture_of, describe, network_from
 
 RNG = np.random.default_rng(0)
 State = dict[str, np.ndarray]
@@ -130,7 +131,10 @@ def test_resizing_layers_with_indices_of_their_own():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s: {k: v for k, v in s.items() if k != "model.4.bias"} | {"model.5.weight": np.ones(8)}, "batch norm"),
+        (lambda s: {k: v for k, v in s.items() if not k.endswith("bias")}, "no norm is stored.*--norm none"),
+        (lambda s: {**s, "model.3.weight": np.ones(4, "f4")}, "does not follow a convolution at once"),
+        (lambda s: {k.replace("model.4", "model.5"): v for k, v in s.items()}, "model.5.*cannot be told how they pad"),
+        (lambda s: {k.replace("conv_block.1", "conv_block.2"): v for k, v in s.items()}, "cannot be told how they pad"),
         (lambda s: {k: v for k, v in s.items() if "conv_block.5" not in k}, "in them"),
         (lambda s: {k: v for k, v in s.items() if "model.15" not in k}, "5 convolutions outside"),
         (lambda s: {}, "empty"),
@@ -146,7 +150,79 @@ def test_what_is_no_network_of_ours_is_told(change, said):
         network_from(change(state))
 
 
-def test_affine_u_net_is_refused(monkeypatch):
-    monkeypatch.setattr(reference, "_norm", lambda channels: nn.InstanceNorm2d(channels, affine=True))
-    with pytest.raises(ValueError, match="affine"):
-        network_from(state_of(randomly(TorchUnetGenerator(3, 3, 5, 2))))
+def in_2017(state: State) -> State:
+    """With the running statistics that PyTorch 0.3 kept beside a norm's parameters."""
+    found = dict(state)
+    for key, value in state.items():
+        if key.endswith("weight") and value.ndim == 1:
+            found |= {key.replace("weight", s): RNG.random(value.shape, "f4") for s in ("running_mean", "running_var")}
+    return found
+
+
+BATCH: dict[str, Any] = dict(norm=nn.BatchNorm2d, bias=False)
+ELSEWHERE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "2017": (lambda: elsewhere.generator(ends="zeros", inner="zeros", norm=elsewhere.affine), {}),
+    "2017, dropout": (lambda: elsewhere.generator(ends="zeros", inner="zeros", norm=elsewhere.affine, dropout=True), {}),
+    "zeros in blocks": (lambda: elsewhere.generator(inner="zeros"), {}),
+    "resized, reflected": (lambda: elsewhere.generator(up="reflect", mode="bilinear"), {"upsample": "bilinear"}),
+    "resized, zeros": (lambda: elsewhere.generator(up="zeros", mode="bilinear"), {"upsample": "bilinear"}),
+    "PyTorch-GAN": (lambda: elsewhere.generator(up="zeros", name="block", n_blocks=3), {}),
+    "PyTorch-GAN's discriminator": (lambda: elsewhere.discriminator("strided"), {}),
+    "one layer fewer of it": (lambda: elsewhere.discriminator("strided", n_layers=2), {}),
+    "affine U-Net": (lambda: elsewhere.u_net(elsewhere.affine), {}),
+    "batch norm": (lambda: elsewhere.generator(**BATCH), {}),
+    "batch norm with biases": (lambda: elsewhere.generator(norm=nn.BatchNorm2d), {}),
+    "pix2pix's default": (lambda: elsewhere.u_net(**BATCH), {}),
+    "pix2pix's discriminator": (lambda: elsewhere.discriminator(**BATCH), {}),
+}  # fmt: skip
+
+
+def one_picture(torchs: nn.Module, state: State, side: int = 32, **settings: Any) -> np.ndarray:
+    """How far our output is from torch's in training mode, for a picture of its own."""
+    network = network_from(state, **settings)
+    x = RNG.standard_normal((1, side, side + 32, 3)).astype(np.float32) * 0.5 + 0.2
+    with no_grad(), torch.no_grad():
+        ours, theirs = network(Tensor(x)).numpy(), reference.to_numpy(torchs.train()(reference.to_torch(x)))
+    assert ours.shape == theirs.shape
+    return np.abs(ours - theirs).max()
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_files_of_other_code_and_other_years_give_their_pictures(kind):
+    make, settings = ELSEWHERE[kind]
+    torchs = randomly(make())
+    state = state_of(torchs)
+    assert one_picture(torchs, state, **settings) < 2e-5
+    network = network_from(state, **settings)  # and it can be written, and read again
+    assert describe(network).settings == describe(network_from(network.state_dict(), **settings)).settings
+    assert one_picture(torchs, network.state_dict(), **settings) < 2e-5
+
+
+def test_norms_of_2017_and_what_u_nets_joined_then():
+    resnet, unet = elsewhere.generator(norm=elsewhere.affine), elsewhere.u_net(elsewhere.affine, early=True)
+    for torchs, said in ((resnet, ["norms of 2017"]), (unet, ["norms of 2017", "a U-Net of 2017"])):
+        state = in_2017(state_of(randomly(torchs)))
+        assert one_picture(torchs, state) < 2e-5
+        notes = architecture_of(state)[0].notes
+        assert [note.startswith(start) for note, start in zip(notes, said, strict=True)] == [True] * len(said)
+
+
+def test_what_weights_do_not_tell_is_said():
+    state = state_of(elsewhere.generator(up="zeros"))
+    (note,) = architecture_of(state)[0].notes
+    assert "nearest or bilinear" in note and not architecture_of(state, "nearest")[0].notes
+    for bias in (False, True):
+        (note,) = architecture_of(state_of(randomly(elsewhere.u_net(nn.BatchNorm2d, bias))))[0].notes
+        assert "batch norm" in note and "eval()" in note
+    assert not architecture_of(state_of(elsewhere.generator()))[0].notes
+
+
+def test_half_of_what_is_padded_otherwise_is_refused():
+    """No one pads so; and where nothing is known, no picture is better than a wrong one."""
+    state = state_of(elsewhere.generator(ends="zeros", inner="zeros", norm=elsewhere.affine))
+    last = max(int(key.split(".")[1]) for key in state)
+    shifted = {key.replace(f"model.{last}.", f"model.{last + 1}."): value for key, value in state.items()}
+    with pytest.raises(ValueError, match="cannot be told how they pad"):
+        network_from(shifted)
+    with pytest.raises(ValueError, match="patch discriminators have theirs at 0, 2, 5, 8 and 11"):
+        network_from({k.replace("11", "14"): v for k, v in state_of(TorchPatchDiscriminator(3, 4, 3)).items()})

@@ -187,4 +187,4 @@ def test_no_option_is_lost_between_parser_and_dataclass(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", spy)
     settings("")
-    assert sorted(seen) == sorted([*FIELDS, "help", "preset", "continue_train"])
+    assert sorted(seen) == sorted([*FIELDS, "help", "config", "preset", "continue_train"])

@@ -14,6 +14,8 @@ from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from nn.affine import make_affine
 from nn.network import Network
+from nn.patch_discriminator import StridedDiscriminator
+from nn.resnet_generator import PARTS
 from tests.torch_reference import TorchPatchDiscriminator, TorchResnetGenerator, load_numpy_state, to_numpy, to_torch
 from train.config.settings import Config
 from train.convert import main
@@ -109,8 +111,11 @@ NETWORKS = {
     "nearest": (lambda: ResnetGenerator(ngf=4, n_blocks=1, upsample="nearest"), [(1, 32, 40)]),
     "bilinear": (lambda: ResnetGenerator(ngf=4, n_blocks=1, upsample="bilinear"), [(1, 32, 40)]),
     "affine": (lambda: make_affine(ResnetGenerator(ngf=4, n_blocks=1)), [(1, 32, 40)]),
+    "zeros": (lambda: ResnetGenerator(ngf=4, n_blocks=1, upsample="nearest", zero_padded=PARTS), [(1, 32, 40)]),
     "unet": (lambda: UnetGenerator(num_downs=5, ngf=4), [(1, 32, 64), (2, 64, 64)]),
+    "affine unet": (lambda: make_affine(UnetGenerator(num_downs=5, ngf=2)), [(1, 32, 64)]),
     "patch": (lambda: PatchDiscriminator(ndf=4), [(1, 64, 80)]),
+    "strided": (lambda: StridedDiscriminator(ndf=4), [(1, 64, 80)]),
 }
 
 

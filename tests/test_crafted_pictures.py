@@ -42,7 +42,7 @@ def test_pictures_are_opened_in_one_place_which_names_their_kinds() -> None:
         for path in [*ROOT.glob("train/**/*.py"), *ROOT.glob("nn/**/*.py")]
     }
     assert {name: found for name, found in calls.items() if found} == {
-        "train/data/opening.py": ["Image.open(file, formats=KINDS))"]
+        "train/data/opening.py": ["Image.open(file, formats=_kinds(head)))"]
     }
 
 

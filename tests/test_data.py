@@ -8,8 +8,10 @@ from PIL import Image
 
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
+from train.data import heif
 from train.data.dataset import PartlyPairedDataset, UnpairedDataset
 from train.data.images import load_image
+from train.data.listing import pictures_below
 from train.data.pixels import resize
 from train.data.plain import paired_test, plain_images, test_samples
 from train.data.preprocess import final_size, preprocess
@@ -21,6 +23,11 @@ def write(path, width=16, height=16, seed=0, mode="RGB"):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng([seed, width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).convert(mode).save(path)
+
+
+def write_as(path, kind):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (16, 16), (200, 100, 50)).save(path, kind)
 
 
 @pytest.fixture
@@ -57,6 +64,43 @@ def test_folders_are_listed_recursively_sorted_and_by_extension(tmp_path):
     folder = ImageFolder(tmp_path / "trainA")
     assert [folder.name(i) for i in range(len(folder))] == ["a.jpg", "b.PNG", "sub/c.Jpeg", "sub/deep/d.webp"]
     assert len(ImageFolder(tmp_path / "trainA", limit=2)) == 2
+
+
+def test_hidden_folders_and_those_of_systems_are_left_out_and_counted(tmp_path):
+    for name in (
+        "a.jpg", "b.jfif", "c.JPE", ".ipynb_checkpoints/a.jpg", "sub/.thumbnails/a.png", "__MACOSX/sub/a.png", "x/@eaDir/a.png",
+    ):  # fmt: skip
+        write(tmp_path / "in" / name) if not name.endswith(("jfif", "JPE")) else write_as(
+            tmp_path / "in" / name, "JPEG"
+        )
+    for name in ("notes.txt", "old.gif", "more.GIF", "Makefile", "._a.jpg"):
+        (tmp_path / "in" / name).write_text("no picture")
+    listing = pictures_below(tmp_path / "in")
+    assert listing.pictures == ["a.jpg", "b.jfif", "c.JPE"]
+    assert listing.left_out == {
+        "in .ipynb_checkpoints": 1, "in .thumbnails": 1, "in __MACOSX": 1, "in @eaDir": 1, "x .txt": 1, "x .gif": 2,
+        "without ending": 1, "hidden": 1,
+    }  # fmt: skip
+    assert listing.told().startswith("2 x .gif, 1 ") and listing.told().endswith(", 4 kinds more")
+    assert pictures_below(tmp_path / "in" / ".ipynb_checkpoints").pictures == ["a.jpg"]  # who names it means it
+    assert not pictures_below(tmp_path / "in" / "nothing").pictures
+    folder = ImageFolder(tmp_path / "in")
+    assert len(folder) == 3 and not folder.problems and folder.load(1).shape == (16, 16, 3)
+    (empty := tmp_path / "empty").mkdir()
+    (empty / "a.gif").write_text("")
+    assert "holds no images" in ImageFolder(empty).problems[0] and "seen: 1 x .gif" in ImageFolder(empty).problems[0]
+
+
+def test_what_only_a_missing_reader_keeps_out_is_named_with_what_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(heif, "available", lambda: False)
+    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    write(tmp_path / "a.png")
+    for name in ("b.HEIC", "c.heic", "renamed.jpg"):
+        (tmp_path / name).write_bytes(head)
+    folder = ImageFolder(tmp_path)
+    assert folder.files == ["a.png", "renamed.jpg"]
+    assert folder.listing.told() == '2 x .heic (pip install -e ".[heic]" reads them)'
+    assert "renamed.jpg" in folder.problems[0] and 'a HEIC photo: pip install -e ".[heic]"' in folder.problems[0]
 
 
 def test_conversions_are_stated_once(root, caplog):

@@ -1,5 +1,7 @@
 """Reading and writing one image: every mode, every way a file can be wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import pyvips
@@ -226,6 +228,41 @@ def test_arrays_that_are_no_pictures_are_named(tmp_path, array, said):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(UserError, match=r"x\.npy: .*" + said):
         load_image(tmp_path / "x.npy")
+
+
+def test_a_profile_stays_only_where_it_speaks_of_the_channels_that_are_written(tmp_path):
+    """A gray picture with a gray profile through an RGB generator, and the other way round."""
+    rgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    gray = rgb[:16] + b"GRAY" + rgb[20:]
+    for icc, mode, read in ((gray, "L", 3), (rgb, "RGB", 1), (gray, "L", 1), (rgb, "RGB", 3), (rgb, "RGBA", 4)):
+        Image.new(mode, (8, 6)).save(tmp_path / "in.png", icc_profile=icc)
+        for bits in (8, 16):
+            picture = replace(load_picture(tmp_path / "in.png", read), bits=bits)
+            for suffix in (".png", ".tif", ".jpg")[: 2 if read == 4 else 3]:
+                save_picture(tmp_path / f"out{suffix}", picture)
+                with Image.open(tmp_path / f"out{suffix}") as image:
+                    kept = image.info.get("icc_profile")
+                assert kept == (icc if len(mode) == read else None), (mode, read, bits, suffix)
+
+
+@pytest.mark.parametrize("read", [1, 3, 4])
+def test_a_photo_of_a_telephone_is_read_upright(tmp_path, read):
+    import pillow_heif
+
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:, :32] = 250
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: the left side comes to the top
+    made = pillow_heif.from_bytes("RGB", (64, 32), pixels.tobytes())
+    made.save(tmp_path / "a.heic", quality=90, exif=exif.tobytes())
+    (tmp_path / "named.jpg").write_bytes((tmp_path / "a.heic").read_bytes())
+    for name in ("a.heic", "named.jpg"):
+        header, x = inspect(tmp_path / name), load_image(tmp_path / name, read)
+        assert (header.width, header.height) == (32, 64) and x.shape == (64, 32, read)
+        assert x[4, :, 0].mean() > 0.9 and x[60, :, 0].mean() < -0.9
+    (tmp_path / "cut.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"cut\.heic: cannot be"):
+        load_image(tmp_path / "cut.heic")
 
 
 def test_what_belongs_to_a_picture_comes_back(tmp_path):

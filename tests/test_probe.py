@@ -56,6 +56,15 @@ class Honest:
         return np.arctanh(np.clip((b - fake).mean((1, 2), keepdims=True) / 0.3, -0.99, 0.99))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_a_picture_of_any_channels_is_stored_as_files_would_hold_it(channels) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 16, 24, channels)).astype(np.float32)
+    rounded, jpeg = stored(x, 0), stored(x, 75)
+    assert abs(rounded - x).max() < 1.01 / 255
+    changed = [c for c in range(channels) if not np.array_equal(jpeg[..., c], rounded[..., c])]
+    assert changed == ([0, 1, 2] if channels >= 3 else [0])
+
+
 def test_a_hidden_message_is_lost_with_the_last_bits_and_an_open_one_is_not() -> None:
     pairs = test_samples(CONFIG, 3)
     hiding, honest = (probe(model, CONFIG, pairs) for model in (Hiding(), Honest()))

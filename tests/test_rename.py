@@ -75,7 +75,11 @@ def test_pages_come_along():
         p.relative_to(ROOT) for folder in ("autograd", "kernels", "nn", "train") for p in (ROOT / folder).rglob("*.*")
     }
     beside = {p for p in beside if p.suffix not in (".py", ".pyc", ".nbi", ".nbc") and p.name != "README.md"}
-    assert {Path("train/report/template.html"), Path("train/inference/serve.html")} <= beside <= {*files(ROOT)}
+    assert (
+        {Path("train/report/template.html"), Path("train/report/explain/page.html"), Path("train/inference/serve.html")}
+        <= beside
+        <= {*files(ROOT)}
+    )
 
 
 # -- the command

@@ -11,6 +11,7 @@ from autograd import Tensor, no_grad
 from kernels.cpu import threads
 from nn import ResnetGenerator
 from nn.affine import make_affine
+from nn.resnet_generator import PARTS
 from train.inference import strips
 from train.inference.strips import run_in_strips
 
@@ -29,12 +30,12 @@ def whole(network, x):
         return network(Tensor(x)).numpy()
 
 
-@pytest.mark.parametrize("upsample", ["deconv", "nearest", "bilinear", "affine"])
+@pytest.mark.parametrize("upsample", ["deconv", "nearest", "bilinear", "affine", "zeros"])
 @pytest.mark.parametrize("side", [(104, 68), (8, 200), (36, 8)])
 def test_strips_give_the_whole_pictures_result(monkeypatch, upsample, side):
     monkeypatch.setattr(strips, "STRIP", 1)  # 16 rows
-    kind = "deconv" if upsample == "affine" else upsample
-    network = with_random_weights(ResnetGenerator(2, 3, ngf=4, n_blocks=2, upsample=kind))
+    kind, zeros = {"affine": ("deconv", ()), "zeros": ("bilinear", PARTS)}.get(upsample, (upsample, ()))
+    network = with_random_weights(ResnetGenerator(2, 3, ngf=4, n_blocks=2, upsample=kind, zero_padded=zeros))
     if upsample == "affine":
         network = with_random_weights(make_affine(network))
     x = RNG.standard_normal((1, *side, 2)).astype(np.float32) * 0.5 + 0.4

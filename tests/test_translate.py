@@ -175,12 +175,12 @@ def test_bad_files_do_not_stop_the_others(capsys):
     Path("in/empty.jpg").write_bytes(b"")
     Path("in/cut.png").write_bytes(Path("in/a.png").read_bytes()[:60])
     Path("in/notes.txt").write_text("x")
-    Path("in/IMG_1.HEIC").write_bytes(b"x")
+    Path("in/IMG_1.CR2").write_bytes(b"x")
     assert command("--input in --output out") == 1
     said = capsys.readouterr()
     assert sorted(p.name for p in Path("out").iterdir()) == ["a.png", "z.png"] and "2 translated" in said.out
     assert "empty.jpg: cannot be read as an image (the file is empty)" in said.err and "cut.png" in said.err
-    assert "1 x .heic, 1 x .txt" in said.err
+    assert "1 x .cr2, 1 x .txt" in said.err
     assert command("--input in --output out --existing skip") == 1
     assert "0 translated into out, 2 were there" in capsys.readouterr().out
 

@@ -1,4 +1,7 @@
-"""Every setting of a run, and the command line made from them. Here is what a setting is: a dataclass field with its help text, its group in `--help`, and what it may be. And sizes in pixels."""
+"""Every setting of a run, and the command line made from them.
+
+Here is what a setting is: a dataclass field with its help text, its group in `--help`, and what it may be; and sizes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ Size = int | str
 GROUPS = ("run", "data", "networks", "losses", "schedule", "output", "evaluation")
 """Groups of `--help`, in its order."""
 
-KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str, "Size": Size}
+KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str, "int | str": Size}
 
 
 def sides(size: Size) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from train.config import KINDS, sides
+from train.config import KINDS, Size, sides
 from train.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,15 +16,8 @@ if TYPE_CHECKING:
 def check(config: Config) -> None:
     """UserError for values that no run can use."""
     for name, field in config.options().items():
-        least, value = field.metadata["least"], getattr(config, name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"--{name} is {value}; wanted a finite number")
-        if not isinstance(value, KINDS.get(str(field.type), object)):
-            raise UserError(f"--{name} is {value!r}; wanted such as {field.default!r}")
-        if field.metadata["choices"] and value not in field.metadata["choices"]:
-            raise UserError(f"--{name} is {value!r}; wanted one of {', '.join(field.metadata['choices'])}")
-        if least is not None and not value >= least:
-            raise UserError(f"--{name} is {value}; wanted at least {least}")
+        if why := wanted(field, value := getattr(config, name)):
+            raise UserError(f"--{name} is {value if isinstance(value, int | float) else repr(value)}; {why}")
     if not 0 <= config.beta1 < 1:
         raise UserError(f"--beta1 is {config.beta1}; wanted a number from 0 up to, not including, 1")
     if config.ema >= 1:
@@ -41,6 +35,24 @@ def check(config: Config) -> None:
             f"the identity loss shows each generator its own target domain, but domain A has {config.input_nc} "
             f"channels and domain B {config.output_nc}; add --lambda_identity 0"
         )
+
+
+def wanted(field: dataclasses.Field[Any], value: Any) -> str:
+    """What a setting should be, where `value` is nothing that it can be; else ""."""
+    least, choices = field.metadata["least"], field.metadata["choices"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "wanted a finite number"
+    kind = KINDS.get(str(field.type), object)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        return f"wanted such as {field.default!r}"
+    if kind == Size:
+        try:
+            sides(value)
+        except ValueError:
+            return "wanted a side in pixels such as 256, or WIDTHxHEIGHT such as 320x192"
+    if choices and value not in choices:
+        return f"wanted one of {', '.join(choices)}"
+    return f"wanted at least {least}" if least is not None and not value >= least else ""
 
 
 def check_sizes(config: Config) -> None:

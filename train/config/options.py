@@ -9,9 +9,11 @@ import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from train.config import Size, sides
+from train.config.config_file import blame, read_settings
 from train.config.settings import ABOUT_PRESETS, Config
 from train.errors import UserError
 
@@ -37,7 +39,7 @@ def parse(
 ) -> tuple[dict[str, Any], bool]:
     """The settings given on the command line, and whether to continue an earlier run.
 
-    Only options that were typed (or set by `--preset`) are in the dict. `switches` are further options of the program, by
+    Only options that were typed (or set by `--preset` or in the file `--config`) are in the dict. `switches` are further options of the program, by
     name with their help, which are on or off and no settings of a run; those typed are in the dict too. `elsewhere` says
     of a word that is no option who has it. `under` are settings on which those typed go, in place of a preset's. Raises UserError for a wrong option or value.
     """
@@ -55,6 +57,11 @@ def parse(
         choices=tuple(config.presets),
         help="named settings, on top of which other options go (default: tiny without --dataroot, else paper)",
     )
+    group.add_argument(
+        "--config",
+        type=Path,
+        help="a file of settings, over which a preset's and under which typed ones go: TOML, or a run's own config.json",
+    )
     parser.add_argument(
         "--continue_train",
         action="store_true",
@@ -67,13 +74,20 @@ def parse(
         group = field.metadata["group"]
         add_option(groups.setdefault(group, parser.add_argument_group(group)), config, name)
     given = vars(parser.parse_args(_spelled_out(list(sys.argv[1:] if arguments is None else arguments))))
-    preset, go_on = given.pop("preset"), given.pop("continue_train")
+    file, preset, go_on = given.pop("config"), given.pop("preset"), given.pop("continue_train")
+    in_file = read_settings(file, config) if file else {}
+    preset = preset or in_file.get("preset")
+    in_file = {name: value for name, value in in_file.items() if name not in {*given, "preset"}}
+    given = in_file | given
     switched = {name: given.pop(name) for name in switches or {} if name in given}
     if preset is None and not go_on and not under:
         preset = "paper" if given.get("dataroot") else "tiny"
     settings = {**(under or {}), **(config.presets[preset] if preset else {}), **given}
     if not go_on:  # else they are checked together with the saved ones
-        config(**settings).check()
+        try:
+            config(**settings).check()
+        except UserError as error:
+            raise blame(error, file, in_file) if file else error from None
     return {**settings, **switched}, go_on
 
 

@@ -130,7 +130,13 @@ class OutputSettings:
         least=0,
         resume="free",
     )
-    sample_freq: int = setting(1000, "steps between sample grids (PNG)", group="output", least=1, resume="free")
+    sample_freq: int = setting(
+        1000,
+        "steps between sample grids (PNG), besides 10, 30, 100, 300, 1000, …",
+        group="output",
+        least=1,
+        resume="free",
+    )
     save_latest_freq: int = setting(
         1000, "steps between saves of the latest state", group="output", least=1, resume="free"
     )

@@ -1,8 +1,8 @@
 """Where pictures are opened, and nowhere else: files of strangers, of the kinds that we name.
 
 Pillow tells a file's kind by its content, whatever its name, and for some kinds starts another program (Ghostscript for
-PostScript). So it is told which kinds it may take. What it raises on damaged files is of a dozen types; from here
-on all are one line that names the file.
+PostScript). So it is told which kinds it may take; a HEIC photo is one of them where its reader is installed (train/data/heif.py).
+What is raised on damaged files is of a dozen types; from here on all are one line that names the file.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from train.data import heif
 from train.errors import UserError, shown
 from train.files.bounded import npy_head, open_file, read_npy
 
@@ -49,10 +50,11 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     with contextlib.ExitStack() as stack:
         with _guard(path, "cannot be read as an image"):
             file = stack.enter_context(open_file(path) if data is None else io.BytesIO(data))
-            if not file.read(1):
+            head = file.read(12)
+            if not head:
                 raise ValueError("the file is empty")
             file.seek(0)
-            image = stack.enter_context(Image.open(file, formats=KINDS))
+            image = stack.enter_context(Image.open(file, formats=_kinds(head)))
             _check(image, file)
         with _guard(path, "cannot be decoded"):
             yield image
@@ -92,12 +94,22 @@ def _guard(path: Path, what: str) -> Iterator[None]:
         raise UserError(f"{shown(path)}: {what} ({why}); replace or remove it") from error
 
 
+def _kinds(head: bytes) -> tuple[str, ...]:
+    """The kinds that a file which begins so may be of. ValueError for a HEIC photo that cannot be read here."""
+    if not heif.begins(head):
+        return KINDS
+    heif.teach_pillow()
+    return (heif.KIND,)
+
+
 def _check(image: Image.Image, file: BinaryIO) -> None:
     """Refuses what is no still picture, and what takes longer to decode than its size says."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:  # where Pillow itself only warns
         raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels, the limit is {limit}")
-    if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a JPEG with its preview
+    if image.format not in ("MPO", heif.KIND) and getattr(
+        image, "is_animated", False
+    ):  # these have one that is the main one
         raise ValueError("it holds several frames; save the one you want as a still image")
     if image.info.get("progressive"):
         at = file.tell()

@@ -18,6 +18,9 @@ from train.files.atomic import write_atomically, write_bytes
 
 KEEPS_ALPHA = frozenset({".png", ".tif", ".tiff", ".webp"})
 KEEPS_16_BITS = frozenset({".png", ".tif", ".tiff"})
+SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"RGB "}
+"""What a colour profile says at its byte 16 that it speaks of, by a picture's channels. One of gray in a colour file is
+refused by colour-managed programs."""
 
 
 def save_image(path: str | Path, x: np.ndarray) -> None:
@@ -29,8 +32,8 @@ def save_picture(path: str | Path, picture: Picture) -> None:
     """Writes a picture atomically; the name's extension picks the format.
 
     16 bits stay 16 where the format has them (PNG, TIFF), in colour if libvips is installed; alpha stays where it has alpha
-    (PNG, TIFF, WebP); `.npy` keeps everything but alpha. JPEG and WebP are written at quality 95. Raises UserError naming
-    the file when the format cannot hold the picture.
+    (PNG, TIFF, WebP), a colour profile where it speaks of as many channels; `.npy` keeps everything but these two. JPEG and
+    WebP are written at quality 95. Raises UserError naming the file when the format cannot hold the picture.
     """
     path, x = Path(path), picture.pixels
     suffix, channels = path.suffix.lower(), x.shape[2]
@@ -44,15 +47,16 @@ def save_picture(path: str | Path, picture: Picture) -> None:
     values = to_integers(x, bits)
     if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
         values = np.concatenate([values, _with_bits(picture.alpha, bits)[..., None]], axis=2)
+    icc = picture.icc if picture.icc and picture.icc[16:20] == SPACES.get(channels) else None
     if bits == 16 and values.shape[2] > 1:
-        write_bytes(path, deep.encode(values, suffix, picture.icc if channels != 2 else None))
+        write_bytes(path, deep.encode(values, suffix, icc))
         return
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    more: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc and channels != 2 else {}
-    if suffix in (".jpg", ".jpeg", ".webp"):
-        more |= {"quality": 95}
+    more: dict[str, Any] = {"icc_profile": icc} if icc else {}
     try:
         kind = Image.registered_extensions()[suffix]
+        if kind in ("JPEG", "WEBP"):
+            more |= {"quality": 95}
         buffer = io.BytesIO()
         image.save(buffer, kind, **more)
     except KeyError as e:

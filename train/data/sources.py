@@ -12,13 +12,13 @@ from train.data.builtin.colours import colours
 from train.data.builtin.scenes import scene
 from train.data.builtin.streets import street
 from train.data.images import MODES, describe_mode, inspect, load_image
-from train.data.listing import EXTENSIONS, list_images
+from train.data.listing import EXTENSIONS, pictures_below
 from train.data.pixels import to_gray
 from train.errors import UserError, shown
 
 
 class ImageFolder:
-    """The images under a folder, sorted by path; file types are known by extension, hidden files are left out.
+    """The images under a folder, sorted by path; what is one, and what is left out, train/data/listing.py says (`listing`).
 
     Headers are read at once. What is wrong is told in `problems`, not raised, so that one error can speak of every
     folder. `sizes` holds path -> (width, height) of each usable file, `modes` counts the files of each Pillow mode, and of
@@ -27,15 +27,17 @@ class ImageFolder:
 
     def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0) -> None:
         self.folder, self.channels = Path(folder), channels
-        files, self.links = list_images(self.folder)
-        self.files = sorted(files)[: limit or None]
+        self.listing = pictures_below(self.folder)
+        self.files = self.listing.pictures[: limit or None]
         self.problems: list[str] = []
         self.sizes: dict[str, tuple[int, int]] = {}
         self.modes: Counter[str] = Counter()
         if not self.folder.is_dir():
             self.problems.append(f"{self.folder}: there is no such folder")
         elif not self.files:
-            self.problems.append(f"{self.folder}: holds no images ({' '.join(sorted(e[1:] for e in EXTENSIONS))})")
+            seen = self.listing.told()
+            kinds = " ".join(sorted(e[1:] for e in EXTENSIONS))
+            self.problems.append(f"{self.folder}: holds no images ({kinds}){f'; seen: {seen}' if seen else ''}")
         for file in self.files:
             path = self.folder / file
             try:
@@ -62,7 +64,7 @@ class ImageFolder:
         """A line for each kind of image that had to be converted, such as
         "12 of 40 images in trainA are grayscale; read as RGB"."""
         native = MODES.get(self.channels, "")
-        lines = [self.links] if self.links else []
+        lines = [self.listing.links] if self.listing.links else []
         for mode, count in sorted(self.modes.items()):
             if mode != native:
                 white = (

@@ -81,15 +81,15 @@ def spread(pictures: Sequence[Array]) -> float:
 
 
 def stored(x: Array, quality: int) -> Array:
-    """x [1,H,W,C] rounded to 8 bits, and through a JPEG of that quality unless it is 0."""
+    """x [1,H,W,C] rounded to 8 bits, and through a JPEG of that quality unless it is 0. What a JPEG has no room for, beyond
+    gray or three colours, is rounded only."""
     pixels = to_uint8(x[0])
     if quality:
-        file = io.BytesIO()
-        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-            file, "JPEG", quality=quality, subsampling=0
-        )
+        file, shown = io.BytesIO(), 3 if pixels.shape[-1] >= 3 else 1
+        picture = pixels[..., 0] if shown == 1 else pixels[..., :shown]
+        Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)
         with opened(Path("a picture"), file.getvalue()) as image:
-            pixels = np.asarray(image).reshape(pixels.shape)
+            pixels[..., :shown] = np.asarray(image).reshape(*pixels.shape[:2], shown)
     return pixels[None].astype(np.float32) / 127.5 - 1
 
 

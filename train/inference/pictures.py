@@ -91,5 +91,4 @@ def translated(
         x = resize(x, *size)
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).resize(size))
     y = translator(x, code)
-    same_kind = y.shape[2] == x.shape[2]  # a colour profile speaks of gray or of RGB, not of both
-    return x, Picture(y, picture.bits, alpha, picture.icc if same_kind else None)
+    return x, Picture(y, picture.bits, alpha, picture.icc)

@@ -6,11 +6,11 @@ import fnmatch
 import glob
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from train.data.listing import EXTENSIONS
+from train.data import heif
+from train.data.listing import EXTENSIONS, is_passed_by, pictures_below, sorted_out
 from train.errors import UserError, shown
 from train.files.folder_names import check_folder
 from train.files.walk import files_below
@@ -21,18 +21,15 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
     found: dict[Path, None] = {}
     roots: list[Path] = []
     for item in inputs:
-        path, text, links = Path(item), str(item), ""
+        path, text = Path(item), str(item)
         if path.is_dir():
-            roots.append(path)
-            below = files_below(path)
-            files, links = below.files, below.told()
+            root, listing = path, pictures_below(path)
         elif path.is_file():
-            roots.append(path.parent)
-            files = [path]
+            root, listing = path.parent, sorted_out([Path(path.name)], named=True)
         elif glob.has_magic(text):
-            fixed = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
-            roots.append(fixed)
-            files, links = matches(path, fixed)
+            root = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if glob.has_magic(part))])
+            files, links = matches(path, root)
+            listing = sorted_out([file.relative_to(root) for file in files], links, named=True)
         else:
             what = (
                 "is neither a file nor a folder"
@@ -40,20 +37,17 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
                 else "there is no such file, folder or pattern with a match"
             )
             raise UserError(f"--input {shown(item)}: {what}")
-        unknown = Counter(f.suffix.lower() or "none" for f in files if f.suffix.lower() not in EXTENSIONS)
-        pictures = [f for f in files if f.suffix.lower() in EXTENSIONS and not f.name.startswith(".")]
-        known = " ".join(sorted(EXTENSIONS))
-        if not pictures:
-            seen = (
-                f"; seen: {', '.join(f'{n} x {shown(kind)}' for kind, n in unknown.most_common(4))}" if unknown else ""
-            )
+        left_out = listing.told()
+        if not listing.pictures:
+            known = " ".join(sorted(EXTENSIONS))
+            seen = f"; seen: {left_out}" if left_out else ""
             raise UserError(f"--input {shown(item)}: holds no pictures ({known}){seen}")
-        if links:
-            print(links, file=sys.stderr)
-        if unknown:
-            kinds = ", ".join(f"{n} x {shown(kind)}" for kind, n in unknown.most_common(4))
-            print(f"left out under {shown(item)}, because their kind is not known: {kinds}", file=sys.stderr)
-        found |= dict.fromkeys(sorted(pictures))
+        if listing.links:
+            print(listing.links, file=sys.stderr)
+        if left_out:
+            print(f"left out under {shown(item)}: {left_out}", file=sys.stderr)
+        roots.append(root)
+        found |= dict.fromkeys(root / picture for picture in listing.pictures)
     common, inside = Path(os.path.commonpath([os.path.abspath(root) for root in roots])), Path(os.path.abspath(output))
     places = {file: Path(os.path.abspath(file)) for file in found}
     if common in inside.parents:  # earlier outputs are no inputs
@@ -75,7 +69,7 @@ def fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether a path fits a pattern in which ** stands for any folders; hidden ones must be named, as the shell has it."""
     if not pattern or not parts:
         return not parts and all(wanted == "**" for wanted in pattern)
-    hidden = parts[0].startswith(".") and not pattern[0].startswith(".")
+    hidden = is_passed_by(parts[0]) and pattern[0] != parts[0] and not pattern[0].startswith(".")
     if pattern[0] == "**":
         return fits(parts, pattern[1:]) or (not hidden and fits(parts[1:], pattern))
     return not hidden and fnmatch.fnmatch(parts[0], pattern[0]) and fits(parts[1:], pattern[1:])
@@ -92,7 +86,10 @@ def plan(files: dict[Path, Path], output: Path, format: str, existing: str, code
         jobs = {next(iter(files)): output}
     else:
         check_folder(output, "--output", f"a folder, or of one input a file: {' '.join(sorted(EXTENSIONS))}")
-        jobs = {file: output / (place.with_suffix(suffix) if suffix else place) for file, place in files.items()}
+        endings = {
+            file: suffix or (".png" if file.suffix.lower() in heif.EXTENSIONS else file.suffix) for file in files
+        }
+        jobs = {file: output / place.with_suffix(endings[file]) for file, place in files.items()}
     if output.is_file() and output not in jobs.values():
         raise UserError(f"--output {output} is a file, and not a picture; name a folder")
     numbers = [f"_{i + 1}" for i in range(codes)] if codes > 1 else [""]

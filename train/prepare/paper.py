@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from train.data.images import decode
-from train.data.listing import EXTENSIONS
+from train.data.listing import pictures_below
 from train.errors import UserError, shown
 from train.prepare.download import Expected, discard, fetch
 from train.prepare.place import PARTS, check_room
@@ -99,7 +99,7 @@ def check_images(folder: Path) -> list[str]:
 
     UserError where one of trainA and trainB is left with nothing, or more than one in twenty cannot be read.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    files = [folder / name for name in pictures_below(folder).pictures]
     left_out = []
     for path in tqdm(files, desc="checking", unit="image"):
         if why := unreadable(path):
@@ -128,7 +128,7 @@ def unreadable(path: Path) -> str:
 
 def count(folder: Path) -> dict[str, int]:
     """Images in each part of a data set."""
-    return {part: sum(p.suffix.lower() in EXTENSIONS for p in (folder / part).rglob("*")) for part in PARTS}
+    return {part: len(pictures_below(folder / part).pictures) for part in PARTS}
 
 
 def pair_names(folder: Path) -> None:

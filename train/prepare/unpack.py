@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from train.data.listing import EXTENSIONS
+from train.data.listing import sorted_out
 from train.errors import UserError, shown
 from train.prepare.place import PARTS, check_room
 
@@ -27,7 +27,7 @@ SMALL = 1 << 20  # bytes; a member up to this size may have any ratio
 def image_place(name: str) -> PurePosixPath | None:
     """Where an archive's member belongs in a data set, such as trainA/1.jpg; None for what is no image of a domain."""
     parts = PurePosixPath(name).parts
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts) or Path(name).suffix.lower() not in EXTENSIONS:
+    if not sorted_out([PurePosixPath(name)]).pictures:
         return None
     for i, part in enumerate(parts[:-1]):
         if part in PARTS:

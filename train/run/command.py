@@ -51,7 +51,7 @@ def introduce(run: Run) -> None:
     say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
     say(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")
-    say(f"folder   {run.folder}")
+    say(f"report   {run.folder / 'report.html'}: open it in a browser, it follows the run")
 
 
 def measure_tiles(config: Config) -> None:

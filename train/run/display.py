@@ -73,6 +73,7 @@ class Display:
         self.history = History(folder / "metrics.jsonl")
         self.summary = Summary(settings=config.as_dict())
         self.board: Board | None = None
+        self.sampled: int | None = None  # the step of the last sample grid
         self.board_step = 0  # the last that TensorBoard's files have
         self.board_due = self.report_due = 0.0  # when they are to be tried again, and when the report is due
 
@@ -146,13 +147,20 @@ class Display:
             if made > step:
                 file.unlink()
 
+    def sample_due(self, step: int) -> bool:
+        """Every --sample_freq steps, and after 10, 30, 100, 300, 1000 and so on: most happens at the beginning."""
+        return step % self.config.sample_freq == 0 or (step >= 10 and str(step).rstrip("0") in ("1", "3"))
+
     def sample(self, step: int) -> None:
-        """Make the sample grid after so many steps."""
+        """Make the sample grid after so many steps, unless that was done."""
+        if step == self.sampled:
+            return
 
         def work() -> None:
             grid = sample_grid(self.model.sample_rows(self.shown), f"{self.config.name}, step {step}")
             self.on_board(step, lambda board: board.picture(grid, step))
             save_png(self.sample_path(step), grid)
+            self.sampled = step
 
         self.attempt("samples", work)
 

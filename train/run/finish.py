@@ -11,8 +11,7 @@ from train.run.run_state import RunState
 
 def finish(run: RunState) -> dict[str, Scores] | None:
     """The last sample grid and, where the truth is known, the final scores."""
-    if not run.display.sample_path(run.step).exists():
-        run.display.sample(run.step)
+    run.display.sample(run.step)
     scores = None
     if run.evaluation or paired_test(run.config, 1):
         everything = Evaluation(run.config, cache=run.classifier_file)

@@ -28,7 +28,7 @@ class Progress:
         self._mark = (start, time.perf_counter())  # step and time of the last plain line
 
     def update(self, losses: Mapping[str, float], lr: float) -> None:
-        """One more step is done, with these losses (identity losses are not shown: they are in metrics.jsonl and the report)."""
+        """One more step is done, with these losses."""
         self.step += 1
         if self.bar is not None:
             with self._seen():
@@ -70,4 +70,4 @@ class Progress:
 
 
 def _losses(losses: Mapping[str, float]) -> str:
-    return " ".join(f"{name} {value:.3g}" for name, value in losses.items() if not name.startswith("idt"))
+    return " ".join(f"{name} {value:.3g}" for name, value in losses.items())

@@ -42,6 +42,7 @@ class Run(RunState):
                 self.loop(progress, stop)
                 self.state = "finished" if self.step >= self.total else "interrupted"
                 self.save()
+                self.display.sample(self.step)
                 self.report()
             except Exception as error:
                 self.rescue(error)
@@ -55,7 +56,7 @@ class Run(RunState):
             for batch in self.loader.iterate(self.epoch, self.position):
                 losses = self.train_on(batch)
                 progress.update(losses, self.schedule.lr)
-                if self.step % self.config.sample_freq == 0:
+                if self.display.sample_due(self.step):
                     self.display.sample(self.step)
                 for finding in self.note(losses, batch):
                     self.tell(f"doctor, step {self.step}: {finding}")

@@ -24,6 +24,7 @@ from nn.layers import (
 )
 from nn.module import Module, Sequential
 from nn.network import Network
+from nn.patch_discriminator import CornerConv2d
 from nn.resnet_generator import ResnetBlock
 from nn.unet_generator import UnetBlock
 from train.errors import UserError
@@ -66,6 +67,9 @@ class Graph:
         weight, bias = self.parameter(layer, "weight"), self.parameter(layer, "bias")
         return self.node("Conv", x, weight, bias, pads=[pad] * 4, strides=[stride] * 2)
 
+    def corner(self, layer: CornerConv2d, x: str) -> str:
+        return self.node("Conv", x, self.parameter(layer, "weight"), self.parameter(layer, "bias"), pads=[2, 2, 1, 1])
+
     def transposed(self, layer: ConvTranspose2d, x: str) -> str:
         stride, pad, more = (layer.geometry[key] for key in ("stride", "padding", "output_padding"))
         weight, bias = self.parameter(layer, "weight"), self.parameter(layer, "bias")
@@ -105,11 +109,9 @@ class Graph:
         return self.walk(last, h, x)
 
     def unet_block(self, block: UnetBlock, x: str) -> str:
-        *descend, grow = (layer for _, layer in block.model.children())
         h = x if block.outermost else self.activation(x, "leaky_relu")
-        for layer in descend:
-            h = self.walk(layer, h)
-        h = self.walk(grow, self.node("Relu", h))
+        for _, layer in block.model.children():
+            h = self.walk(layer, self.node("Relu", h) if isinstance(layer, ConvTranspose2d) else h)
         return self.node("Tanh", h) if block.outermost else self.node("Concat", x, h, axis=1)
 
     def sequential(self, modules: Sequential, x: str) -> str:
@@ -123,6 +125,7 @@ class Graph:
 
 EMIT: dict[type[Module], Callable[[Graph, Any, str], str]] = {
     Conv2d: Graph.convolution,
+    CornerConv2d: Graph.corner,
     ConvNormRelu: Graph.conv_norm,
     ResizeConvNormRelu: lambda graph, layer, x: graph.conv_norm(layer, graph.resized(layer, x)),
     ConvTranspose2d: Graph.transposed,

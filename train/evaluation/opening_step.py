@@ -1,0 +1,98 @@
+"""The model and the two pictures that a step is opened on: a run as it was saved, or a fresh tiny one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.config.settings import PRESETS, Config
+from train.data.dataset import dataset
+from train.data.images import load_image
+from train.data.preprocess import preprocess
+from train.errors import UserError, shown
+from train.files import checkpoint
+from train.files.state import check_state
+from train.models.cyclegan import CycleGAN
+from train.models.registry import loaded, system_of
+
+CHANGES: dict[str, Any] = {
+    "device": "cpu",
+    "precision": "tf32",
+    "checkpointing": False,
+    "batch_size": 1,
+    "accumulate": 1,
+    "num_threads": 0,
+}
+"""What is otherwise than in the run: a step on one picture of each domain, on the CPU. None of it changes what is learned
+from that picture (`checkpointing` computes the same numbers again)."""
+FRESH: dict[str, Any] = {**PRESETS["tiny"], "netD": "n_layers", "n_layers_D": 2, **CHANGES}
+"""The model without a run. With three strided layers a score would see more than the 64 pixels there are."""
+
+
+@dataclass
+class Subject:
+    """What is opened."""
+
+    model: CycleGAN
+    a: np.ndarray  # [1,H,W,C] in [-1, 1]
+    b: np.ndarray
+    names: tuple[str, str]  # of the pictures
+    run: str  # "" for a fresh model
+    step: int  # steps made so far
+
+
+def subject(weights: Path | None, images: Sequence[Path]) -> Subject:
+    """The model that `weights` name and the pictures; by default those that would come next in its training.
+
+    UserError for what cannot be opened.
+    """
+    model, run, place = fresh() if weights is None else saved(weights)
+    config = model.config
+    if images:
+        channels = config.input_nc, config.output_nc
+        pictures = [preprocess(load_image(file, n), config, None) for file, n in zip(images, channels, strict=True)]
+        names = images[0].name, images[1].name
+    else:
+        data = dataset(config)
+        sample = data.sample(place["epoch"], place["position"] % len(data))
+        pictures, names = [sample.a, sample.b], (sample.name_a, sample.name_b)
+    for picture, name in zip(pictures, names, strict=True):
+        why = config.misfit(picture.shape[1], picture.shape[0])
+        if why:
+            raise UserError(f"{shown(name)}, {picture.shape[1]}x{picture.shape[0]} pixels: {why}")
+    a, b = (np.ascontiguousarray(picture[None], np.float32) for picture in pictures)
+    return Subject(model, a, b, names, run, place["step"])
+
+
+def fresh() -> tuple[CycleGAN, str, dict[str, int]]:
+    """A model that has learned nothing."""
+    return CycleGAN(Config(**FRESH)), "", {"step": 0, "epoch": 1, "position": 0}
+
+
+def saved(path: Path) -> tuple[CycleGAN, str, dict[str, int]]:
+    """A run of train.cyclegan with its optimisers and pools, its name, and where it stands."""
+    file = path / "latest.npz" if path.is_dir() else path
+    if file.suffix != ".npz" or not file.exists():
+        raise UserError(
+            f"--weights {shown(path)}: wanted the folder of a run, such as checkpoints/NAME, or a checkpoint in it: a step "
+            "needs optimisers and discriminators too. python -m train.convert … --run NAME makes a run of other weights"
+        )
+    state = checkpoint.load(file)
+    check_state(file, state)
+    if "run" not in state or system_of(state, file) is not CycleGAN:
+        made = f"a run of {state['program']}" if "run" in state else "only networks"
+        raise UserError(f"--weights {shown(path)}: holds {made}; train.explain opens runs of train.cyclegan")
+    config, model = loaded(file, state, CHANGES)
+    try:
+        model.load_state_dict(state["model"])
+        place = {name: int(state["run"][name]) for name in ("step", "epoch", "position")}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{shown(file)} is a checkpoint, but not one whose training can go on ({type(error).__name__}: {shown(error, 300)})"
+        ) from error
+    place["position"] *= int(state["config"].get("batch_size", 1)) * int(state["config"].get("accumulate", 1))
+    return model, config.name or file.parent.name, place

@@ -1,0 +1,1 @@
+"""The glass-box page: one training step, opened."""
