@@ -1,4 +1,6 @@
-"""Reflection padding for the CPU: each row of the result is one thread's, and is written once."""
+"""Reflection padding for the CPU. Forward: six slices, each a copy that NumPy makes at memory's speed. Backward: each row of dx
+is one thread's, and its middle is added as one run of numbers.
+"""
 
 from __future__ import annotations
 
@@ -12,55 +14,47 @@ from kernels.reflection_pad.reference import check
 
 
 def forward(x: Array, *, pad: int) -> Array:
-    if x.dtype != np.float32:
-        return reference.forward(x, pad=pad)
     check(x.shape, pad)
     N, H, W, C = x.shape
-    y = np.empty((N, H + 2 * pad, W + 2 * pad, C), np.float32)
-    share(_mirror, N * y.shape[1], 2 * y.size, ready(x), pad, y)
+    y = np.empty((N, H + 2 * pad, W + 2 * pad, C), x.dtype)
+    inside = y[:, pad : pad + H]
+    inside[:, :, pad : pad + W] = x
+    inside[:, :, :pad] = x[:, :, pad:0:-1]
+    inside[:, :, pad + W :] = x[:, :, W - 1 - pad : W - 1][:, :, ::-1]
+    y[:, :pad] = inside[:, pad:0:-1]
+    y[:, pad + H :] = inside[:, H - 1 - pad : H - 1][:, ::-1]
     return y
 
 
 def backward(dy: Array, *, pad: int) -> Array:
     if dy.dtype != np.float32:
         return reference.backward(dy, pad=pad)
-    N, H, W, C = dy.shape
-    dx = np.empty((N, H - 2 * pad, W - 2 * pad, C), np.float32)
-    share(_fold, N * dx.shape[1], 2 * dy.size, ready(dy), pad, dx)
+    N, P, Q, C = dy.shape
+    dx = np.empty((N, P - 2 * pad, Q - 2 * pad, C), np.float32)
+    share(_fold, N * dx.shape[1], 2 * dy.size, ready(dy).reshape(N, P, Q * C), pad, dx.reshape(*dx.shape[:2], -1), C)
     return dx
 
 
 @kernel
-def _mirror(first, last, x, pad, y):
-    (_, H, W, C), lines = x.shape, y.shape[1]
-    for line in range(first, last):
-        n, i = line // lines, abs(line % lines - pad)
-        i = i if i < H else 2 * H - 2 - i
-        for q in range(y.shape[2]):
-            j = abs(q - pad)
-            j = j if j < W else 2 * W - 2 - j
-            for c in range(C):
-                y[n, line % lines, q, c] = x[n, i, j, c]
-
-
-@kernel
-def _fold(first, last, dy, pad, dx):
-    _, H, W, C = dx.shape
+def _fold(first, last, dy, pad, dx, C):
+    (_, H, WC), edge = dx.shape, pad * C
     for line in range(first, last):
         n, i = line // H, line % H
-        for j in range(W):
-            for c in range(C):
-                dx[n, i, j, c] = np.float32(0)
+        target = dx[n, i]
+        for k in range(WC):
+            target[k] = np.float32(0)
         # Row i was copied to row i + pad and, if it is near an edge, mirrored at one or both.
-        for p in range(H + 2 * pad):
-            if p != i + pad and p != pad - i and p != 2 * (H - 1) + pad - i:
+        copies = ((pad - i, 1 <= i <= pad), (i + pad, True), (2 * (H - 1) + pad - i, H - 1 - pad <= i < H - 1))
+        for p, there in copies:
+            if not there:
                 continue
-            for j in range(W):
+            middle = dy[n, p, edge : edge + WC]
+            for k in range(WC):
+                target[k] += middle[k]
+            left, right = dy[n, p, :edge], dy[n, p, edge + WC :]
+            for q in range(pad):
                 for c in range(C):
-                    dx[n, i, j, c] += dy[n, p, j + pad, c]
-            for j in range(1, pad + 1):
+                    target[(pad - q) * C + c] += left[q * C + c]
+            for q in range(pad - 1, -1, -1):
                 for c in range(C):
-                    dx[n, i, j, c] += dy[n, p, pad - j, c]
-            for j in range(W - 1 - pad, W - 1):
-                for c in range(C):
-                    dx[n, i, j, c] += dy[n, p, 2 * (W - 1) + pad - j, c]
+                    target[WC - (q + 2) * C + c] += right[q * C + c]
