@@ -10,8 +10,10 @@ from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
 from train.data import heif
 from train.data.dataset import PartlyPairedDataset, UnpairedDataset
+from train.data.describe import test_partners, training_images
 from train.data.images import load_image
 from train.data.listing import pictures_below
+from train.data.pairing import pair_up
 from train.data.pixels import resize
 from train.data.plain import paired_test, plain_images, test_samples
 from train.data.preprocess import final_size, preprocess
@@ -341,6 +343,53 @@ def test_test_folders_are_paired_by_stem(root):
     assert paired_test(config(root)) is None
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "pairs", "told"),
+    [
+        ("1.png 2.png", "2.jpg 1.bmp", [(0, 1), (1, 0)], ""),
+        ("1.png 1.jpg", "1.png 1.jpg", [(1, 1), (0, 0)], ""),  # the same files in both: by their whole names
+        ("1.png 1.jpg 2.png", "1.png 2.png", [(2, 1)], "more than once: 1 (1.png, 1.jpg)"),
+        ("u/1.png v/1.png", "u/1.png", [(0, 0)], "alone in A: v/1"),
+        ("caf\u00e9.png", "cafe\u0301.jpg", [(0, 0)], ""),  # as Linux and a Mac spell it
+        ("1.png 2.png 3.png 4.png", "x.png", [], "alone in A: 1, 2, 3, …; alone in B: x"),
+    ],
+)
+def test_partners_are_told_by_name(a, b, pairs, told):
+    class Named:
+        def __init__(self, names):
+            self.names = names.split()
+
+        def __len__(self):
+            return len(self.names)
+
+        def name(self, i):
+            return self.names[i]
+
+    pairing = pair_up(Named(a), Named(b))
+    assert pairing.pairs == pairs and pairing.told() == told and pairing.complete == (not told)
+
+
+def test_one_line_says_what_was_found_and_left_out(root):
+    write(root / "trainA" / ".ipynb_checkpoints" / "a0.png")
+    (root / "trainB" / "notes.txt").write_text("x")
+    for folder in ("testA", "valA", "valB", "B/C"):
+        write(root / folder / "t.png")
+    assert training_images(UnpairedDataset(config(root))) == (
+        f"{root}: 3 images of A, 5 of B, unpaired; left out of trainA: 1 in .ipynb_checkpoints; left out of trainB: 1 x .txt; "
+        "not used: B, testA (without testB), valA, valB"
+    )
+    write(root / "testB" / "t.png")
+    (root / "testB" / "t.gif").write_text("x")
+    dataset = UnpairedDataset(config(root))
+    assert "left out of testB: 1 x .gif; not used: B, valA" in training_images(dataset)
+    assert test_partners(dataset.config, *dataset.test).startswith(
+        "1 pairs, because testA and testB hold the same names; "
+    )
+    assert training_images(UnpairedDataset(config())).endswith("): 100 images of A, 100 of B, unpaired")
+    with pytest.raises(UserError, match=r"holds the folders trainA and trainB; seen there: C"):
+        UnpairedDataset(config(root / "B"))
+
+
 def test_a_share_of_the_pairs_is_known_and_goes_round(root):
     for i in range(4):
         write(root / "trainA" / f"p{i}.png", seed=20 + i)
@@ -367,7 +416,7 @@ def test_a_share_of_the_pairs_is_known_and_goes_round(root):
 
 
 def test_pairs_that_cannot_be_used_are_told(root):
-    with pytest.raises(UserError, match=r"--sup_frac 0.1: no image of A \(a0, …\) has a partner .* in B \(b0, …\)"):
+    with pytest.raises(UserError, match=r"--sup_frac 0.1: .*alone in A: a0, a1, a2; alone in B: b0, b1, b2, …"):
         PartlyPairedDataset(some_pairs(root, sup_frac=0.1))
     write(root / "trainA" / "p.png")
     write(root / "trainB" / "p.png", width=20)

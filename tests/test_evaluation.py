@@ -161,6 +161,39 @@ def test_pairs_of_any_size(tmp_path: Path) -> None:
     assert len(translate_all(dimmer, [], "AtoB")) == 0  # type: ignore[arg-type]
 
 
+def test_the_mean_image_is_that_of_the_training_images(tmp_path: Path) -> None:
+    """Of one test pair the mean of the truths would be the truth itself: L1 0, and everything retrieved."""
+    config = folders(tmp_path, [(32, 32)] * 3, partners=True)
+    for domain in "AB":
+        for i in (1, 2):
+            (tmp_path / f"test{domain}" / f"{i}.png").unlink()
+    evaluation = Evaluation(config)
+    rows = evaluation(Dimmer(0.5), distance=False)["A → B"]  # type: ignore[arg-type]
+    trained = [np.asarray(Image.open(tmp_path / "trainB" / f"{i}.png")) / np.float32(127.5) - 1 for i in range(3)]
+    (truth,) = evaluation.pictures["B"]
+    assert (
+        rows["mean"]["l1"] == pytest.approx(l1(np.mean(trained, axis=0), truth), rel=1e-5) and rows["mean"]["l1"] > 0.1
+    )
+    assert all("retrieval" not in row for row in rows.values())
+    for domain in "AB":
+        (tmp_path / f"train{domain}").rename(tmp_path / f"no_train{domain}")
+    assert list(Evaluation(config)(Dimmer(), distance=False)["A → B"]) == ["model", "untouched"]  # type: ignore[arg-type]
+
+
+def test_names_make_pairs_unless_one_says_no(tmp_path: Path) -> None:
+    config = folders(tmp_path, [(32, 32)] * 3, partners=True)
+    numbered = Evaluation(config)
+    assert numbered.truth and numbered.metric == "ssim"
+    assert numbered.partners.startswith("3 pairs, because testA and testB hold the same names, though only numbers; ")
+    strangers = Evaluation(config.replace(unpaired_test=True))
+    assert not strangers.truth and strangers.metric == "distance" and "--unpaired_test" in strangers.partners
+    (tmp_path / "testA" / "0.png").rename(tmp_path / "testA" / "zero.png")
+    some = Evaluation(config)
+    assert not some.truth and some.partners.endswith(
+        "2 names are in both, but not all (alone in A: zero; alone in B: 0)"
+    )
+
+
 def test_no_test_folders_means_the_training_images_and_no_held_out_row(tmp_path: Path) -> None:
     config = folders(tmp_path, [(32, 32)] * 3, partners=False)
     for folder in ("testA", "testB"):

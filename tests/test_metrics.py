@@ -77,7 +77,7 @@ def test_paired_scores_of_model_and_baselines() -> None:
     scores = paired_scores(truths.copy(), inputs, truths)
     assert scores["model"] == {"l1": 0, "ssim": pytest.approx(1), "psnr": np.inf, "retrieval": 1}
     assert scores["untouched"]["l1"] == pytest.approx(l1(inputs, truths))
-    assert scores["mean"]["l1"] == pytest.approx(l1(np.broadcast_to(truths.mean(0), truths.shape), truths))
+    assert list(scores) == ["model", "untouched"]  # no baseline that is made of the truths
     given = paired_scores(inputs, inputs, truths, mean=np.zeros((20, 17, 3), np.float32))
     assert given["mean"]["l1"] == pytest.approx(l1(np.zeros_like(truths), truths))
     assert given["model"] == given["untouched"]
@@ -87,7 +87,13 @@ def test_paired_scores_of_model_and_baselines() -> None:
 
 def test_untouched_is_left_out_where_channels_differ() -> None:
     truths = pictures(channels=1)
-    assert list(paired_scores(truths, pictures(channels=3), truths)) == ["model", "mean"]
+    assert list(paired_scores(truths, pictures(channels=3), truths)) == ["model"]
+
+
+def test_among_one_picture_nothing_is_retrieved() -> None:
+    one = pictures()[:1]
+    assert "retrieval" not in paired_scores(one, one, one, mean=one[0])["model"]
+    assert "retrieval" in paired_scores(pictures()[:2], pictures()[:2], pictures()[:2])["model"]
 
 
 def test_pictures_of_different_sizes_have_no_mean_and_no_retrieval() -> None:

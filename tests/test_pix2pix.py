@@ -150,7 +150,10 @@ def test_pairs_stay_pairs(pairs: Path, preprocess: str) -> None:
 
 def test_mistakes_in_aligned_data_are_named(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (pairs / "two" / "trainB" / "1.png").rename(pairs / "two" / "trainB" / "x.png")
-    with pytest.raises(UserError, match=r"not every one has a partner of its name \(alone: 1, x\)"):
+    with pytest.raises(UserError, match=r"not every one has one partner of its name \(alone in A: 1; alone in B: x\)"):
+        AlignedDataset(TINY.replace(dataroot=str(pairs / "two")))
+    (pairs / "two" / "trainA" / "0.jpg").write_bytes((pairs / "two" / "trainA" / "0.png").read_bytes())
+    with pytest.raises(UserError, match=r"more than once: 0 \(0\.jpg, 0\.png\); alone in A: 1;"):
         AlignedDataset(TINY.replace(dataroot=str(pairs / "two")))
     Image.fromarray(np.zeros((66, 71, 3), np.uint8)).save(pairs / "one" / "train" / "odd.png")
     with pytest.raises(UserError, match=r"odd.png: 71x66 pixels cannot be halved"):

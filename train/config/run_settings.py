@@ -162,6 +162,12 @@ class EvaluationSettings:
         least=0,
         resume="free",
     )
+    unpaired_test: bool = setting(
+        False,
+        "test images of one name are no partners, such as those of two sets that are merely numbered: score them without pairs",
+        group="evaluation",
+        resume="free",
+    )
     eval_metric: str = setting(
         "auto",
         "what best.npz and the plateau policy go by, mean of both directions; auto is ssim where test pairs are known, "

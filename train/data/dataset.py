@@ -14,7 +14,7 @@ import numpy as np
 
 from train.config.settings import Config
 from train.data.cache import Cache
-from train.data.pairing import partners, stems
+from train.data.pairing import pair_up
 from train.data.phases import check, has_test, open_phase, sup_frac
 from train.data.pixels import resize
 from train.data.preprocess import preprocess, resized
@@ -46,14 +46,14 @@ class UnpairedDataset:
     """Pairs of unrelated images, max(len(A), len(B)) to an epoch; `config.direction` BtoA swaps the two domains.
 
     Opening it checks every header of the phase's folders, and of the test folders where there are any: one UserError
-    tells all that is wrong with the data before anything has been trained.
+    tells all that is wrong with the data before anything has been trained. `test` holds the latter's two domains, if any.
     """
 
     def __init__(self, config: Config, phase: str = "train") -> None:
         self.config = config
-        self.a, self.b = sources = open_phase(config, phase)
-        if phase == "train" and has_test(config):
-            sources += open_phase(config, "test")
+        self.a, self.b = open_phase(config, phase)
+        self.test = open_phase(config, "test") if phase == "train" and has_test(config) else ()
+        sources = (self.a, self.b, *self.test)
         check(config, sources)
         for source in sources:
             for line in source.conversions():
@@ -128,16 +128,14 @@ class AlignedDataset(UnpairedDataset):
 
     def __init__(self, config: Config, phase: str = "train") -> None:
         super().__init__(config, phase)
-        pairs = partners(self.a, self.b)
-        if pairs is None:
-            alone = sorted(stems(self.a).keys() ^ stems(self.b).keys())[:3]
+        pairing = pair_up(self.a, self.b)
+        if not pairing.complete:
             raise UserError(
-                f"aligned images: {len(self.a)} of A and {len(self.b)} of B, and not every one has a partner of its name"
-                f"{' (alone: ' + ', '.join(alone) + ')' if alone else ''}; mend the folders, or train without pairs: "
-                "python -m train.cyclegan"
+                f"aligned images: {len(self.a)} of A and {len(self.b)} of B, and not every one has one partner of its name "
+                f"({pairing.told()}); mend the folders, or train without pairs: python -m train.cyclegan"
             )
-        self.pairs = pairs
-        self.check_pairs(pairs)
+        self.pairs = pairing.pairs
+        self.check_pairs(self.pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -162,15 +160,15 @@ class PartlyPairedDataset(UnpairedDataset):
 
     def __init__(self, config: Config, phase: str = "train") -> None:
         super().__init__(config, phase)
-        a, b = stems(self.a), stems(self.b)
-        names = sorted(a.keys() & b.keys())
-        if not names:
+        pairing = pair_up(self.a, self.b)
+        if not pairing.pairs or pairing.twice:
             raise UserError(
-                f"--sup_frac {sup_frac(config)}: no image of A ({min(a)}, …) has a partner of its name in B ({min(b)}, …); "
-                "give partners one name, or leave --sup_frac out"
+                f"--sup_frac {sup_frac(config)}: wanted images of A with one partner of their name in B each; "
+                f"{pairing.told()}; give partners one name, or leave --sup_frac out"
             )
-        chosen = _stream(config.seed, 0, _PAIRS).permutation(len(names))[: max(1, round(sup_frac(config) * len(names)))]
-        self.known = [(a[names[i]], b[names[i]]) for i in sorted(chosen.tolist())]
+        known = max(1, round(sup_frac(config) * len(pairing.pairs)))
+        chosen = _stream(config.seed, 0, _PAIRS).permutation(len(pairing.pairs))[:known]
+        self.known = [pairing.pairs[i] for i in sorted(chosen.tolist())]
         self.check_pairs(self.known)
 
     def sample(self, epoch: int, position: int) -> Sample:

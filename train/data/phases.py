@@ -7,6 +7,7 @@ from pathlib import Path
 from train.config import sides
 from train.config.checks import check_sizes
 from train.config.settings import Config
+from train.data.listing import is_passed_by
 from train.data.preprocess import final_size
 from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
 from train.errors import UserError, shown
@@ -44,12 +45,14 @@ def check(config: Config, sources: tuple[Source, ...]) -> None:
                 problems.append(f"{shown(path)}: {w}x{h} pixels, smaller than --crop_size {config.crop_size}")
     if problems:
         more = [f"… and {len(problems) - 5} more"] if len(problems) > 5 else []
+        there = ", ".join(unused(config)) if config.dataroot else ""
         folders = all((Path(config.dataroot) / f"train{d}").is_dir() for d in "AB")
         if config.dataroot and not folders and not halved(config, "train"):
             or_halves = ", or a folder train of images with A on the left and B on the right"
             more.append(
                 "--dataroot must name a folder that holds the folders trainA and trainB"
                 + (or_halves if config.dataset_mode == "aligned" else "")
+                + (f"; seen there: {there}" if there else "")
             )
         raise UserError("\n  ".join(["these images cannot be used:", *problems[:5], *more]))
     for source in sources[:2] if config.images_per_step > 1 else ():
@@ -66,9 +69,27 @@ def open_checked(config: Config, phase: str) -> tuple[Source, ...]:
 
 
 def has_test(config: Config) -> bool:
-    """Whether there are test images: built-in pictures have them, a data root where it holds testA and testB."""
-    there = all((Path(config.dataroot) / f"test{d}").is_dir() for d in "AB")
-    return not config.dataroot or there or halved(config, "test")
+    """Whether there are test images."""
+    return has(config, "test")
+
+
+def has(config: Config, phase: str) -> bool:
+    """Whether there are images of a phase: built-in pictures have them, a data root where it holds both of its folders."""
+    there = all((Path(config.dataroot) / f"{phase}{d}").is_dir() for d in "AB")
+    return not config.dataroot or there or halved(config, phase)
+
+
+def unused(config: Config) -> list[str]:
+    """The folders of a data root whose images take no part, such as "testA (without testB)" or "val"."""
+    root = Path(config.dataroot)
+    try:
+        folders = {path.name for path in root.iterdir() if path.is_dir() and not is_passed_by(path.name)}
+    except OSError:
+        return []
+    used = {phase for phase in ("train", "test") if halved(config, phase)}
+    used |= {f"{phase}{d}" for phase in ("train", "test") for d in "AB" if {f"{phase}A", f"{phase}B"} <= folders}
+    other = {f"{phase}{d}": f"{phase}{e}" for phase in ("train", "test") for d, e in ("AB", "BA")}
+    return [f"{n} (without {other[n]})" if n in other else shown(n) for n in sorted(folders - used)]
 
 
 def halved(config: Config, phase: str) -> bool:

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from train.config.settings import Config
-from train.data.phases import has_test
-from train.data.plain import paired_test, plain_images
+from train.data.describe import test_partners
+from train.data.phases import has, has_test, open_checked
+from train.data.plain import images_of, mean_image, pairs_of, plain_images
 from train.errors import UserError
 from train.evaluation.domain_distance import DomainDistance
 from train.evaluation.metrics import Scores, as_loss, paired_scores
@@ -29,24 +30,25 @@ class Evaluation:
     """The images on which models are judged, read once.
 
     They are testA and testB (`held_out`), or the training images where there are no others. `truth` tells whether the
-    true partner of each is known: then the images of A and B go pair by pair. `metric` is what --eval_metric comes to.
+    true partner of each is known: then the images of A and B go pair by pair; `partners` says by which rule. `metric` is what --eval_metric comes to.
     limit: at most so many images of each domain (0: all). `cache`: a file that keeps the classifier behind the domain distance.
     """
 
     def __init__(self, config: Config, limit: int = 0, cache: Path | None = None) -> None:
         self.config, self.cache, self.held_out = config, cache, has_test(config)
-        pairs = paired_test(config, limit)
-        self.truth = pairs is not None
+        sources = open_checked(config, "test" if self.held_out else "train")
+        pairs = pairs_of(config, sources, limit) if self.held_out else None
+        self.truth, self.partners = pairs is not None, test_partners(config, *sources)
         if pairs:
             named_a, named_b = [(p.name_a, p.a) for p in pairs], [(p.name_b, p.b) for p in pairs]
         else:
-            named_a, named_b = plain_images(config, "test" if self.held_out else "train", limit)
+            named_a, named_b = (images_of(config, source, limit) for source in sources)
         self.names = {"A": [name for name, _ in named_a], "B": [name for name, _ in named_b]}
         self.pictures = {"A": [x for _, x in named_a], "B": [x for _, x in named_b]}
         if config.eval_metric in ("ssim", "l1", "psnr", "retrieval") and not self.truth:
             raise UserError(
                 f"--eval_metric {config.eval_metric} needs test images whose true partners are known, with the same names "
-                "in testA and testB; here leave it out, or name distance"
+                f"in testA and testB (here {self.partners}); leave it out, or name distance"
             )
         self.metric = {"auto": "ssim" if self.truth else "distance"}.get(config.eval_metric, config.eval_metric)
         if self.metric == "distance" and min(map(len, self.pictures.values())) < 2:
@@ -64,6 +66,20 @@ class Evaluation:
         return {"A": [x for _, x in a], "B": [x for _, x in b]}
 
     @functools.cached_property
+    def mean(self) -> dict[str, np.ndarray | None]:
+        """The mean training image of both domains, [H,W,C]; None where images differ in size, or there are none."""
+        if not has(self.config, "train"):
+            return {"A": None, "B": None}
+        sources = open_checked(self.config, "train")
+        return {domain: mean_image(self.config, own, REFERENCE) for domain, own in zip("AB", sources, strict=True)}
+
+    def mean_for(self, domain: str) -> np.ndarray | None:
+        """The baseline for test images of a domain: its mean training image, where all of these have its size."""
+        shapes = {x.shape for x in self.pictures[domain]}
+        mean = self.mean[domain] if len(shapes) == 1 else None
+        return mean if mean is not None and {mean.shape} == shapes else None
+
+    @functools.cached_property
     def distance(self) -> DomainDistance:
         """The domain distance, by a classifier trained on the reference when first asked for."""
         return DomainDistance(self.reference["A"], self.reference["B"], self.config.seed, self.cache)
@@ -76,12 +92,13 @@ class Evaluation:
         """Scores of translations beside the baselines. Without pairs and distance there are none."""
         start, end = direction[0], direction[-1]
         inputs, truths = self.pictures[start], self.pictures[end]
-        table = paired_scores(fakes, inputs, truths) if self.truth else {}
+        mean = self.mean_for(end)
+        table = paired_scores(fakes, inputs, truths, mean) if self.truth else {}
         n = min(len(inputs), len(truths))  # sets of one size: a smaller one is farther from everything
         if distance and n >= 2:
             rows = {"model": fakes, "untouched": inputs}
-            if len({x.shape for x in truths}) == 1:
-                rows["mean"] = [np.mean(np.stack(truths), axis=0)] * n
+            if mean is not None:
+                rows["mean"] = [mean] * n
             if self.held_out:
                 rows["real"] = truths
             for who, pictures in rows.items():

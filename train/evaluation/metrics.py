@@ -95,9 +95,9 @@ def paired_scores(
     """Scores of translations and of the two baselines on a paired test set: arrays `[N,H,W,C]`, or lists of `[H,W,C]`.
 
     `fakes[i]` is the translation of `inputs[i]`, whose true partner is `truths[i]`. `mean` `[H,W,C]` is the mean image of
-    the target domain, best taken from its *training* images; by default from the truths. Returns a dict for "model",
-    "untouched" (the input itself; left out where its shape is not the truth's) and "mean", each with l1, ssim (unless a
-    side is under 11), psnr and retrieval. Where the truths differ in size, there is neither a mean image nor a retrieval.
+    the target domain's *training* images: that of the truths would know them, and of one truth be it. Returns a dict for
+    "model", "untouched" (the input itself; left out where its shape is not the truth's) and, where it is given, "mean", each
+    with l1, ssim (unless a side is under 11), psnr and retrieval (unless the truths differ in size, or there is only one).
     """
     if not len(fakes) == len(inputs) == len(truths) or not len(truths):
         raise ValueError(f"wanted as many inputs as truths, and at least one; got {len(inputs)} and {len(truths)}")
@@ -105,8 +105,7 @@ def paired_scores(
     if all(x.shape == truth.shape for x, truth in zip(inputs, truths, strict=True)):
         answers["untouched"] = inputs
     one_size = len({truth.shape for truth in truths}) == 1
-    if one_size:
-        mean = np.mean(np.asarray(truths), axis=0) if mean is None else mean
+    if mean is not None:
         answers["mean"] = [mean] * len(truths)
     scores = {"l1": l1, "psnr": psnr}
     if min(min(truth.shape[:2]) for truth in truths) >= 11:
@@ -115,7 +114,7 @@ def paired_scores(
     for who, answer in answers.items():
         pairs = list(zip(answer, truths, strict=True))
         table[who] = {name: float(np.mean([score(*pair) for pair in pairs])) for name, score in scores.items()}
-        if one_size:
+        if one_size and len(truths) > 1:
             table[who]["retrieval"] = retrieval(np.stack(answer), np.stack(truths))
     return table
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from train.data.builtin.streets import CLASSES
 from train.data.palette import Palette
 from train.errors import UserError
@@ -83,8 +81,9 @@ def score_labels(
     """Add the label scores to the rows of `table`; the scores of each class, by who and class."""
     truths = evaluation.pictures[direction[-1]]
     answers = {"model": made, "untouched": evaluation.pictures[direction[0]]}
-    if "mean" in table:
-        answers["mean"] = [np.mean(np.stack(truths), axis=0)] * len(truths)
+    mean = evaluation.mean_for(direction[-1])
+    if mean is not None:
+        answers["mean"] = [mean] * len(truths)
     classes: dict[str, Any] = {}
     for who, pictures in answers.items():
         if who in table:

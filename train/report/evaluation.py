@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from train.data.phases import unused
 from train.evaluation.evaluation import Evaluation, Pictures, title, translate_all
 from train.evaluation.inception import library
 from train.evaluation.metrics import format_scores, present, ssim
@@ -22,11 +23,13 @@ WEAK = 0.75  # a classifier that is right on fewer held-out images has little to
 
 def introduction(name: str, evaluation: Evaluation) -> str:
     """What is about to be scored, on what."""
-    kind = "test images"
+    kind = f"test images, {evaluation.partners}"
     if evaluation.truth:
-        kind = "test images with their true partners"
+        kind = f"test images with their true partners: {evaluation.partners}"
     elif not evaluation.held_out:
-        kind = "training images, as there are no testA and testB: these flatter"
+        spare = unused(evaluation.config)
+        seen = f" (not used: {', '.join(spare)})" if spare else ""
+        kind = f"training images, as there are no testA and testB: these flatter{seen}"
     data = evaluation.config.dataroot or f"built-in {evaluation.config.builtin}"
     count = " and ".join(f"{len(x)} of {domain}" for domain, x in evaluation.pictures.items())
     return f"model    {name}\ndata     {data}: {count}, {kind}"
@@ -39,7 +42,7 @@ def results(
     found = {
         "model": subject.name, **subject.about, "dataroot": subject.config.dataroot,
         "images": {domain: len(x) for domain, x in evaluation.pictures.items()},
-        "paired": evaluation.truth, "held_out": evaluation.held_out,
+        "paired": evaluation.truth, "partners": evaluation.partners, "held_out": evaluation.held_out,
         "scores": {title(direction): table for direction, table in scored.tables.items()},
         "classes": scored.classes, "contact_sheet": shown,
     }  # fmt: skip

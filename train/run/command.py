@@ -9,8 +9,7 @@ from kernels.device import peak_bytes
 from kernels.gpu import autotune as tuning
 from train.config.options import parse
 from train.config.settings import Config
-from train.data.dataset import PartlyPairedDataset
-from train.data.sources import BUILTIN
+from train.data.describe import test_partners, training_images
 from train.errors import UserError
 from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
@@ -43,11 +42,11 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
 def introduce(run: Run) -> None:
     """What is about to happen."""
     c = run.config
-    data = c.dataroot or f"built-in {c.builtin} ({BUILTIN[c.builtin][1]})"
     weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
     say(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
-    pairs = f", {len(run.dataset.known)} pairs" if isinstance(run.dataset, PartlyPairedDataset) else ""
-    say(f"data     {data}: {len(run.dataset.a)} images of A, {len(run.dataset.b)} of B{pairs}")
+    say(f"data     {training_images(run.dataset)}")
+    if run.dataset.test:
+        say(f"test     {test_partners(c, *run.dataset.test)}")
     say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
     say(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")

@@ -1,0 +1,60 @@
+"""In a line each: which images were found, what is left out of them, and what belongs together by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from train.config.settings import Config
+from train.data.dataset import AlignedDataset, PartlyPairedDataset, UnpairedDataset
+from train.data.pairing import pair_up
+from train.data.phases import halved, unused
+from train.data.sources import BUILTIN, Drawn, ImageFolder, Source
+
+
+def training_images(dataset: UnpairedDataset) -> str:
+    """Such as "horses: 40 images of A, 38 of B, unpaired; left out of trainA: 3 x .gif; not used: val"."""
+    c = dataset.config
+    root = c.dataroot or f"built-in {c.builtin} ({BUILTIN[c.builtin][1]})"
+    pairs = "unpaired"
+    if isinstance(dataset, AlignedDataset):
+        rule = ", the halves of each image" if halved(c, "train") else " by name" if c.dataroot else ""
+        pairs = f"{len(dataset.pairs)} pairs{rule}"
+    elif isinstance(dataset, PartlyPairedDataset):
+        pairs = f"{len(dataset.known)} pairs{' by name' if c.dataroot else ''}"
+    spare = unused(c) if c.dataroot else []
+    more = left_out((dataset.a, dataset.b, *dataset.test)) + ([f"not used: {', '.join(spare[:6])}"] if spare else [])
+    return "; ".join([f"{root}: {len(dataset.a)} images of A, {len(dataset.b)} of B, {pairs}", *more])
+
+
+def left_out(sources: Sequence[Source]) -> list[str]:
+    """For each folder of which something is left out what that is, once."""
+    folders = {source.folder.name: source.listing.told() for source in sources if isinstance(source, ImageFolder)}
+    return [f"left out of {name}: {told}" for name, told in folders.items() if told]
+
+
+def test_partners(config: Config, a: Source, b: Source) -> str:
+    """Whether test images have true partners, and who says so: such as "5 pairs, because testA and testB hold the same names"."""
+    counts = f"{len(a)} images of A, {len(b)} of B"
+    if config.unpaired_test:
+        return f"{counts}, not taken as pairs (--unpaired_test)"
+    pairing = pair_up(a, b)
+    if not pairing.complete:
+        why = (
+            f"{len(pairing.pairs)} names are in both, but not all ({pairing.told()})"
+            if pairing.pairs
+            else "other names"
+        )
+        return f"{counts}, not taken as pairs: {why}"
+    if isinstance(a, Drawn):
+        return f"{len(a)} pairs, drawn as such"
+    if halved(config, "test"):
+        return f"{len(a)} pairs, the halves of the images of test"
+    numbered = all(a.name(i).rpartition("/")[2].partition(".")[0].isdecimal() for i in range(len(a)))
+    only = ", though only numbers" if numbered else ""
+    return (
+        f"{len(a)} pairs, because testA and testB hold the same names{only}; if these show no partners, --unpaired_test scores "
+        "them without pairs"
+    )
+
+
+test_partners.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
