@@ -242,7 +242,7 @@ def test_outputs_among_the_inputs_are_not_translated_again():
         ("--input in --output out --max_side -1", "--max_side is -1"),
         ("--input in --output out --weights nope.npz", "nope.npz: there is no such file"),
         ("--input in --output out --weights notes/x.txt", "unknown kind of weights"),
-        ("--input in --output out --weights d.npz", "wanted one generator"),
+        ("--input in --output out --weights d.npz", "holds no generator.*seen disc_b"),
         ("--input in --output out --device cuda", "'cuda' cannot be used"),
     ],
 )

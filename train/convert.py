@@ -23,8 +23,9 @@ from train.errors import UserError
 from train.files.runs import run_or_file
 from train.run.exit_code import exit_code
 from train.weights.as_run import make_run
-from train.weights.convert import TARGETS, chosen, convert
-from train.weights.formats import FORMATS, load
+from train.weights.convert import TARGETS, convert
+from train.weights.formats import FORMATS, Weights, load
+from train.weights.generators import GENERATOR, chosen
 
 
 @exit_code("make room, check that you may read and write there, or choose another target")
@@ -41,9 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif given.target:
         convert(found, given.target, given.force)
     else:
-        for name, w in found.items():
-            print(f"{name:13} {w.architecture()}, {sum(v.size for v in w.state.values()) / 1e6:.2f} M weights")
-    return 0
+        print("\n".join(line for w in found.values() for line in listed(w)))
+    return 0 if any(w.kind for w in found.values()) else 2
+
+
+def listed(w: Weights) -> list[str]:
+    """What is known of one network: a line, and one for each thing that its weights do not tell."""
+    try:
+        architecture = w.architecture()
+    except UserError as error:
+        return [f"{w.name:13} {error}"]
+    size = sum(v.size for v in w.state.values()) / 1e6
+    return [f"{w.name:13} {architecture}, {size:.2f} M weights", *(f"{'':13} {note}" for note in architecture.notes)]
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -71,12 +81,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
         help="the one network to write, such as gen_ba (default: all where the format holds several, else the generator A to B)",
     )
     add("--run", metavar="NAME", help="make a run of this name instead of a file, which --continue_train trains on")
-    add(
-        "--upsample",
-        choices=("nearest", "bilinear"),
-        default="",
-        help="how a foreign generator resizes; the one thing weights do not tell (default: as the file says, else nearest)",
-    )
+    add("--upsample", **GENERATOR["--upsample"])
     add("--force", action="store_true", help="replace files that exist (default: off)")
     given, rest = parser.parse_known_args(arguments)
     if rest and not given.run:

@@ -34,6 +34,7 @@ from train.files.runs import run_or_file
 from train.models.registry import OWN, elsewhere, include
 from train.report.evaluation import contact_sheet, introduction, results, words, write_evaluation
 from train.run.exit_code import exit_code
+from train.weights.generators import GENERATOR
 
 DATA = ("dataroot", "direction", "preprocess", "load_size", "crop_size", "device")  # settings that may be given anew
 
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     palette = read_palette(options.palette) if options.palette else None
     changes = {name: getattr(options, name) for name in DATA if hasattr(options, name)}
     subject = (
-        from_weights(run_or_file(options.weights, options.checkpoints_dir), changes) if options.weights
+        from_weights(run_or_file(options.weights, options.checkpoints_dir), changes, options.upsample, options.network)
+        if options.weights
         else from_run(options.name, options.checkpoints_dir, options.epoch, changes)
     )  # fmt: skip
     segmenter = None
@@ -59,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = Asked(palette, options.label_domain or "", segmenter, not options.no_distance, options.fid)
     asked = asked.on(evaluation, subject.model.directions)
     print(introduction(subject.name, evaluation), flush=True)
+    for note in subject.about.get("notes", ()):
+        print(f"note: {note}")
     scored = score(subject.model, evaluation, asked)
     sheet, shown = contact_sheet(evaluation, subject.model, scored.fakes, options.rows, subject.name)
     found = results(subject, evaluation, asked, scored, shown)
@@ -90,6 +94,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--system", default="", metavar="MODULE", help=OWN)
     add("--weights", type=Path, help="instead of a run: a file or folder with one generator, A to B, or both")
+    for option, described in GENERATOR.items():
+        add(option, **described)
     data = parser.add_argument_group("data (as a run was trained, unless given anew; defaults are for --weights)")
     for name in DATA:
         add_option(data, Config, name)
@@ -129,6 +135,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         check_folder(options.output, "--output")
     if bool(options.name) == bool(options.weights):
         raise UserError("give either --name RUN or --weights FILE --dataroot DIR (--help lists all options)")
+    if options.name and (options.upsample or options.network):
+        raise UserError("--upsample and --network speak of --weights from elsewhere; a run says both itself")
     return options
 
 

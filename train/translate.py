@@ -24,6 +24,7 @@ from train.inference.pictures import translate_images
 from train.inference.server import serve
 from train.models.registry import OWN, include
 from train.run.exit_code import exit_code
+from train.weights.generators import GENERATOR
 
 __all__ = ["main", "translate_images"]
 
@@ -38,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.system:
         include(given.system)
     if given.serve is not None:
-        return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512)
+        more = {"upsample": given.upsample, "network": given.network}
+        return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512, **more)
     outcome = translate_images(
         given.weights, given.input, given.output, given.direction, given.format, given.existing, given.max_side,
-        given.device, progress=True, codes=given.codes,
+        given.device, progress=True, codes=given.codes, upsample=given.upsample, network=given.network,
     )  # fmt: skip
+    for note in outcome.notes:
+        print(f"note: {note}")
     skipped = f", {len(outcome.skipped)} were there" if outcome.skipped else ""
     print(f"{len(outcome.written)} translated into {given.output}{skipped}")
     if outcome.shallower:
@@ -80,6 +84,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--system", default="", metavar="MODULE", help=OWN)
     add("--direction", choices=("AtoB", "BtoA"), default="", help="which generator (default: AtoB, or the only one)")
+    for option, described in GENERATOR.items():
+        add(option, **described)
     add("--codes", type=int, default=1, metavar="N", help="for a run whose generator takes codes: that many translations of each picture, called NAME_1, NAME_2, … (default: 1)")  # fmt: skip
     add("--format", default="", metavar="EXT", help="format of the outputs, such as png (default: each input's own)")
     add("--existing", choices=("refuse", "skip", "replace"), default="refuse", help="what to do about outputs that exist already (default: refuse)")  # fmt: skip

@@ -17,6 +17,7 @@ from train.files import checkpoint
 from train.files.runs import find_run
 from train.models.registry import loaded
 from train.weights import formats as weights
+from train.weights.generators import generators
 
 
 @dataclass
@@ -32,11 +33,10 @@ class Subject:
 
 
 class Generators:
-    """Loose generators as a model that translates: "gen_ab" (or a lone "generator") from A to B, "gen_ba" back."""
+    """Loose generators, by direction, as a model that translates."""
 
     def __init__(self, networks: Mapping[str, Network]) -> None:
-        self.networks = {"BtoA" if name == "gen_ba" else "AtoB": network for name, network in networks.items()}
-        self.directions = tuple(sorted(self.networks))
+        self.networks, self.directions = networks, tuple(sorted(networks))
 
     @no_grad()
     def translate(self, pictures: np.ndarray, direction: str = "AtoB") -> np.ndarray:
@@ -69,14 +69,14 @@ def _is_state(path: Path) -> bool:
     return path.stem in ("latest", "best") or path.stem.startswith("epoch_")
 
 
-def from_weights(file: Path, changes: Mapping[str, Any]) -> Subject:
-    """The generators in a file or folder of weights, on the data that `changes` name."""
+def from_weights(file: Path, changes: Mapping[str, Any], upsample: str = "", network: str = "") -> Subject:
+    """The generators in a file or folder of weights, on the data that `changes` name; the rest as train/weights/generators.py
+    has it."""
     if not changes.get("dataroot"):
         raise UserError(f"--weights {file}: on which images? Name their folder with --dataroot")
     config = resolve(Config(**changes))
     config.check()
-    found = {name: w for name, w in weights.load(file).items() if w.architecture().is_generator}
-    if not found:
-        raise UserError(f"--weights {file}: holds no generator; only generators can be evaluated")
-    networks = {name: w.network(config.device) for name, w in found.items()}
-    return Subject(Generators(networks), config, str(file), Path("results") / file.stem, {"weights": str(file)})
+    found = generators(weights.load(file, upsample), file, network=network)
+    networks = {direction: w.network(config.device) for direction, w in found.items()}
+    about = {"weights": str(file), "notes": [note for w in found.values() for note in w.architecture().notes]}
+    return Subject(Generators(networks), config, str(file), Path("results") / file.stem, about)

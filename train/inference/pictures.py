@@ -26,6 +26,7 @@ class Outcome:
     skipped: list[Path] = field(default_factory=list)  # outputs that were there
     shallower: list[Path] = field(default_factory=list)  # of the written: 8 bits for an input's 16
     failed: dict[Path, str] = field(default_factory=dict)  # input -> why
+    notes: tuple[str, ...] = ()  # what was taken where the weights do not tell it
 
 
 def translate_images(
@@ -39,6 +40,8 @@ def translate_images(
     device: str = "auto",
     progress: bool = False,
     codes: int = 1,
+    upsample: str = "",
+    network: str = "",
 ) -> Outcome:
     """Translate pictures and write them; the options are those of the command.
 
@@ -46,8 +49,9 @@ def translate_images(
     cannot be read or written is noted in the outcome.
     """
     inputs = [input] if isinstance(input, str | Path) else list(input)
-    jobs, outcome = plan(find(inputs, Path(output)), Path(output), format, existing, codes), Outcome()
-    translator = open_translator(weights, direction, device)
+    jobs = plan(find(inputs, Path(output)), Path(output), format, existing, codes)
+    translator = open_translator(weights, direction, device, upsample, network)
+    outcome = Outcome(notes=translator.notes)
     if codes > 1 and not translator.coded:
         raise UserError(f"--codes {codes}: this generator takes no code, and has one translation of a picture")
     bar = tqdm(jobs.items(), unit="picture", disable=not progress)

@@ -231,18 +231,24 @@ def data_url(x: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def both_ways(weights: str | Path, direction: str, device: str) -> dict[str, Translator]:
-    """A translator for each direction that the weights have, the one asked for first."""
-    first = open_translator(weights, direction, device)
+def both_ways(weights: str | Path, direction: str, device: str, **more: str) -> dict[str, Translator]:
+    """A translator for each direction that the weights have, the one asked for first; `more` as a Translator takes it."""
+    first = open_translator(weights, direction, device, **more)
     found = {first.direction: first}
     for other in first.directions:
-        found.setdefault(other, first if other == first.direction else open_translator(weights, other, device))
+        found.setdefault(
+            other,
+            first if other == first.direction else open_translator(weights, other, device, more.get("upsample", "")),
+        )
     return found
 
 
-def serve(weights: str, direction: str, device: str, port: int, max_side: int) -> int:
+def serve(weights: str, direction: str, device: str, port: int, max_side: int, **more: str) -> int:
     """Serve the page until Ctrl-C; returns the exit status."""
-    with Server(both_ways(weights, direction, device), port, max_side, weights) as server:
+    translators = both_ways(weights, direction, device, **more)
+    for note in dict.fromkeys(note for translator in translators.values() for note in translator.notes):
+        print(f"note: {note}")
+    with Server(translators, port, max_side, weights) as server:
         print(f"open {server.url} on this machine; Ctrl-C ends it", flush=True)
         try:
             server.serve_forever()

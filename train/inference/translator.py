@@ -15,10 +15,11 @@ from train.errors import UserError
 from train.inference.strips import run_in_strips
 from train.models.registry import loaded
 from train.weights import formats as weights
+from train.weights.generators import generators
 
 LARGE = 1 << 20  # pixels from which a ResNet generator works in strips
-DIRECTIONS = {"AtoB": ("gen_ab", "gen_ba", "disc_b"), "BtoA": ("gen_ba", "gen_ab", "disc_a")}
 OTHER = {"AtoB": "BtoA", "BtoA": "AtoB"}
+DISCRIMINATORS = {"AtoB": "disc_b", "BtoA": "disc_a"}  # of a direction's translations
 
 
 class Translator:
@@ -26,45 +27,37 @@ class Translator:
 
     path       a run's folder or any file of weights that train/weights/formats.py reads
     direction  "AtoB" or "BtoA"; "" takes AtoB, or the only generator there is
+    upsample   "nearest" or "bilinear": how a generator resizes whose weights do not tell it
+    network    the generator's name, where there are several and no name tells a direction
 
-    Raises UserError that names the file if it holds no such generator.
+    Raises UserError that names the file if it holds no such generator. A discriminator that cannot be read is left out.
     """
 
     coded = False  # whether there is a choice of codes, and so of translations
+    notes: tuple[str, ...] = ()  # what was taken where the weights do not tell it
 
-    def __init__(self, path: str | Path, direction: str = "", device: str = "auto", upsample: str = "") -> None:
+    def __init__(
+        self, path: str | Path, direction: str = "", device: str = "auto", upsample: str = "", network: str = ""
+    ) -> None:
         try:
             self.device = get_device(device)
         except (RuntimeError, ValueError) as error:
             raise UserError(str(error)) from error
         self.path = Path(path)
         found = weights.load(path, upsample)
-        self.direction = direction or ("BtoA" if "gen_ba" in found and "gen_ab" not in found else "AtoB")
-        forth, back, disc = DIRECTIONS[self.direction]
-        if forth not in found:
-            generators = [name for name, w in found.items() if name == "generator" or w.architecture().is_generator]
-            if direction and DIRECTIONS[direction][1] in generators:
-                raise UserError(
-                    f"{path}: holds the generator of the other direction only; leave out --direction {direction}"
-                )
-            if len(generators) != 1:
-                raise UserError(f"{path}: wanted one generator or a run's, seen {', '.join(found)}")
-            if direction == "BtoA":
-                raise UserError(
-                    f"{path}: holds one generator and does not say that it is B to A; leave out --direction"
-                )
-            forth = generators[0]
-
-        def network(name: str) -> Network | None:
-            return found[name].network(self.device.name) if name in found else None
-
-        generator = network(forth)
-        assert generator is not None
-        self.generator, self.back, self.disc = generator, network(back), network(disc)
-        self.directions = (self.direction, OTHER[self.direction])[: 1 if self.back is None else 2]
-        architecture = found[forth].architecture()
-        if not architecture.is_generator:
-            raise UserError(f"{found[forth].source}: {forth} is a discriminator, which translates nothing")
+        there = generators(found, path, direction, network)
+        self.directions = tuple(there)
+        self.direction = self.directions[0]
+        forth, back, disc = (
+            there[self.direction],
+            there.get(OTHER[self.direction]),
+            found.get(DISCRIMINATORS[self.direction]),
+        )
+        self.generator = forth.network(self.device.name)
+        self.back = back.network(self.device.name) if back else None
+        self.disc = disc.network(self.device.name) if disc and disc.kind == "discriminator" else None
+        architecture = forth.architecture()
+        self.notes = architecture.notes
         self.in_channels, self.out_channels = (
             architecture.settings["in_channels"],
             architecture.settings["out_channels"],
@@ -119,10 +112,12 @@ class ModelTranslator(Translator):
         return None
 
 
-def open_translator(path: str | Path, direction: str = "", device: str = "auto") -> Translator:
+def open_translator(
+    path: str | Path, direction: str = "", device: str = "auto", upsample: str = "", network: str = ""
+) -> Translator:
     """The translator for what lies there: files of weights, or a run that only its system translates with."""
     try:
-        return Translator(path, direction, device)
+        return Translator(path, direction, device, upsample, network)
     except weights.WholeRun as run:
         return ModelTranslator(run, direction, device)
 

@@ -17,6 +17,7 @@ from train.models.cyclegan import CycleGAN
 from train.models.registry import elsewhere
 from train.weights.architecture import Architecture
 from train.weights.formats import Weights
+from train.weights.names import FIELD_NAMES
 
 
 def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], source: Path) -> Path:
@@ -26,6 +27,8 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
     """
     if not names_a_folder(name):
         raise UserError(f"--run {name!r} must name one folder, without slashes; --checkpoints_dir says where it lies")
+    unused = [key for key in found if key not in FIELD_NAMES]
+    found = {key: w for key, w in found.items() if key in FIELD_NAMES}
     architectures = {key: w.architecture() for key, w in found.items()}
     kept = settings_of(source)
     given, _ = options.parse(
@@ -35,7 +38,7 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
         elsewhere=elsewhere,
         under=kept,
     )
-    settings = {**given, **inferred(architectures)}
+    settings = {**given, **inferred(architectures, unused)}
     config = Config(**settings)
     config.check()
     path = Path(config.checkpoints_dir) / name / "latest.npz"
@@ -49,6 +52,8 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
     checkpoint.save(
         path, {"program": CycleGAN.program, "config": config.as_dict(), "run": {}, "model": model.state_dict()}
     )
+    if unused:
+        print(f"left out, because no name tells what they do in a run: {', '.join(unused)}")
     print(f"{path}  {', '.join(found)}" + (f"; fresh, because not given: {', '.join(fresh)}" if fresh else ""))
     if kept:
         now = config.as_dict()
@@ -73,13 +78,16 @@ def settings_of(source: Path) -> dict[str, Any]:
     return {name: value for name, value in state.get("config", {}).items() if name in lasting}
 
 
-def inferred(found: dict[str, Architecture]) -> dict[str, Any]:
-    """The settings of a run that follow from its networks; UserError where a run cannot have them."""
+def inferred(found: dict[str, Architecture], unused: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings of a run that follow from its networks; UserError where a run cannot have them.
+
+    unused  networks whose direction nothing tells
+    """
     settings: dict[str, Any] = {}
     if not found.keys() & {"gen_ab", "gen_ba"}:
         raise UserError(
-            f"--run needs a generator whose direction is known, from a file called …_net_G_A.pth or …_net_G_B.pth; "
-            f"seen: {', '.join(found)}"
+            f"--run needs a generator whose direction is known, from a file called …_net_G_A.pth or …_net_G_B.pth, or A2B or B2A; "
+            f"seen: {', '.join([*found, *unused])}"
         )
 
     def agree(name: str, key: str, value: Any) -> None:
@@ -87,10 +95,13 @@ def inferred(found: dict[str, Architecture]) -> dict[str, Any]:
             raise UserError(f"--run: the networks disagree: {name} wants {key} {value}, another {settings[key]}")
 
     for name, a in found.items():
-        if a.affine:
-            raise UserError(
-                f"--run: {name} has norms that scale and shift, which a run does not train; translate with it as it is"
-            )
+        for word, there in (
+            ("norms that scale and shift", a.affine),
+            ("zero padding where runs mirror", "zero_padded" in a.settings),
+            ("strides that a run's discriminator does not have", a.kind == "strided"),
+        ):
+            if there:
+                raise UserError(f"--run: {name} has {word}, which a run does not train; {_without(name)}")
         s = a.settings
         domain_in = "input_nc" if name in ("gen_ab", "disc_a") else "output_nc"
         agree(name, domain_in, s["in_channels"])
@@ -113,3 +124,7 @@ def inferred(found: dict[str, Architecture]) -> dict[str, Any]:
             if settings["netD"] == "n_layers":
                 agree(name, "n_layers_D", s["n_layers"])
     return settings
+
+
+def _without(name: str) -> str:
+    return "translate with it as it is" if name.startswith("gen_") else "leave its file out, and it starts afresh"

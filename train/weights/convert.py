@@ -15,19 +15,12 @@ from nn.network import Network
 from train.errors import UserError
 from train.files.atomic import write_bytes
 from train.weights import formats as weights
-from train.weights.formats import FIELD_NAMES, LONE_NAMES, TORCH, Weights
+from train.weights.formats import TORCH, Weights
+from train.weights.names import FIELD_NAMES, LONE_NAMES
 from train.weights.onnx_graph import onnx_model
 
 SINGLE = (*TORCH, ".onnx")  # formats that hold one network
 TARGETS = (".pth", ".safetensors", ".onnx", ".npz")
-
-
-def chosen(found: dict[str, Weights], name: str, source: Path) -> Weights:
-    """The network of that name, ours or the reference implementation's (G_A); UserError lists what there is."""
-    name = weights.OUR_NAMES.get(name, name)
-    if name not in found:
-        raise UserError(f"--network {name}: {source} holds {', '.join(found)}")
-    return found[name]
 
 
 def convert(found: dict[str, Weights], target: Path, force: bool = False) -> list[Path]:

@@ -1,12 +1,12 @@
 """Weights in files: whatever format they are in, networks by name; and back.
 
     run folder, .npz    our checkpoint (train/files/checkpoint.py), or one that holds networks only
-    .pth .pt            PyTorch (train/weights/torch_files.py): one network, or several in nested dicts
-    folder of .pth      the field's run: latest_net_G_A.pth and so on
-    .safetensors        one network under its plain keys, or several as "gen_ab.model.1.weight"
+    .pth .pt .pth.tar   PyTorch (train/weights/torch_files.py): one network, or several in nested dicts or under prefixes
+    .safetensors        the same
+    folder of those     the reference implementation's run: latest_net_G_A.pth and so on; or others', one file a network
 
-Names are ours: gen_ab, gen_ba, disc_a, disc_b. The field's D_A judges domain B, so it is disc_b here. A lone network that
-its file does not name is "generator" or "discriminator".
+Names are ours: gen_ab, gen_ba, disc_a, disc_b (train/weights/names.py). A lone network whose direction no name tells is
+"generator" or "discriminator".
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import importlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,13 +31,12 @@ from train.files.atomic import write_bytes
 from train.files.bounded import check_text, open_file, read_json
 from train.files.state import check_state
 from train.models.registry import SYSTEMS
-from train.weights import torch_files
+from train.weights import names, torch_files
 from train.weights.architecture import Architecture, architecture_of, describe, network_from
+from train.weights.layers import State
+from train.weights.parts import states
 
-FIELD_NAMES = {"gen_ab": "G_A", "gen_ba": "G_B", "disc_b": "D_A", "disc_a": "D_B"}
-LONE_NAMES = {"gen": "G", "generator": "G", "disc": "D", "discriminator": "D"}  # pix2pix's, or a file's only one
-OUR_NAMES = {theirs: ours for ours, theirs in FIELD_NAMES.items()}
-TORCH = (".pth", ".pt", ".bin", ".ckpt")
+TORCH = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 FORMATS = (*TORCH, ".safetensors", ".npz")
 ABOUT = "palindrome"  # the key under which a safetensors file of ours says what it holds
 
@@ -61,8 +61,11 @@ class Weights:
 
     name: str
     source: Path
-    state: Mapping[str, np.ndarray]
-    upsample: str = "nearest"  # what a resizing generator resizes with, which no shape tells
+    state: State
+    upsample: str = (
+        ""  # what a resizing generator resizes with, which no shape tells; "" where its file does not either
+    )
+    error: str = ""  # why its file cannot be read
 
     def architecture(self) -> Architecture:
         """Which network it is; UserError naming the file if it is none of ours."""
@@ -72,7 +75,17 @@ class Weights:
         """The network, loaded; UserError naming the file if it is none of ours."""
         return self._told(lambda: network_from(self.state, device, self.upsample))
 
+    @property
+    def kind(self) -> str:
+        """ "generator", "discriminator", or "" for what is no network of ours."""
+        try:
+            return "generator" if self.architecture().is_generator else "discriminator"
+        except UserError:
+            return ""
+
     def _told(self, make: Any) -> Any:
+        if self.error:
+            raise UserError(self.error)
         try:
             return make()
         except ValueError as error:
@@ -93,13 +106,11 @@ def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
     if not path.exists():
         raise UserError(f"{path}: there is no such file or folder of weights")
     if path.is_dir():
-        found = _folder(path)
+        found = _ours(path / "latest.npz") if (path / "latest.npz").exists() else _named(_folder(path))
     elif path.suffix == ".npz":
         found = _ours(path)
-    elif path.suffix == ".safetensors":
-        found = _safetensors(path)
-    elif path.suffix in TORCH:
-        found = _torch(path)
+    elif path.name.endswith(FORMATS):
+        found = _named(_parts(path))
     else:
         raise UserError(f"{path}: unknown kind of weights; wanted a run's folder or a file {' '.join(FORMATS)}")
     if not found:
@@ -110,7 +121,7 @@ def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
         ):  # it becomes the name of a file, in which ".." would lead elsewhere
             raise UserError(f"{shown(path)}: a network called {shown(name, 100)!r}; wanted letters, digits, . and -")
     if upsample:
-        found = {name: Weights(name, w.source, w.state, upsample) for name, w in found.items()}
+        found = {name: replace(w, upsample=upsample) for name, w in found.items()}
     return found
 
 
@@ -144,17 +155,44 @@ def safetensors() -> ModuleType:
 
 
 def _folder(path: Path) -> dict[str, Weights]:
-    if (path / "latest.npz").exists():
-        return _ours(path / "latest.npz")
-    found: dict[str, Weights] = {}
-    for file in sorted(path.glob("latest_net_*.pth")):
-        found |= _torch(file)
+    """The networks in a folder's files, by label. A file that cannot be read is kept with the reason: it may not be needed."""
+    files = [f for f in sorted(path.iterdir()) if f.name.endswith(FORMATS[:-1]) and not f.name.startswith(".")]
+    latest = [file for file in files if file.name.startswith("latest_net_")]
+    if (path / "model.safetensors") in files:  # a hub's folder, which may hold the same twice
+        files = [file for file in files if file.name != "pytorch_model.bin"]
+    kept: list[tuple[str, str, Weights]] = []
+    for file in latest or _newest(files):
+        label = re.sub(r"[^\w.-]", "_", _stem(file))
+        try:
+            parts = _parts(file)
+        except UserError as error:
+            parts = {label: Weights(label, file, {}, error=str(error))}
+        kept += [(label, name, w) for name, w in parts.items()]
+    often = Counter(name for _, name, _ in kept)
+    found = {name if often[name] == 1 else f"{label}.{name}": w for label, name, w in kept}
     if not found:
         raise UserError(
-            f"{path}: holds neither latest.npz (a run of this program) nor latest_net_G_A.pth and the like (the field's); "
-            "give the folder of one run, or one file"
+            f"{path}: holds neither latest.npz (a run of this program) nor weights {' '.join(FORMATS[:-1])} "
+            "(latest_net_G_A.pth and the like); give the folder of one run, or one file"
         )
+    if all(w.error for w in found.values()):
+        raise UserError(next(w.error for w in found.values()))
     return found
+
+
+def _newest(files: Sequence[Path]) -> list[Path]:
+    """Of files that differ in a number at their names' start or end (G_AB_10.pth, G_AB_20.pth: epochs), that of the greatest."""
+    series: dict[str, tuple[int, Path]] = {}
+    for file in files:
+        count = re.search(r"^(\d{1,9})_|_(\d{1,9})$", _stem(file))
+        key = file.name.replace(count[0], "_", 1) if count else file.name
+        number = int(count[1] or count[2]) if count else 0
+        series[key] = max(series.get(key, (-1, file)), (number, file))
+    return [file for _, file in series.values()]
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".tar").rpartition(".")[0]
 
 
 def _ours(path: Path) -> dict[str, Weights]:
@@ -165,26 +203,37 @@ def _ours(path: Path) -> dict[str, Weights]:
         if system is not None and not system.plain_generators:
             raise WholeRun(path, state)
         modes, run_mode = _modes(path, state.get("about", {})), state.get("config", {}).get("upsample", "")
-        states = state["networks"] if "networks" in state else state["model"]["networks"]
-        return {name: Weights(name, path, values, _mode(modes.get(name, run_mode))) for name, values in states.items()}
+        networks = state["networks"] if "networks" in state else state["model"]["networks"]
+        return {
+            name: Weights(name, path, values, _mode(modes.get(name, run_mode))) for name, values in networks.items()
+        }
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(
             f"{shown(path)}: a checkpoint, but without networks ({type(error).__name__}: {shown(error, 300)})"
         ) from error
 
 
-def _torch(path: Path) -> dict[str, Weights]:
-    tree, about = torch_files.read(path)
-    states, modes = _states(tree, ""), _modes(path, about)
-    if not states:
+def _parts(path: Path) -> dict[str, Weights]:
+    """The networks in a file, by label: their place in it; of a lone one what tells its direction, the file, its place or its name."""
+    tree, about = _read_safetensors(path) if path.suffix == ".safetensors" else torch_files.read(path)
+    found, modes = states(tree), _modes(path, about)
+    if not found:
         kind = type(tree).__name__
         raise UserError(f"{shown(path)}: holds no weights (a {kind}); wanted torch.save(network.state_dict(), file)")
-    if len(states) == 1:
-        ((place, state),) = states.items()
-        told = next(iter(modes), "")
-        name = _name(path, place, state, told)
-        return {name: Weights(name, path, state, _mode(modes.get(told)))}
-    return {name: Weights(name, path, state) for name, state in states.items()}
+    if len(found) > 1:
+        return {
+            (name := place or _stem(path)): Weights(name, path, s, _mode(modes.get(place)))
+            for place, s in found.items()
+        }
+    ((place, state),), said = found.items(), next(iter(modes), "")
+    label = said if said in names.FIELD_NAMES else place if names.tells(place) else _stem(path)
+    return {label: Weights(label, path, state, _mode(modes.get(said)))}
+
+
+def _named(found: Mapping[str, Weights]) -> dict[str, Weights]:
+    """Networks by our names instead of their labels."""
+    called = names.ours({label: w.kind for label, w in found.items()})
+    return {called[label]: replace(w, name=called[label]) for label, w in found.items()}
 
 
 def _modes(path: Path, about: Any) -> dict[str, Any]:
@@ -194,45 +243,17 @@ def _modes(path: Path, about: Any) -> dict[str, Any]:
     return {name: words.get("upsample") for name, words in about.items()}
 
 
-def _states(tree: Any, place: str) -> dict[str, Mapping[str, np.ndarray]]:
-    """The state_dicts in a tree of dicts, by the place where they were found: {"state_dict": …} and the like."""
-    if not isinstance(tree, dict):
-        return {}
-    if any(isinstance(value, np.ndarray) and value.ndim == 4 for value in tree.values()):
-        return {place: {str(key): value for key, value in tree.items()}}
-    found: dict[str, Mapping[str, np.ndarray]] = {}
-    for key, value in tree.items():
-        found |= _states(value, f"{place}.{key}" if place else str(key))
-    return found
-
-
-def _name(path: Path, place: str, state: Mapping[str, np.ndarray], told: str) -> str:
-    """Ours for a lone network: as the file says, else after the field's file name, else by what it is."""
-    if told in FIELD_NAMES:
-        return told
-    if match := re.search(r"_net_([GD]_[AB])$", path.stem):
-        return OUR_NAMES[match[1]]
-    return "generator" if Weights(place, path, state).architecture().is_generator else "discriminator"
-
-
-def _safetensors(path: Path) -> dict[str, Weights]:
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], Any]:
     safetensors()
     try:
         with open_file(path) as start:
             check_text(int.from_bytes(start.read(8), "little"))  # of the header, before a library reads it
         with importlib.import_module("safetensors").safe_open(path, "np") as file:
             about = read_json((file.metadata() or {}).get(ABOUT, "{}").encode())
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  the library's own method
+            return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118  the library's own method
     except Exception as error:  # its own error type, or NumPy's for a dtype that NumPy lacks
         raise UserError(f"{shown(path)}: cannot be read as safetensors ({shown(error, 300)})") from error
-    modes = _modes(path, about)
-    if len(modes) > 1:
-        parts = {name: {k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{name}.")} for name in modes}
-        return {name: Weights(name, path, part, _mode(modes[name])) for name, part in parts.items()}
-    told = next(iter(modes), "")
-    name = _name(path, "", state, told)
-    return {name: Weights(name, path, state, _mode(modes.get(told)))}
 
 
 def _mode(upsample: Any) -> str:
-    return "bilinear" if isinstance(upsample, str) and upsample == "bilinear" else "nearest"
+    return upsample if isinstance(upsample, str) and upsample in ("nearest", "bilinear") else ""

@@ -162,12 +162,18 @@ def read(path: str | Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _read_zip(name: str, file: BinaryIO) -> tuple[Any, dict[str, Any]]:
+    names = zipfile.ZipFile(file).namelist()
+    inside = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
+    if inside and any(name.endswith("/constants.pkl") for name in names):
+        raise UserError(
+            f"{name}: TorchScript, a network with its program (torch.jit.save), which is not run here; where PyTorch is, take its "
+            f"weights out: torch.save(torch.jit.load({name!r}).state_dict(), 'weights.pth')"
+        )
     with stored_zip(file) as archive:
-        names = archive.namelist()
-        inside = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
-        if not inside or any(name.endswith("/constants.pkl") for name in names):
-            kind = "TorchScript" if inside else "a zip, but not a PyTorch file"
-            raise UserError(f"{name}: {kind}; wanted a state_dict: torch.save(network.state_dict(), file)")
+        if not inside:
+            raise UserError(
+                f"{name}: a zip, but not a PyTorch file; wanted a state_dict: torch.save(network.state_dict(), file)"
+            )
         top = inside[0]
         big = top + "byteorder" in names and archive.read(top + "byteorder") == b"big"
         storages = _Storages()
