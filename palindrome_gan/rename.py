@@ -41,7 +41,9 @@ _WRITTEN_OUT = re.compile(r"(autograd|benchmarks|kernels|nn|tests)\.[\w.:]*")
 def files(root: Path) -> Iterator[Path]:
     """What is installed, as paths from the repository's root: code and pages."""
     for folder in FOLDERS:
-        yield from sorted(p.relative_to(root) for kind in ("*.py", "*.html") for p in (root / folder).rglob(kind))
+        yield from sorted(
+            p.relative_to(root) for kind in ("*.py", "*.html", "*.css", "*.js") for p in (root / folder).rglob(kind)
+        )
     yield from map(Path, SHARED)
 
 

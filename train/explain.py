@@ -22,7 +22,7 @@ from train.config.options import Parser
 from train.evaluation.explained_step import explain
 from train.evaluation.opening_step import subject
 from train.models.registry import elsewhere
-from train.report.explain.page import title, write_page
+from train.report.explain.page import pictures, title, write_page
 from train.report.explain.text import text
 from train.run.exit_code import exit_code
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     opened = subject(options.weights, options.images)
     step = explain(opened.model, opened.a, opened.b)
     print(
-        text(step, title(opened))
+        text(step, f"{title(opened)} {pictures(opened)}")
         if options.text
         else f"{write_page(options.output, opened, step)}: open it in a browser"
     )
