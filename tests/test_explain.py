@@ -13,11 +13,11 @@ from benchmarks.costs import convolution_flops
 from lessons.plain_step import PlainStep
 from lessons.sources import by_loss as by_loss_of_the_plain_step
 from nn import PatchDiscriminator, PixelDiscriminator, ResnetGenerator
-from nn.trace import traced
+from nn.trace import Trace, traced
 from train.config.settings import Config
 from train.data.builtin.scenes import scene
 from train.errors import UserError
-from train.evaluation.explained_step import Explained, explain, twin_of
+from train.evaluation.explained_step import Draw, Explained, explain, twin_of, watched
 from train.evaluation.gradient_sources import joined, shares
 from train.evaluation.loss_terms import terms
 from train.evaluation.opening_step import saved
@@ -77,7 +77,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[] if k == "as it is" else pytest.mark.slow) for k in KINDS])
 def test_it_is_the_step_itself_and_adds_up(kind: str):
     size = KINDS[kind].get("size", 32)
     a, b = pictures(100, size)
@@ -157,7 +157,10 @@ def test_a_pool_says_what_it_did():
     model, seen = trained(0, pool_size=1), []
     for i in range(8):
         before = [np.array(x) for x in model.pool_b.images]
-        draw = next(d for d in explain(model, *pictures(i)).draws if d.discriminator == "disc_b")
+        draws: list[Draw] = []
+        with watched(model, Trace(), [], draws, {}):
+            model.step(*pictures(i))
+        draw = next(d for d in draws if d.discriminator == "disc_b")
         assert np.array_equal(draw.out, before[draw.place]) if draw.older else np.array_equal(draw.out, draw.new)
         if draw.place >= 0:
             assert np.array_equal(model.pool_b.images[draw.place], draw.new)
