@@ -57,7 +57,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         said: list[str] = []
         patch.setattr(trainer.Progress, "line", lambda self, text: said.append(text))
         assert train(folder, "--max_steps 40") == 0
-    assert [line for line in said if "doctor" in line] == []
+    assert [line for line in said if "doctor, step" in line] == []
+    (folder / "run" / "scores.json").unlink()  # after 40 steps they *are* worse than the untouched input
     return folder
 
 
@@ -179,6 +180,37 @@ def test_advice_names_only_options_that_the_run_has() -> None:
         settings = Config(netD="n_layers", n_layers_D=layers).as_dict()
         assert (fewer in fitting(advice["discriminator has won"], settings)) == fits
     assert all(fitting(text, {}) == text for text in advice.values())
+
+
+UNTOUCHED = {"l1": 0.2, "retrieval": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("model", "untouched", "said"),
+    [
+        ({"retrieval": 0.24}, UNTOUCHED, ["found for 24% of translations, and for 25% of the untouched inputs"]),
+        ({"retrieval": 0.25}, UNTOUCHED, []),
+        ({"l1": 9.0}, UNTOUCHED, []),  # too few pairs for retrieval
+        ({"retrieval": 0.0}, {}, []),  # its shape is not the truth's
+    ],
+)
+def test_scores_below_those_of_the_untouched_input(
+    tmp_path: Path,
+    model: dict[str, float],
+    untouched: dict[str, float],
+    said: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = {"A → B": {"model": model, "untouched": untouched, "mean": {"retrieval": 1.0}}}
+    doctor = Doctor()
+    found = doctor.judge(scores)
+    assert [(f.rule, f.where) for f in found] == [("worse than the untouched input", "A → B")] * len(said)
+    assert all(words in f.seen for f, words in zip(found, said, strict=True)) and doctor.judge(scores) == []
+    (tmp_path / "metrics.jsonl").write_text('{"step": 7}\n')
+    for step, exit_status in ((7, bool(said)), (6, False)):  # of an earlier end: the run has gone on
+        (tmp_path / "scores.json").write_text(json.dumps({"step": step, **scores}))
+        assert main([str(tmp_path)]) == exit_status
+        assert ("Try: larger --lambda_A" in capsys.readouterr().out) == exit_status
 
 
 def record(step: int, **changes: float | str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_looks_and_what_the_doctor_makes_of_them(tmp_path: Path) -> None:
     for record in history[4::5]:
         record |= {"grad_G": 30.0, "grad_D": 5.0, "D_A_real": 0.8, "D_A_fake": 0.1, "luma_A": 0.5}
     page = Page(path := write_report(tmp_path, history, CONFIG))
-    assert "Doctor: nothing to report. 7 rules looked at the last 10 looks." in page.text
+    assert "Doctor: nothing to report. 8 rules looked at the last 10 looks." in page.text
     assert "Length of the gradients grad_G 30 grad_D 5" in page.text and "What D_A says D_A_real 0.8" in page.text
     assert "What D_B says" not in page.text and path.read_text("utf-8").count("<svg") == 8
     for record in history[4::5]:

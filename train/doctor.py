@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from train.config.settings import Config
 from train.errors import UserError
@@ -38,15 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = History(folder / "metrics.jsonl").read()
     if not records:
         raise UserError(f"{folder / 'metrics.jsonl'} holds no step yet")
-    settings = folder / "config.json"
-    findings = examine(records, json.loads(settings.read_bytes()) if settings.exists() else None)
+    step = records[-1]["step"]
+    scores = read(folder / "scores.json") or {}
+    findings = examine(records, read(folder / "config.json"), scores if scores.pop("step", None) == step else None)
     for finding in findings:
         print(finding)
     if not findings:
-        print(
-            f"nothing to report after step {records[-1]['step']}: {len(RULES)} rules looked at the last {WINDOW} looks"
-        )
+        print(f"nothing to report after step {step}: {len(RULES)} rules looked at the last {WINDOW} looks")
     return 1 if findings else 0
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A JSON file of a run; None where it is not there."""
+    return json.loads(path.read_bytes()) if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from train.data.loader import FLAT
+from train.evaluation.metrics import Scores
 
 Record = Mapping[str, Any]
 WINDOW = 10  # looks
@@ -39,13 +40,14 @@ class Finding:
 @dataclass(frozen=True)
 class Window:
     """The last WINDOW looks, the seconds that steps took and waited since the first of them, the names of all nearly flat
-    images so far, and the run's settings."""
+    images so far, the run's settings, and its final scores under a title for each direction, where there are any."""
 
     looks: Sequence[Record]
     seconds: float
     wait: float
     flat: Sequence[str]
     settings: Mapping[str, Any]
+    scores: Mapping[str, Scores]
 
     def values(self, key: str) -> np.ndarray:
         """A number of all looks; none at all where a look lacks it, or where the window is not full yet."""
@@ -110,6 +112,16 @@ def waiting(window: Window, limit: float) -> Iterator[tuple[str, str]]:
         yield "", f"{window.wait / window.seconds:.0%} of the time goes into waiting for images"
 
 
+def worse(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    for title, rows in window.scores.items():
+        model, untouched = (rows.get(who, {}).get("retrieval") for who in ("model", "untouched"))
+        if model is not None and untouched is not None and model - untouched < limit:
+            yield (
+                title,
+                f"the true partner is found for {model:.0%} of translations, and for {untouched:.0%} of the untouched inputs",
+            )
+
+
 RULES = (
     Rule(
         "colours inverted",
@@ -169,6 +181,14 @@ RULES = (
         "a larger --num_threads; --cache_mb 2000; smaller files (store them at --load_size)",
         waiting,
     ),
+    Rule(
+        "worse than the untouched input",
+        "retrieval (see train.evaluate) of the translations less that of the inputs: once, where the truth of test images is known",
+        0.0,
+        "whatever it paints, it has lost more of what the picture showed than it has translated",
+        "larger --lambda_A and --lambda_B; more steps; a larger --lambda_L1",
+        worse,
+    ),
 )
 NAN = Rule(
     "not a number",
@@ -180,9 +200,15 @@ NAN = Rule(
 )
 
 
-def examine(records: Iterable[Record], settings: Mapping[str, Any] | None = None) -> list[Finding]:
-    """What the rules find in the last window of these records, oldest first, of a run under these settings."""
-    return Doctor(records, settings).findings()
+def examine(
+    records: Iterable[Record],
+    settings: Mapping[str, Any] | None = None,
+    scores: Mapping[str, Scores] | None = None,
+) -> list[Finding]:
+    """What the rules find in the last window of these records, oldest first, of a run under these settings, and in its scores."""
+    doctor = Doctor(records, settings)
+    doctor.scores = scores or {}
+    return doctor.findings()
 
 
 def is_look(record: Record) -> bool:
@@ -213,6 +239,7 @@ class Doctor:
         self.looks: deque[tuple[Record, dict[str, float]]] = deque(maxlen=WINDOW)  # and the times from each to the next
         self.flat: dict[str, None] = {}  # names, in order
         self.known: set[tuple[str, str]] = set()
+        self.scores: Mapping[str, Scores] = {}  # final ones
         for record in records:
             self.add(record)
 
@@ -230,6 +257,15 @@ class Doctor:
         self.add(record)
         if not is_look(record) and "flat" not in record:
             return []
+        return self.news()
+
+    def judge(self, scores: Mapping[str, Scores]) -> list[Finding]:
+        """What is found now that the run has these scores, and was not found before."""
+        self.scores = scores
+        return self.news()
+
+    def news(self) -> list[Finding]:
+        """What is found and was not found when it was last asked for."""
         findings = self.findings()
         new = [finding for finding in findings if (finding.rule, finding.where) not in self.known]
         self.known = {(finding.rule, finding.where) for finding in findings}
@@ -238,7 +274,7 @@ class Doctor:
     def findings(self) -> list[Finding]:
         """All that is found in the window as it is now."""
         seconds, wait = (sum(times[name] for _, times in self.looks) for name in ("seconds", "wait"))
-        window = Window([look for look, _ in self.looks], seconds, wait, list(self.flat), self.settings)
+        window = Window([look for look, _ in self.looks], seconds, wait, list(self.flat), self.settings, self.scores)
         return [
             Finding(rule.name, where, seen, fitting(rule.advice, window.settings))
             for rule in RULES

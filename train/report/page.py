@@ -61,6 +61,8 @@ def write_report(
     in its place, and `warn` is told what it is, and why. Raises `UserError` if the disk refuses.
     """
     summary = history if isinstance(history, Summary) else Summary(history, config)
+    if scores:
+        summary.doctor.scores = scores
     step = summary.step
     name = str(config.get("name") or Path(run_dir).name)
 

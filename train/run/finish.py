@@ -17,6 +17,8 @@ def finish(run: RunState) -> dict[str, Scores] | None:
         everything = Evaluation(run.config, cache=run.classifier_file)
         scores = everything(run.model, distance=run.evaluation is not None)
         write_json(run.folder / "scores.json", {"step": run.step, **scores})
+        for finding in run.display.summary.doctor.judge(scores):
+            run.tell(f"doctor, final scores: {finding}")
     run.report(scores)
     run.display.close()
     return scores
