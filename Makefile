@@ -1,4 +1,4 @@
-.PHONY: train quick test lint lock ci
+.PHONY: train quick test lint lock doors ci
 
 train:  ## train on the built-in scenes
 	python -m train.cyclegan
@@ -19,6 +19,10 @@ lock:  ## exact versions for every system, with their hashes (needs uv)
 	$(COMPILE) setup.py -o locks/run.txt
 	$(COMPILE) setup.py --extra test -o locks/test.txt
 	$(COMPILE) setup.py --extra cuda13 -o locks/cuda13.txt
+
+doors:  ## the pictures at the top of the README
+	python -m lessons 0 --output "$${TMPDIR:-/tmp}/lesson.html"
+	python -m tests.doors "$${TMPDIR:-/tmp}/lesson.html"
 
 ci:  ## what guards main
 	.ci/run
