@@ -69,7 +69,7 @@ def test_every_option_reaches_its_field_with_its_type(name: str) -> None:
         wanted = field.metadata["choices"][-1]
         given = f"--{name} {wanted}"
     else:
-        wanted = {str: "x", int: 7, float: 0.25}[type(field.default)]
+        wanted = {str: "color" if name == "diffaugment" else "x", int: 7, float: 0.25}[type(field.default)]
         given = f"--{name}={wanted}"
         given += " --crop_size 4" if name == "load_size" else " --lambda_identity 0" * name.endswith("_nc")
     value = settings(given + " --preset paper")[name]

@@ -34,13 +34,13 @@ def test_micro_batches_equal_a_large_batch_up_to_rounding(count: int, batch: int
 
 def test_the_sizes_of_micro_batches() -> None:
     pictures = np.arange(7)
-    split = [(micro_batch, a.tolist()) for micro_batch, a, _ in micro_batches(pictures, pictures, 3)]
+    split = [(micro_batch, a.tolist()) for micro_batch, (a, _) in micro_batches((pictures, pictures), 3)]
     assert [a for _, a in split] == [[0, 1, 2], [3, 4, 5], [6]]
     assert [(micro_batch.share, micro_batch.first, micro_batch.last) for micro_batch, _ in split] == [
         (3 / 7, True, False), (3 / 7, False, False), (1 / 7, False, True)
     ]  # fmt: skip
-    ((micro_batch, a, _),) = micro_batches(
-        pictures[:1], pictures[:1], 4
+    ((micro_batch, (a, _)),) = micro_batches(
+        (pictures[:1], pictures[:1]), 4
     )  # the last batch of an epoch may be that small
     assert micro_batch.share == 1 and micro_batch.first and micro_batch.last and len(a) == 1
 

@@ -20,7 +20,7 @@ from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import NonFiniteLoss
 from train.models.device_pool import DevicePool
-from train.models.directions import GraphedStep
+from train.models.graphed_step import GraphedStep
 
 # As small as the networks go: the interpreter is slow. A step takes some two seconds.
 CONFIG = Config(

@@ -15,6 +15,7 @@ from nn import UnetGenerator
 from nn.stacked import as_one_batch
 from tests.torch_reference import (
     TorchCycleGAN,
+    TorchDiffAugment,
     TorchPatchDiscriminator,
     TorchPixelDiscriminator,
     TorchPool,
@@ -52,6 +53,10 @@ CASES = {
     "wgangp, batch 2": TINY.replace(gan_mode="wgangp", batch_size=2, lambda_GAN=0.8, lambda_gp=7.0),
     "GAN alone": TINY.replace(lambda_A=0.0, lambda_B=0.0, lambda_identity=0.0),
     "cycle alone": TINY.replace(lambda_GAN=0.0, lambda_identity=0.0),
+    "two critic steps, rates apart": TINY.replace(n_critic=2, lr_D=0.0005),
+    "critic steps of wgangp": TINY.replace(n_critic=3, gan_mode="wgangp", batch_size=2),
+    "some pairs": TINY.replace(sup_frac=0.5, lambda_sup=3.0, lambda_identity=0.0),
+    "DiffAugment": TINY.replace(diffaugment="color,translation,cutout", batch_size=2, n_critic=2),
     "unet": TINY.replace(netG="unet_128", crop_size=32, ngf=2),  # with five levels in the place of seven
 }
 
@@ -90,7 +95,8 @@ def torchs(config: Config, model: CycleGAN) -> TorchCycleGAN:
     for name, network in model.networks().items():
         load_numpy_state(nets[name].double(), network.state_dict())
     return TorchCycleGAN(
-        **nets, lr=config.lr, beta1=config.beta1, lambda_A=config.lambda_A, lambda_B=config.lambda_B,
+        **nets, lr=config.lr, lr_D=config.lr_D or config.lr, n_critic=config.n_critic, lambda_sup=config.lambda_sup,
+        augment=TorchDiffAugment(config.diffaugment, config.seed), beta1=config.beta1, lambda_A=config.lambda_A, lambda_B=config.lambda_B,
         lambda_identity=config.lambda_identity, gan_mode=config.gan_mode, lambda_GAN=config.lambda_GAN,
         lambda_gp=config.lambda_gp, mixing=np.random.default_rng([config.seed, 6]),
         pool_a=TorchPool(config.pool_size, np.random.default_rng([config.seed, 4])),
@@ -98,23 +104,22 @@ def torchs(config: Config, model: CycleGAN) -> TorchCycleGAN:
     )  # fmt: skip
 
 
-def images(config: Config, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """As many pairs of batches, float64 [N,H,W,C] in [-1, 1], of uneven brightness."""
+def images(config: Config, steps: int) -> list[tuple[np.ndarray, ...]]:
+    """For each step a batch of A and one of B, float64 [N,H,W,C] in [-1, 1], of uneven brightness; and two of pairs, if some are known."""
     rng = np.random.default_rng(0)
-    shape = (config.batch_size, config.crop_size, config.crop_size)
-    return [
-        tuple(np.tanh(rng.normal(0.3, 1.0, (*shape, c))) for c in (config.input_nc, config.output_nc))  # type: ignore[misc]
-        for _ in range(steps)
-    ]
+    shape = (config.images_per_step, config.crop_size, config.crop_size)
+    channels = (config.input_nc, config.output_nc) * (2 if config.sup_frac else 1)
+    return [tuple(np.tanh(rng.normal(0.3, 1.0, (*shape, c))) for c in channels) for _ in range(steps)]
 
 
-def worst_loss(model: CycleGAN, truth: TorchCycleGAN, batches: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def worst_loss(model: CycleGAN, truth: TorchCycleGAN, batches: list[tuple[np.ndarray, ...]]) -> float:
     """Train both on the same pictures; the largest difference of a loss, relative where the loss exceeds 1."""
     worst = 0.0
-    for number, (a, b) in enumerate(batches):
-        losses, wanted = model.step(a, b), truth.step(to_torch(a), to_torch(b))
-        assert losses.keys() == wanted.keys() == set(NAMES)
-        difference = {name: abs(losses[name] - wanted[name]) / max(1.0, abs(wanted[name])) for name in NAMES}
+    names = {*NAMES, *(("sup_A", "sup_B") if model.config.sup_frac else ())}
+    for number, pictures in enumerate(batches):
+        losses, wanted = model.step(*pictures), truth.step(*map(to_torch, pictures))
+        assert losses.keys() == wanted.keys() == names
+        difference = {name: abs(losses[name] - wanted[name]) / max(1.0, abs(wanted[name])) for name in names}
         assert all(d <= LOSS32 for d in difference.values()), f"step {number + 1}: {losses} beside {wanted}"
         worst = max(worst, *difference.values())
     return worst
@@ -126,7 +131,13 @@ def dead(network: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "case", [c if c in ("lsgan", "GAN alone") else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
+    "case",
+    [
+        c
+        if c in ("lsgan", "GAN alone", "two critic steps, rates apart", "some pairs", "DiffAugment")
+        else pytest.param(c, marks=pytest.mark.slow)
+        for c in CASES
+    ],
 )
 def test_steps_beside_torch_in_float64(case: str) -> None:
     config = CASES[case]
@@ -162,11 +173,17 @@ def test_steps_in_float32_beside_torch_in_float64(case: str) -> None:
 
 @pytest.mark.slow
 def test_the_comparison_sees_a_wrong_pool_and_a_wrong_weight() -> None:
-    for change in ({"seed": 4}, {"lambda_A": 10.001}, {"beta1": 0.501}, {"lr": 0.000201}):
-        model = ours(TINY, "float64")
-        truth = torchs(TINY.replace(**change), model)
+    augmented = TINY.replace(diffaugment="translation", pool_size=0)
+    changes: list[tuple[Config, dict[str, Any]]] = [
+        (TINY, {"seed": 4}), (TINY, {"lambda_A": 10.001}), (TINY, {"beta1": 0.501}), (TINY, {"lr": 0.000201}),
+        (TINY, {"lr_D": 0.000201}), (augmented, {"seed": 4}), (CASES["some pairs"], {"lambda_sup": 3.001}),
+        (CASES["two critic steps, rates apart"], {"n_critic": 1}),
+    ]  # fmt: skip
+    for config, change in changes:
+        model = ours(config, "float64")
+        truth = torchs(config.replace(**change), model)
         try:
-            assert worst_loss(model, truth, images(TINY, 5)) > 1000 * LOSS64, change
+            assert worst_loss(model, truth, images(config, 5)) > 1000 * LOSS64, change
         except AssertionError as error:
             assert "beside" in str(error), error  # so far apart that it stopped at once
 

@@ -212,6 +212,56 @@ def _judged(pred: Tensor, is_real: bool, mode: str) -> Tensor:
     return distance[mode](pred, torch.full_like(pred, float(is_real)))
 
 
+class TorchDiffAugment:
+    """DiffAugment as its authors write it, on [N,C,H,W], each picture by draws of its own; what is drawn depends on seed and place."""
+
+    def __init__(self, policy: str, seed: int) -> None:
+        self.policy, self.seed = policy, seed
+
+    def __call__(self, place: tuple[int, ...], *pictures: Tensor) -> list[Tensor]:
+        rng = np.random.default_rng([self.seed, 7, *place])
+        return [self.changed(x, rng) for x in pictures]
+
+    def changed(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        for name in filter(None, self.policy.split(",")):
+            x = getattr(self, name)(x, rng)
+        return x
+
+    @staticmethod
+    def color(x: Tensor, rng: np.random.Generator) -> Tensor:
+        bright, saturated, contrast = (torch.tensor(rng.random((len(x), 1, 1, 1))) for _ in range(3))
+        x = x + (bright - 0.5)
+        x = (x - x.mean(dim=1, keepdim=True)) * (saturated * 2) + x.mean(dim=1, keepdim=True)
+        return (x - x.mean(dim=[1, 2, 3], keepdim=True)) * (contrast + 0.5) + x.mean(dim=[1, 2, 3], keepdim=True)
+
+    @staticmethod
+    def translation(x: Tensor, rng: np.random.Generator, ratio: float = 0.125) -> Tensor:
+        """By a grid into the picture with a rim of zeros: pixel i of the result is pixel i - t of x."""
+        n, _, h, w = x.shape
+        grids = []
+        for side in (h, w):
+            shift = int(side * ratio + 0.5)
+            t = torch.tensor(rng.integers(-shift, shift + 1, n))
+            grids.append(torch.clamp(torch.arange(side)[None] - t[:, None] + 1, 0, side + 1))  # [N,side]
+        padded = F.pad(x, [1, 1, 1, 1]).permute(0, 2, 3, 1)
+        picked = padded[torch.arange(n)[:, None, None], grids[0][:, :, None], grids[1][:, None, :]]
+        return picked.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def cutout(x: Tensor, rng: np.random.Generator, ratio: float = 0.5) -> Tensor:
+        n, _, h, w = x.shape
+        rows, columns = (
+            torch.clamp(
+                torch.arange(size)[None] + torch.tensor(rng.integers(0, side + (1 - size % 2), n))[:, None] - size // 2,
+                0, side - 1,
+            )
+            for side, size in ((side, int(side * ratio + 0.5)) for side in (h, w))
+        )  # fmt: skip
+        mask = torch.ones(n, h, w, dtype=x.dtype)
+        mask[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]] = 0
+        return x * mask[:, None]
+
+
 class TorchCycleGAN:
     """Two generators, two discriminators, one Adam for each pair. `disc_b` judges domain B (there netD_A)."""
 
@@ -219,19 +269,36 @@ class TorchCycleGAN:
         self, gen_ab: nn.Module, gen_ba: nn.Module, disc_a: nn.Module, disc_b: nn.Module, *,
         lr: float, beta1: float, lambda_A: float, lambda_B: float, lambda_identity: float,
         pool_a: TorchPool, pool_b: TorchPool, gan_mode: str = "lsgan", lambda_GAN: float = 1.0, lambda_gp: float = 10.0,
-        mixing: np.random.Generator | None = None,
+        mixing: np.random.Generator | None = None, lr_D: float = 0.0, n_critic: int = 1, lambda_sup: float = 0.0,
+        augment: TorchDiffAugment | None = None,
     ) -> None:  # fmt: skip
         self.gen_ab, self.gen_ba, self.disc_a, self.disc_b = gen_ab, gen_ba, disc_a, disc_b
         self.discs = nn.ModuleList([disc_a, disc_b])
         self.lambda_A, self.lambda_B, self.lambda_identity = lambda_A, lambda_B, lambda_identity
         self.pool_a, self.pool_b, self.gan_mode = pool_a, pool_b, gan_mode
         self.lambda_GAN, self.lambda_gp, self.mixing = lambda_GAN, lambda_gp, mixing
-        adam = functools.partial(torch.optim.Adam, lr=lr, betas=(beta1, 0.999), eps=1e-8)
-        self.opt_g = adam(itertools.chain(gen_ab.parameters(), gen_ba.parameters()))
-        self.opt_d = adam(itertools.chain(disc_b.parameters(), disc_a.parameters()))
+        self.n_critic, self.lambda_sup, self.augment = n_critic, lambda_sup, augment or TorchDiffAugment("", 0)
+        self.steps = {"g": 0, "d": 0}
+        adam = functools.partial(torch.optim.Adam, betas=(beta1, 0.999), eps=1e-8)
+        self.opt_g = adam(itertools.chain(gen_ab.parameters(), gen_ba.parameters()), lr=lr)
+        self.opt_d = adam(itertools.chain(disc_b.parameters(), disc_a.parameters()), lr=lr_D or lr)
 
-    def step(self, real_a: Tensor, real_b: Tensor) -> dict[str, float]:
-        """One update of both players on [N,C,H,W] images; the losses, weighted, under its names."""
+    def step(self, real_a: Tensor, real_b: Tensor, *pair: Tensor) -> dict[str, float]:
+        """One update of the generators on the first of n_critic batches [N,C,H,W], and one of the discriminators on each; the
+        losses, weighted, under its names. `pair`: images of A and of B that belong together."""
+        size = len(real_a) // self.n_critic
+        batches = list(zip(*(x.split(size) for x in (real_a, real_b, *pair)), strict=True))
+        (a, b), known = batches[0][:2], batches[0][2:]
+        losses, fake_b, fake_a = self.move_generators(a, b, *known)
+        judged = [self.move_discriminators(a, b, fake_b, fake_a)]
+        for a, b, *_ in batches[1:]:
+            with torch.no_grad():
+                fake_b, fake_a = self.gen_ab(a), self.gen_ba(b)
+            judged.append(self.move_discriminators(a, b, fake_b, fake_a))
+        return losses | {name: sum(each[name] for each in judged) / len(judged) for name in judged[0]}
+
+    def move_generators(self, real_a: Tensor, real_b: Tensor, *pair: Tensor) -> tuple[dict[str, float], Tensor, Tensor]:
+        """Their losses, and what they made before they moved."""
         fake_b = self.gen_ab(real_a)
         rec_a = self.gen_ba(fake_b)
         fake_a = self.gen_ba(real_b)
@@ -240,8 +307,8 @@ class TorchCycleGAN:
         self.discs.requires_grad_(False)
         self.opt_g.zero_grad()
         loss = {
-            "G_A": self.lambda_GAN * g_loss(self.disc_b(fake_b), self.gan_mode),
-            "G_B": self.lambda_GAN * g_loss(self.disc_a(fake_a), self.gan_mode),
+            "G_A": self.lambda_GAN * g_loss(self.disc_b(self.shown("A", "g", fake_b)[0]), self.gan_mode),
+            "G_B": self.lambda_GAN * g_loss(self.disc_a(self.shown("B", "g", fake_a)[0]), self.gan_mode),
             "cycle_A": self.lambda_A * F.l1_loss(rec_a, real_a),
             "cycle_B": self.lambda_B * F.l1_loss(rec_b, real_b),
         }
@@ -249,11 +316,19 @@ class TorchCycleGAN:
         if self.lambda_identity > 0:  # otherwise the domains may differ in their number of channels
             loss["idt_A"] = self.lambda_B * self.lambda_identity * F.l1_loss(self.gen_ab(real_b), real_b)
             loss["idt_B"] = self.lambda_A * self.lambda_identity * F.l1_loss(self.gen_ba(real_a), real_a)
+        if pair:
+            loss["sup_A"] = self.lambda_sup * F.l1_loss(self.gen_ab(pair[0]), pair[1])
+            loss["sup_B"] = self.lambda_sup * F.l1_loss(self.gen_ba(pair[1]), pair[0])
         torch.stack(list(loss.values())).sum().backward()
         self.opt_g.step()
+        self.steps["g"] += 1
+        return {name: value.item() for name, value in loss.items()}, fake_b, fake_a
 
+    def move_discriminators(self, real_a: Tensor, real_b: Tensor, fake_b: Tensor, fake_a: Tensor) -> dict[str, float]:
+        """Their losses."""
         self.discs.requires_grad_(True)
         self.opt_d.zero_grad()
+        loss = {}
         for name, disc, real, pool, fake in (
             ("D_A", self.disc_b, real_b, self.pool_b, fake_b), ("D_B", self.disc_a, real_a, self.pool_a, fake_a),
         ):  # fmt: skip
@@ -261,11 +336,17 @@ class TorchCycleGAN:
                 loss[name] = real.new_zeros(())
                 continue
             fake = pool.query(fake)
-            loss[name] = d_loss(disc(real), disc(fake), self.gan_mode)
+            real_shown, fake_shown = self.shown(name[-1], "d", real, fake)
+            loss[name] = d_loss(disc(real_shown), disc(fake_shown), self.gan_mode)
             if self.gan_mode == "wgangp":
                 assert self.mixing is not None
                 share = torch.tensor(self.mixing.random((len(real), 1, 1, 1)))
                 loss[name] = loss[name] + 0.5 * gradient_penalty(disc, real, fake, share, self.lambda_gp)
             loss[name].backward()
         self.opt_d.step()
+        self.steps["d"] += 1
         return {name: value.item() for name, value in loss.items()}
+
+    def shown(self, direction: str, player: str, *pictures: Tensor) -> list[Tensor]:
+        """Pictures as a discriminator sees them in this turn."""
+        return self.augment(("AB".index(direction), "gd".index(player), self.steps[player], 0), *pictures)

@@ -12,6 +12,9 @@ from train.errors import UserError
 if TYPE_CHECKING:
     from train.config.settings import Config
 
+AUGMENTATIONS = ("color", "translation", "cutout")
+"""What --diffaugment may name; train/models/diffaugment.py has them."""
+
 
 def check(config: Config) -> None:
     """UserError for values that no run can use."""
@@ -22,6 +25,13 @@ def check(config: Config) -> None:
         raise UserError(f"--beta1 is {config.beta1}; wanted a number from 0 up to, not including, 1")
     if config.ema >= 1:
         raise UserError(f"--ema is {config.ema}; wanted a number from 0 up to, not including, 1, such as 0.999")
+    if config.sup_frac > 1:
+        raise UserError(f"--sup_frac is {config.sup_frac}; wanted a share from 0 to 1")
+    if config.lr_D and not config.lr:
+        raise UserError(f"--lr_D {config.lr_D} keeps its ratio to --lr, which is 0; give --lr a value too")
+    if config.n_critic > 1 and not config.lambda_GAN:
+        raise UserError(f"--n_critic {config.n_critic}: with --lambda_GAN 0 there are no discriminators; leave it out")
+    check_augmentation(config)
     if config.checkpointing and config.netG != "resnet":
         raise UserError(f"--checkpointing is for the blocks of --netG resnet; --netG {config.netG} has none")
     if config.epochs < 1:
@@ -35,6 +45,17 @@ def check(config: Config) -> None:
             f"the identity loss shows each generator its own target domain, but domain A has {config.input_nc} "
             f"channels and domain B {config.output_nc}; add --lambda_identity 0"
         )
+
+
+def check_augmentation(config: Config) -> None:
+    """UserError for a policy that is none, or that goes with nothing."""
+    unknown = [name for name in config.diffaugment.split(",") if name not in AUGMENTATIONS]
+    if config.diffaugment and unknown:
+        raise UserError(
+            f"--diffaugment: there is no {unknown[0]!r}; name some of {','.join(AUGMENTATIONS)}, with commas"
+        )
+    if config.diffaugment and config.gan_mode == "wgangp":
+        raise UserError("--diffaugment is not for --gan_mode wgangp, whose penalty looks at pictures as they are")
 
 
 def wanted(field: dataclasses.Field[Any], value: Any) -> str:

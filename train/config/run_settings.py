@@ -109,6 +109,12 @@ class DataSettings:
         least=0,
         resume="free",
     )
+    sup_frac: float = setting(
+        0.0,
+        "share of the pairs of one name in A and B that are known to be pairs, up to 1 (0: none)",
+        group="data",
+        least=0,
+    )
     input_nc: int = setting(
         3, "channels of domain A: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
     )

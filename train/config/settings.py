@@ -94,8 +94,34 @@ class Config(EvaluationSettings, OutputSettings, DataSettings, RunSettings):
         50, "generated images remembered to train each discriminator (0: only the newest)", group="losses", least=0
     )
 
+    diffaugment: str = setting(
+        "",
+        "augment what the discriminators see, real and fake, as Zhao et al. 2020 do for few images: of color, translation "
+        "and cutout those named here, such as color,translation (default: nothing)",
+        group="losses",
+    )
+    lambda_sup: float = setting(
+        10.0,
+        "weight of a known pair's L1 distance from the truth, where sup_frac has some known",
+        group="losses",
+        least=0,
+    )
+
     # schedule
     lr: float = setting(0.0002, "Adam's learning rate at the start", group="schedule", least=0, resume="free")
+    lr_D: float = setting(
+        0.0,
+        "the discriminators' learning rate at the start; it falls as the generators' does (0: the same)",
+        group="schedule",
+        least=0,
+        resume="free",
+    )
+    n_critic: int = setting(
+        1,
+        "updates of the discriminators for each of the generators: a step then sees so many batches, the generators the first",
+        group="schedule",
+        least=1,
+    )
     beta1: float = setting(0.5, "Adam's first momentum", group="schedule")
     ema: float = setting(
         0.0,
@@ -122,7 +148,7 @@ class Config(EvaluationSettings, OutputSettings, DataSettings, RunSettings):
     @property
     def images_per_step(self) -> int:
         """Images of each domain that a step sees."""
-        return self.batch_size * self.accumulate
+        return self.batch_size * self.accumulate * self.n_critic
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed."""

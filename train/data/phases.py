@@ -64,7 +64,7 @@ def check(config: Config, sources: tuple[Source, ...]) -> None:
 def open_checked(config: Config, phase: str) -> tuple[Source, ...]:
     """The same, checked for one image at a time."""
     sources = open_phase(config, phase)
-    check(config.replace(batch_size=1, accumulate=1), sources)
+    check(config.replace(batch_size=1, accumulate=1, n_critic=1), sources)
     return sources
 
 
@@ -110,9 +110,8 @@ def mixed_sizes(config: Config, sizes: dict[str, tuple[int, int]]) -> UserError:
     first = next(iter(sizes))
     other = next(name for name in sizes if sizes[name] != sizes[first])
     seen = " and ".join(f"{name} {sizes[name][0]}x{sizes[name][1]}" for name in (first, other))
-    asked = f"--batch_size {config.batch_size}" + (
-        f" --accumulate {config.accumulate}" if config.accumulate > 1 else ""
-    )
+    several = [name for name in ("accumulate", "n_critic") if getattr(config, name) > 1]
+    asked = " ".join(f"--{name} {getattr(config, name)}" for name in ("batch_size", *several))
     return UserError(
         f"{asked} needs images of one size, but --preprocess {config.preprocess} leaves them "
         f"different ({seen}); use one image a step, or --preprocess resize_and_crop, crop or scale_width_and_crop"

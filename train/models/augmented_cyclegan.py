@@ -28,8 +28,7 @@ from kernels.device import Array
 from nn.augmented import LatentDiscriminator, LatentEncoder
 from nn.losses import generator_loss
 from nn.network import Network
-from train.config.settings import setting
-from train.errors import UserError
+from train.config.settings import another_default, setting
 from train.models.quantities import Quantity
 from train.models.stochastic_cyclegan import SMALL, StochasticConfig, StochasticCycleGAN
 
@@ -44,12 +43,7 @@ class AugmentedConfig(StochasticConfig):
     two_sided: bool = setting(False, "codes for A too: gen_ba takes one, a second encoder reads it", group="networks")
     stoch_enc: bool = setting(False, "read a distribution of codes, held to the prior by its KL", group="losses")
     lambda_z: float = setting(0.025, "weight of a code's cycle loss, and of the KL", group="losses", least=0)
-    sup_frac: float = setting(
-        0.0,
-        "share of the pairs of one name in A and B that are known to be pairs, up to 1 (0: none)",
-        group="data",
-        least=0,
-    )
+    sup_frac: float = another_default("sup_frac", 0.0)
     lambda_sup_A: float = setting(
         0.1, "weight of a known pair's distance B -> A from the true A", group="losses", least=0
     )
@@ -59,12 +53,6 @@ class AugmentedConfig(StochasticConfig):
         group="losses",
         least=0,
     )
-
-    def check(self) -> None:
-        """UserError for values that no run can use."""
-        super().check()
-        if self.sup_frac > 1:
-            raise UserError(f"--sup_frac is {self.sup_frac}; wanted a share from 0 to 1")
 
 
 class AugmentedCycleGAN(StochasticCycleGAN):

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Tensor
+from autograd import Tensor, no_grad
 from autograd.ops import add, l1_loss
 from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from train.config.settings import Config
@@ -55,43 +55,55 @@ class CycleGAN(CyclePictures, TwoDirections):
         }
         self.start()
 
-    def two_directions(self, a: Tensor, b: Tensor) -> list[Direction]:
-        """A -> B -> A and B -> A -> B, for pictures a and b."""
+    def two_directions(self, a: Tensor, b: Tensor, *pair: Tensor) -> list[Direction]:
+        """A -> B -> A and B -> A -> B, for pictures a and b; `pair`: further ones of A and B that belong together."""
         c = self.config
         return [
-            Direction("A", self.gen_ab, self.gen_ba, self.disc_b, self.pool_b, a, b, c.lambda_A, c.lambda_B),
-            Direction("B", self.gen_ba, self.gen_ab, self.disc_a, self.pool_a, b, a, c.lambda_B, c.lambda_A),
+            Direction("A", self.gen_ab, self.gen_ba, self.disc_b, self.pool_b, a, b, c.lambda_A, c.lambda_B, pair),
+            Direction(
+                "B", self.gen_ba, self.gen_ab, self.disc_a, self.pool_a, b, a, c.lambda_B, c.lambda_A, pair[::-1]
+            ),
         ]
 
-    def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    def play(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, Tensor]:
         """One update of each player, the generators first; the weighted losses."""
-        directions = self.two_directions(a, b)
+        directions = self.two_directions(a, b, *pair)
         losses = self.update("g", self.generator_losses, directions)
         if self.config.lambda_GAN > 0:
             losses |= self.update("d", self.discriminator_losses, directions)
         self.keep_in_sight(directions)
         return losses
 
+    def judge_again(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, Tensor]:
+        """A further update of the discriminators, on new pictures and what the generators now make of them."""
+        directions = self.two_directions(a, b)
+        for d in directions:
+            with no_grad():
+                d.fake = d.gen(d.real).data
+        return self.update("d", self.discriminator_losses, directions)
+
     def generator_losses(self, d: Direction) -> Losses:
         """What the generators minimise, for least squares (nn/losses.py has the others):
 
-        lambda_GAN (D(G(a)) - 1)^2  +  lambda |F(G(a)) - a|  +  lambda_identity lambda' |G(b) - b|
+        lambda_GAN (D(G(a)) - 1)^2  +  lambda |F(G(a)) - a|  +  lambda_identity lambda' |G(b) - b|  +  lambda_sup |G(a') - b'|
+
+        the last for a pair (a', b') that is known, where there are such.
         """
         c = self.config
         d.disc.requires_grad_(False)  # it judges, and does not learn
 
-        if c.lambda_identity > 0:
-            fake, same = yield d.gen, (d.real, d.target)  # G(a), and G(b), which should leave b alone
-        else:
-            (fake,) = yield d.gen, (d.real,)
+        like = [d.target] if c.lambda_identity > 0 else []
+        fake, *others = yield d.gen, (d.real, *like, *d.pair[:1])  # G(a); G(b), which should leave b alone; G(a')
         (rec,) = yield d.back_gen, (fake,)  # F(G(a))
         d.fake = fake.data  # an array without history, for the discriminators' turn
 
         losses = {f"cycle_{d.name}": l1_loss(rec, d.real, d.lambda_real)}
-        if c.lambda_identity > 0:
-            losses[f"idt_{d.name}"] = l1_loss(same, d.target, d.lambda_target * c.lambda_identity)
+        if like:
+            losses[f"idt_{d.name}"] = l1_loss(others[0], d.target, d.lambda_target * c.lambda_identity)
+        if d.pair:
+            losses[f"sup_{d.name}"] = l1_loss(others[-1], d.pair[1], c.lambda_sup)
         if c.lambda_GAN > 0:
-            (score,) = yield d.disc, (fake,)  # D(G(a))
+            (score,) = yield d.disc, self.augmented(d, "g", fake)  # D(G(a))
             losses[f"G_{d.name}"] = generator_loss(score, c.gan_mode, c.lambda_GAN)
         return losses
 
@@ -106,7 +118,7 @@ class CycleGAN(CyclePictures, TwoDirections):
         fake = self.tensor(
             d.pool.query(d.fake)
         )  # one of the past, half of the time; no gradient leads to the generator
-        on_real, on_fake = yield d.disc, (d.target, fake)
+        on_real, on_fake = yield d.disc, self.augmented(d, "d", d.target, fake)
         d.scores = on_real.data, on_fake.data
 
         loss = add(discriminator_loss(on_real, True, mode, 0.5), discriminator_loss(on_fake, False, mode, 0.5))

@@ -5,8 +5,8 @@
     lockstep               on a GPU, where launches cost most, both directions go forward together: what the two ask for at a
                            time becomes one launch per layer (nn/stacked.py), and one backward serves both
     gradient accumulation  one large batch in the memory of a small one: its gradients are added up, then followed once
-    CUDA graph             on a GPU a step is recorded once and replayed from then on, because Python takes longer to launch
-                           its kernels than they take to run
+    CUDA graph             on a GPU a step is recorded once and replayed from then on (graphed_step.py)
+    critic steps           the discriminators may learn several times in a step, each time from pictures of their own
 
 A direction's losses are a generator function. `yield network, pictures` asks for a forward, and is answered with the outputs;
 what it returns are the losses. So the same lines run alone or in lockstep.
@@ -19,6 +19,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from autograd import Tensor
 from autograd.lanes import lanes, side_by_side_pays
 from autograd.ops import add
@@ -29,7 +31,8 @@ from train.models.image_pool import ImagePool
 from train.models.model import Model, refuse_nonfinite
 
 if TYPE_CHECKING:
-    from kernels.gpu.cuda_graph import Control, Graph
+    from kernels.gpu.cuda_graph import Control
+    from train.models.graphed_step import GraphedStep
 
 Losses = Generator[tuple[Network, Pictures], Pictures, dict[str, Tensor]]
 """What a direction's losses are: it asks for forwards, is sent outputs, and returns losses by name."""
@@ -48,6 +51,9 @@ class Direction:
     target: Tensor  # [N,H,W,K], real ones of the domain it leads to
     lambda_real: float
     lambda_target: float
+    pair: tuple[
+        Tensor, ...
+    ] = ()  # further pictures of both domains that are known to belong together, if there are any
     fake: Array = None  # [N,H,W,K], made of `real` in the generators' turn, for the discriminators' turn
     scores: tuple[Array, ...] = ()  # the discriminator's, of `target` and of fakes
 
@@ -60,16 +66,17 @@ class MicroBatch:
     share: float = 1.0
     first: bool = True
     last: bool = True
+    number: int = 0
 
 
-def micro_batches(real_a: Array, real_b: Array, count: int) -> Iterator[tuple[MicroBatch, Array, Array]]:
-    """Pictures [N,H,W,C] of both domains in at most `count` batches of ceil(N / count)."""
-    images = len(real_a)
+def micro_batches(pictures: Sequence[Array], count: int) -> Iterator[tuple[MicroBatch, list[Array]]]:
+    """Pictures [N,H,W,C] of both domains, and whatever else there is of as many, in at most `count` batches of ceil(N / count)."""
+    images = len(pictures[0])
     size = -(-images // count)
-    for start in range(0, images, size):
+    for number, start in enumerate(range(0, images, size)):
         stop = min(start + size, images)
-        micro_batch = MicroBatch((stop - start) / images, start == 0, stop == images)
-        yield micro_batch, real_a[start:stop], real_b[start:stop]
+        micro_batch = MicroBatch((stop - start) / images, start == 0, stop == images, number)
+        yield micro_batch, [x[start:stop] for x in pictures]
 
 
 class TwoDirections(Model):
@@ -86,34 +93,53 @@ class TwoDirections(Model):
     micro_batch = MicroBatch()  # at which a step is
 
     @abstractmethod
-    def play(self, a: Tensor, b: Tensor, /) -> dict[str, Tensor]:
+    def play(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]:
         """One update of each player; the weighted losses."""
+
+    @abstractmethod
+    def judge_again(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]:
+        """A further update of the discriminators alone, from pictures that they have not seen in this step; their losses."""
 
     def make_optimizers(self) -> None:
         """Both generators with one Adam, both discriminators with another."""
         super().make_optimizers()
         self.pairs = StackedPair(self.gen_ab, self.gen_ba), StackedPair(self.disc_b, self.disc_a)
         c = self.config
-        # The host draws where wgangp's penalty looks; and the pools decide once for each micro-batch.
-        graph = self.device.name == "cuda" and c.gan_mode != "wgangp" and c.accumulate == 1
-        self.graphed = GraphedStep(self) if graph else None
+        # The host draws where wgangp's penalty looks and how DiffAugment changes pictures; the pools decide once for each part.
+        drawn = c.gan_mode == "wgangp" or c.diffaugment
+        self.graphed = (
+            self.new_graph() if self.device.name == "cuda" and c.images_per_step == c.batch_size and not drawn else None
+        )
 
-    def step(self, real_a: Array, real_b: Array) -> dict[str, float]:
+    def new_graph(self) -> GraphedStep:
+        """A step that is yet to be recorded."""
+        from train.models.graphed_step import GraphedStep
+
+        return GraphedStep(self)
+
+    def step(self, real_a: Array, real_b: Array, *pair: Array) -> dict[str, float]:
         """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
+
+        `pair`: further pictures of A and of B that belong together, as many, where some are known. With --n_critic there are
+        n batches: the generators learn from the first, the discriminators from each in turn, and their losses are means.
 
         Raises NonFiniteLoss before a NaN or an infinity can reach the weights; where the step is replayed from a graph,
         into which the host cannot look, after: the last good state is then the last checkpoint.
         """
         values = dict.fromkeys(self.names, 0.0)
-        if self.graphed is not None and self.graphed.ready(real_a, real_b):
-            losses = self.graphed(real_a, real_b)
+        pictures = (real_a, real_b, *pair)
+        if self.graphed is not None and self.graphed.ready(*pictures):
+            losses = self.graphed(*pictures)
             refuse_nonfinite(losses)
             values |= {name: loss.item() for name, loss in losses.items()}
         else:
-            for micro_batch, a, b in micro_batches(real_a, real_b, self.config.accumulate):
-                self.micro_batch = micro_batch
-                for name, loss in self.play(self.tensor(a), self.tensor(b)).items():
-                    values[name] += micro_batch.share * loss.item()
+            for turn, batch in micro_batches(pictures, self.config.n_critic):
+                play = self.play if turn.first else self.judge_again
+                for micro_batch, part in micro_batches(batch, self.config.accumulate):
+                    self.micro_batch = micro_batch
+                    for name, loss in play(*map(self.tensor, part)).items():
+                        share = micro_batch.share * (turn.share if name.startswith("D_") else 1.0)
+                        values[name] = values.get(name, 0.0) + share * loss.item()
         if self.ema is not None:
             self.ema.update()
         return values
@@ -178,6 +204,19 @@ class TwoDirections(Model):
         c = self.config
         return c.gan_mode != "wgangp" and side_by_side_pays(pictures.size // pictures.shape[3] * max(c.ngf, c.ndf))
 
+    def augmented(self, d: Direction, player: str, *pictures: Tensor) -> Pictures:
+        """Pictures as the discriminator is shown them: with --diffaugment changed at random, else as they are.
+
+        What is drawn is a function of the seed, the player's step and the direction."""
+        policy = self.config.diffaugment
+        if not policy:
+            return pictures
+        from train.models.diffaugment import diffaugment
+
+        place = ("AB".index(d.name), "gd".index(player), self.optimizers[player].steps, self.micro_batch.number)
+        stream = np.random.default_rng([self.config.seed, 7, *place])
+        return tuple(diffaugment(x, policy, stream) for x in pictures)
+
     def keep_in_sight(self, directions: Sequence[Direction]) -> None:
         """What was made in this step, for train/run/watch.py."""
         there, back = directions
@@ -201,63 +240,5 @@ class TwoDirections(Model):
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from `state`, exactly."""
-        self.graphed = GraphedStep(self) if self.graphed is not None else None
+        self.graphed = self.new_graph() if self.graphed is not None else None
         super().load_state_dict(state)
-
-
-class GraphedStep:
-    """A model's step for batches of one size, replayed from a graph that is recorded while `play` runs. The first `warm`
-    steps of a size run as usual: they compile the kernels and make the pools, so there must be one at least.
-
-    From then on the host's part of a step is to count, to draw the pools' decisions and to set the learning rate; one
-    small copy takes these to the device. Make a new one where arrays of the model were replaced or its settings changed.
-    """
-
-    def __init__(self, model: TwoDirections, warm: int = 2) -> None:
-        self.model, self.warm = model, warm
-        self.sizes: tuple[tuple[int, ...], ...] = ()
-        self.seen = 0
-        self.graph: Graph | None = None
-        self.inputs: list[Tensor] = []
-        self.losses: dict[str, Tensor] = {}
-        self.control: Control | None = None
-
-    def ready(self, *batches: Array) -> bool:
-        """Whether batches of these sizes have been seen often enough; counts this time."""
-        sizes = tuple(batch.shape for batch in batches)
-        if sizes != self.sizes:
-            self.sizes, self.seen, self.graph = sizes, 0, None
-        self.seen += 1
-        return self.seen > self.warm
-
-    def __call__(self, *batches: Array) -> dict[str, Tensor]:
-        """One step; the losses, which the next step overwrites."""
-        if self.graph is None:
-            self.capture()
-        else:
-            self.model.advance()
-        assert self.graph is not None and self.control is not None
-        for tensor, batch in zip(self.inputs, batches, strict=True):
-            tensor.data[...] = self.model.device.asarray(batch, dtype=tensor.dtype)
-        self.control.send()
-        self.graph.replay()
-        self.changed()
-        return self.losses
-
-    def capture(self) -> None:
-        """Record the step. Its Python runs, so that what the host counts and draws for the first replay is done as well."""
-        from kernels.gpu.cuda_graph import Graph, joined
-
-        model = self.model
-        self.inputs = [model.tensor(model.device.xp.zeros(size, model.dtype)) for size in self.sizes]
-        self.control = joined(model.device, model.controls())
-        self.changed()  # so that conversions of weights are part of the graph, even if some are at hand
-        graph = Graph(model.device)
-        self.losses = graph.capture(lambda: model.play(*self.inputs))
-        self.graph = graph
-
-    def changed(self) -> None:
-        """Tell the engine that all weights have changed."""
-        for network in self.model.networks().values():
-            for parameter in network.parameters():
-                parameter.changed()

@@ -129,9 +129,10 @@ class Model(ABC):
         self.set_lr(c.lr)
 
     def set_lr(self, lr: float) -> None:
-        """The learning rate of all players."""
-        for optimizer in self.optimizers.values():
-            optimizer.lr = lr
+        """The generators' learning rate; that of the discriminators, if --lr_D gives them one of their own, keeps its ratio to it."""
+        c = self.config
+        for player, optimizer in self.optimizers.items():
+            optimizer.lr = lr * (c.lr_D / c.lr if player == "d" and c.lr_D else 1.0)
 
     def touched(self) -> list[Any]:
         """Of the state what every step changes before it changes anything else: the counts of the optimisers, and where

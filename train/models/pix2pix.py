@@ -64,6 +64,10 @@ class Pix2PixConfig(Config):
     lambda_identity: float = 0.0
     lambda_gp: float = 0.0
     pool_size: int = 0
+    diffaugment: str = ""
+    n_critic: int = 1
+    sup_frac: float = 0.0
+    lambda_sup: float = 0.0
     accumulate: int = 1
     ema: float = 0.0
 

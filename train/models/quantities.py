@@ -11,6 +11,16 @@ from train.config.settings import Config
 Quantity = tuple[str, tuple[str, ...], str, float | None]
 """A chart: title, keys of the records, a text for learners, and the value at which a discriminator cannot tell."""
 
+KNOWN_PAIRS: Quantity = (
+    "Known pairs",
+    ("sup_A", "sup_B"),
+    (
+        "sup_A: how far the A → B translation of a known pair's A is from its B; sup_B: the other way. Few pairs are soon learnt "
+        "by heart: a low value says nothing of other pictures."
+    ),
+    None,
+)
+
 
 def quantities(config: Mapping[str, Any]) -> list[Quantity]:
     """The charts of CycleGAN's losses."""
@@ -66,4 +76,5 @@ def quantities(config: Mapping[str, Any]) -> list[Quantity]:
             ),
             None,
         ),
+        *([KNOWN_PAIRS] if settings["sup_frac"] else []),
     ]

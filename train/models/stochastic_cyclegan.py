@@ -73,6 +73,11 @@ class StochasticConfig(Config):
     n_layers_D: int = 3
     upsample: str = "deconv"
     gan_mode: str = "lsgan"
+    diffaugment: str = ""
+    n_critic: int = 1
+    lr_D: float = 0.0
+    sup_frac: float = 0.0
+    lambda_sup: float = 0.0
     dataset_mode: str = "unaligned"
     accumulate: int = 1
     checkpointing: bool = False

@@ -48,8 +48,9 @@ def introduce(run: Run) -> None:
     if run.dataset.test:
         say(f"test     {test_partners(c, *run.dataset.test)}")
     say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
-    batch = f"batch {c.batch_size}" + (f" x {c.accumulate}" if c.accumulate > 1 else "")
-    say(f"steps    {run.total}, {batch}, {c.crop_size} pixels, learning rate {c.lr}")
+    batch = " x ".join(map(str, [c.batch_size, *(n for n in (c.accumulate, c.n_critic) if n > 1)]))
+    rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
+    say(f"steps    {run.total}, batch {batch}, {c.crop_size} pixels, learning rate {rate}")
     say(f"report   {run.folder / 'report.html'}: open it in a browser, it follows the run")
 
 
