@@ -23,7 +23,7 @@ class Torch:
     def __init__(self, work: Work) -> None:
         self.work = work
         use_precision(work.precision)
-        self.networks: dict[str, torch.nn.Module] = {
+        self.networks: dict[str, Any] = {
             "gen_ab": reference.TorchResnetGenerator(ngf=work.ngf, n_blocks=work.n_blocks),
             "gen_ba": reference.TorchResnetGenerator(ngf=work.ngf, n_blocks=work.n_blocks),
             "disc_a": reference.TorchPatchDiscriminator(ndf=work.ngf),
