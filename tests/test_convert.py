@@ -23,6 +23,8 @@ from train.cyclegan import CycleGAN
 from train.cyclegan import main as train
 from train.errors import UserError
 from train.files import checkpoint
+from train.inference.translator import run as network_run
+from train.inference.translator import whole
 from train.weights import convert
 from train.weights import formats as weights
 from train.weights.onnx_graph import onnx_model
@@ -139,11 +141,44 @@ def test_onnxruntime_computes_the_same_at_any_size(kind):
             np.testing.assert_allclose(y.transpose(0, 2, 3, 1), network(Tensor(x)).numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (lambda: ResnetGenerator(1, 2, ngf=4, n_blocks=2), (30, 21)),
+        (lambda: ResnetGenerator(ngf=4, n_blocks=1), (32, 40)),
+        (lambda: UnetGenerator(num_downs=5, ngf=2), (40, 70)),
+        (lambda: PatchDiscriminator(ndf=4), (50, 70)),
+    ],
+)
+def test_onnx_of_one_size_makes_what_translate_makes(tmp_path, make, size):
+    network = make()
+    network.load_state_dict({k: RNG.standard_normal(v.shape) * 0.3 for k, v in network.state_dict().items()})
+    name = "generator" if not isinstance(network, PatchDiscriminator) else "discriminator"
+    weights.save(tmp_path / "g.npz", {name: network})
+    assert main([str(tmp_path / "g.npz"), str(tmp_path / "g.onnx"), "--size", f"{size[1]}x{size[0]}"]) == 0
+    model = importlib.import_module("onnx").load(tmp_path / "g.onnx")
+    importlib.import_module("onnx").checker.check_model(model, full_check=True)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert about["range"].startswith("[-1, 1]") and about["sizes"] == f"{size[1]}x{size[0]} only"
+    session = onnxruntime.InferenceSession(tmp_path / "g.onnx")
+    assert session.get_inputs()[0].shape == [1, network.in_channels, *size]
+    x = RNG.standard_normal((*size, network.in_channels)).astype(np.float32)
+    (y,) = session.run(None, {"x": x.transpose(2, 0, 1)[None]})
+    assert list(y.shape) == session.get_outputs()[0].shape
+    ours = network_run(network, x) if name == "generator" else whole(network, x)
+    np.testing.assert_allclose(y[0].transpose(1, 2, 0), ours, atol=1e-4)
+
+
+def test_where_sizes_are_open_it_is_said_which_fit(run, capsys):
+    assert main(["checkpoints/r", "g.onnx"]) == 0
+    assert "multiples of 4; others come out larger, and differ at every pixel: mirror" in capsys.readouterr().out
+
+
 def test_onnx_from_the_command_is_checked(run, capsys, monkeypatch):
     assert main(["checkpoints/r", "g.onnx"]) == 0
     assert "onnxruntime differs by at most" in capsys.readouterr().out
     monkeypatch.setattr(
-        convert, "onnx_model", lambda network: onnx_model(ResnetGenerator(1, 3, ngf=4, n_blocks=6, seed=5))
+        convert, "onnx_model", lambda network, size: onnx_model(ResnetGenerator(1, 3, ngf=4, n_blocks=6, seed=5))
     )
     with pytest.raises(RuntimeError, match=r"g\.onnx: onnxruntime differs"):
         main(["checkpoints/r", "g.onnx", "--force"])
@@ -203,11 +238,18 @@ def test_missing_networks_start_afresh_and_it_is_said(run, capsys):
         ("there.pth --run b", "not PyTorch's|not a PyTorch file"),
         ("mixed --run b", "disagree: gen_ba wants"),
         ("d/latest_net_D_A.pth --run b", "needs a generator"),
+        ("checkpoints/r a.onnx --size 5x3", "mirroring does not make 8x8 of it"),
+        ("checkpoints/r a.pth --size 64", "is no .onnx"),
+        ("checkpoints/r --size 64", "name one as the target"),
+        ("two a.onnx", "2 generators, one, two, .* name one with --network"),
     ],
 )
 def test_mistakes_are_told_and_write_nothing(run, line, said, capsys):
     Path("there.pth").write_text("not weights")
     Path("notes.txt").write_text("x")
+    Path("two").mkdir()
+    for name in ("one", "two"):
+        torch.save(TorchResnetGenerator(3, 3, 2, 1).state_dict(), f"two/{name}.pth")
     weights.save(Path("mixed/latest_net_G_A.pth"), {"gen_ab": ResnetGenerator(ngf=2, n_blocks=1)})
     weights.save(Path("mixed/latest_net_G_B.pth"), {"gen_ba": ResnetGenerator(ngf=4, n_blocks=1)})
     weights.save(Path("d/latest_net_D_A.pth"), {"disc_b": PatchDiscriminator(ndf=2)})

@@ -3,6 +3,7 @@
     python -m train.convert SOURCE                       what it holds
     python -m train.convert checkpoints/NAME out/        the files of the reference implementation: out/latest_net_G_A.pth …
     python -m train.convert checkpoints/NAME g.onnx      one generator (--network picks another)
+    python -m train.convert checkpoints/NAME g.onnx --size 512x256
     python -m train.convert latest_net_G.pth g.safetensors
     python -m train.convert FOLDER --run NAME            such files as a run, to be trained on
 
@@ -18,6 +19,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.config import sides
+from train.config.options import pixels
 from train.config.settings import Config
 from train.errors import UserError
 from train.files.runs import run_or_file
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.run:
         make_run(found, given.run, rest, source)
     elif given.target:
-        convert(found, given.target, given.force)
+        convert(found, given.target, given.force, given.size and sides(given.size)[::-1])
     else:
         print("\n".join(line for w in found.values() for line in listed(w)))
     return 0 if any(w.kind for w in found.values()) else 2
@@ -82,10 +85,13 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     )
     add("--run", metavar="NAME", help="make a run of this name instead of a file, which --continue_train trains on")
     add("--upsample", **GENERATOR["--upsample"])
+    add("--size", type=pixels, metavar="WxH", help="of an .onnx: the only size that it takes, WIDTHxHEIGHT or a side, mirrored and cut inside it as train.translate does; for runtimes that want numbers (default: any)")  # fmt: skip
     add("--force", action="store_true", help="replace files that exist (default: off)")
     given, rest = parser.parse_known_args(arguments)
     if rest and not given.run:
         raise UserError(f"there is no option or argument {rest[0]!r} (--help lists all; training options need --run)")
+    if given.size and not given.target:
+        raise UserError(f"--size {given.size} is of an .onnx; name one as the target")
     if given.run and given.target:
         raise UserError(f"give a target ({given.target}) or --run {given.run}, not both")
     return given, rest
