@@ -24,7 +24,7 @@ from train.errors import UserError
 from train.files.walk import files_below
 from train.inference.pictures import translate_images
 from train.inference.places import find
-from train.prepare.folders import look_at
+from train.prepare.folders import LeftOut, look_at
 from train.prepare.paper import unreadable
 from train.weights import formats
 
@@ -82,8 +82,8 @@ def test_every_way_to_a_picture_tells_of_postscript(tmp_path) -> None:
     saving.save_image(folder / "good.png", np.zeros((8, 8, 3), np.float32))
     assert "bad.png" in ImageFolder(folder).problems[0]
     assert "not an image of a known kind" in unreadable(folder / "bad.png") and not unreadable(folder / "good.png")
-    log: list[str] = []
-    assert len(look_at(folder, log)) == 1 and "bad.png" in log[0]
+    log: list[LeftOut] = []
+    assert len(look_at(folder, log)) == 1 and "bad.png" in log[0].why
     formats.save(tmp_path / "g.npz", {"gen_ab": ResnetGenerator(ngf=1, n_blocks=1)})
     outcome = translate_images(tmp_path / "g.npz", folder, tmp_path / "out", device="cpu")
     assert len(outcome.written) == 1 and "not an image of a known kind" in outcome.failed[folder / "bad.png"]

@@ -10,7 +10,7 @@ from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
 from train.data import heif
 from train.data.dataset import PartlyPairedDataset, UnpairedDataset
-from train.data.describe import test_partners, training_images
+from train.data.describe import test_partners, training_images, white_level
 from train.data.images import load_image
 from train.data.listing import pictures_below
 from train.data.pairing import pair_up
@@ -118,6 +118,24 @@ def test_conversions_are_stated_once(root, caplog):
         "2 of 5 images in trainA are grayscale; read as RGB",
         "1 of 6 images in trainB are RGBA; read as RGB, transparency laid on white",
     ]
+
+
+def test_where_the_values_of_16_bits_end_is_said_for_the_folder(root):
+    for i in range(20):
+        Image.fromarray(np.full((16, 16), 4000 + i, np.uint16)).save(root / "trainA" / f"deep{i:02}.png")
+    write(root / "trainB" / "gray.png", mode="L")
+    c = config(root, input_nc=1, output_nc=1)
+    dataset = UnpairedDataset(c)
+    (line,) = white_level((dataset.a, dataset.b))
+    assert line.startswith("20 images of trainA have 16 bits, and in 8 of them values end at 4017 of 65535")
+    assert "--white_level 4095" in line and dataset.sample(0, 0).a.max() <= 1
+    stretched = UnpairedDataset(c.replace(white_level=4095))
+    assert (
+        not white_level((stretched.a, stretched.b))
+        and stretched.a.load(10).max() > 0.9 > -0.8 > dataset.a.load(10).max()
+    )
+    (line,) = white_level([UnpairedDataset(c.replace(white_level=255)).a])
+    assert "beyond --white_level 255" in line
 
 
 def test_each_domain_has_its_own_channel_count(root):

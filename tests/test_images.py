@@ -1,5 +1,7 @@
 """Reading and writing one image: every mode, every way a file can be wrong."""
 
+import re
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +10,9 @@ import pyvips
 from PIL import Image, ImageCms
 
 from train.data import deep
-from train.data.images import Header, Picture, inspect, load_image, load_picture
+from train.data.images import Header, Picture, decode, inspect, load_image, load_picture
 from train.data.listing import EXTENSIONS
-from train.data.pixels import resize, to_uint8
+from train.data.pixels import ends_at, resize, to_uint8
 from train.data.saving import save_image, save_picture
 from train.errors import UserError
 
@@ -207,7 +209,7 @@ def test_arrays_of_any_channels_are_read(tmp_path):
     whole = RNG.integers(0, 65536, (3, 4), dtype=np.uint16)
     np.save(tmp_path / "f.npy", floats)
     np.save(tmp_path / "u.npy", whole)
-    assert inspect(tmp_path / "f.npy") == Header(4, 3, "array of 5 channels", 5)
+    assert inspect(tmp_path / "f.npy") == Header(4, 3, "array of 5 channels", 5, 32)
     assert load_picture(tmp_path / "f.npy", 5).bits == 32
     np.testing.assert_array_equal(load_image(tmp_path / "f.npy", 5), floats)
     np.testing.assert_allclose(load_image(tmp_path / "u.npy", 3)[..., 1], whole / 65535 * 2 - 1, atol=1e-6)
@@ -216,7 +218,12 @@ def test_arrays_of_any_channels_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.zeros((4, 4, 2), np.uint8), "has 2 channels, 3 were"),
+        (np.zeros((4, 4, 2), np.uint8), "has 2 channels, 3 were asked for$"),
+        (
+            np.zeros((3, 8, 9), np.uint8),
+            r"has 9 channels, 3 were asked for; it looks like \[C,H,W\] .* wanted \[H,W,C\]",
+        ),
+        (np.zeros((1, 8, 9), np.uint8), r"it looks like \[C,H,W\] with C = 1"),
         (np.zeros((2, 4, 4, 3), np.uint8), r"\(2, 4, 4, 3\); wanted one image"),
         (np.full((4, 4, 3), 255.0), r"255 to 255; wanted floats in \[-1, 1\]"),
         (np.full((4, 4, 3), np.nan), "wanted floats"),
@@ -228,6 +235,126 @@ def test_arrays_that_are_no_pictures_are_named(tmp_path, array, said):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(UserError, match=r"x\.npy: .*" + said):
         load_image(tmp_path / "x.npy")
+
+
+def tiff(path, values, photometric=2, extra=(), kind=None):
+    """A TIFF of values [H,W,C] as geographic programs write it: `extra` says what the further samples are."""
+    height, width, samples = values.shape
+    bits = 8 * values.dtype.itemsize
+    kind = 3 if values.dtype.kind == "f" else 1
+    tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * samples), (259, 3, [1]), (262, 3, [photometric]), (273, 4, [8]),
+            (277, 3, [samples]), (278, 4, [height]), (279, 4, [values.nbytes]), (339, 3, [kind] * samples)]  # fmt: skip
+    tags = sorted([*tags, *([(338, 3, list(extra))] if extra else [])])
+    start = 8 + values.nbytes
+    more, entries = b"", b""
+    for tag, size, numbers in tags:
+        data = struct.pack(f"<{len(numbers)}{'H' if size == 3 else 'I'}", *numbers)
+        if len(data) > 4:
+            place = start + 6 + 12 * len(tags) + len(more)
+            more, data = more + data, struct.pack("<I", place)
+        entries += struct.pack("<HHI", tag, size, len(numbers)) + data.ljust(4, b"\0")
+    head = struct.pack("<2sHI", b"II", 42, start)
+    path.write_bytes(head + values.tobytes() + struct.pack("<H", len(tags)) + entries + bytes(4) + more)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("photometric", "extra", "samples"),
+    [(2, (0,), 4), (2, (0, 0), 5), (1, (0, 0, 0), 4), (1, (), 7), (1, (0,), 2), (2, (2, 2), 5)],
+)
+def test_all_bands_of_a_satellite_are_the_files(tmp_path, dtype, photometric, extra, samples):
+    """Near infrared beside RGB, which Pillow drops, and bands that it cannot open; and written again, as data."""
+    values = RNG.integers(0, np.iinfo(dtype).max + 1, (6, 9, samples)).astype(dtype)
+    tiff(tmp_path / "a.tif", values, photometric, extra)
+    header = inspect(tmp_path / "a.tif")
+    assert (header.width, header.height, header.channels, header.bits) == (9, 6, samples, 8 * values.dtype.itemsize)
+    picture = load_picture(tmp_path / "a.tif", samples)
+    np.testing.assert_allclose(picture.pixels, values / np.iinfo(dtype).max * 2 - 1, atol=1e-6)
+    decode(tmp_path / "a.tif")
+    other = 4 if samples == 5 else 5
+    for read in (inspect, load_image):
+        with pytest.raises(UserError, match=rf"a\.tif: has {samples} bands, {other} were asked for; .*\.npy"):
+            read(tmp_path / "a.tif", channels=other)
+    if samples > 3:
+        save_picture(tmp_path / "b.tif", picture)
+        again = load_picture(tmp_path / "b.tif", samples)
+        np.testing.assert_array_equal(again.pixels, picture.pixels)
+        assert again.bands and again.bits == picture.bits
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_colours_beside_a_band_of_data_can_be_had_alone(tmp_path, dtype):
+    """And transparency beside one too; the band itself is neither."""
+    values = RNG.integers(0, np.iinfo(dtype).max + 1, (6, 9, 5)).astype(dtype)
+    tiff(tmp_path / "nir.tif", values[..., :4], 2, (0,))
+    tiff(tmp_path / "both.tif", values, 2, (2, 0))
+    colours = values[..., :3] / np.iinfo(dtype).max * 2 - 1
+    np.testing.assert_allclose(load_image(tmp_path / "nir.tif"), colours, atol=2 / 255)
+    np.testing.assert_allclose(
+        load_image(tmp_path / "nir.tif", 1)[..., 0], colours @ np.array([0.299, 0.587, 0.114]), atol=4 / 255
+    )
+    if dtype == np.uint8:
+        np.testing.assert_allclose(load_image(tmp_path / "both.tif", 4), values[..., :4] / 127.5 - 1, atol=1e-6)
+
+
+def test_bands_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
+    values = RNG.integers(0, 256, (6, 9, 4), dtype=np.uint8)
+    tiff(tmp_path / "floats.tif", values.astype(np.float32), 1, (0, 0, 0))
+    with pytest.raises(UserError, match=r"floats\.tif: .*4 bands of floats; wanted 8 or 16 bits, or \.npy"):
+        inspect(tmp_path / "floats.tif")
+    tiff(tmp_path / "a.tif", values, 1, (0, 0, 0))
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:40])
+    with pytest.raises(UserError, match=r"cut\.tif: cannot be read"):
+        inspect(tmp_path / "cut.tif")
+    small = load_picture("upload", 4, (tmp_path / "a.tif").read_bytes(), side=3).pixels
+    np.testing.assert_allclose(small[0, 0], values[:3, :3].mean((0, 1)) / 127.5 - 1, atol=1 / 127)
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+        with pytest.raises(UserError, match=r"a\.tif: too large"):
+            inspect(tmp_path / "a.tif")
+    monkeypatch.setattr(deep, "available", lambda: False)
+    with pytest.raises(UserError, match=r'a\.tif: has 4 bands; pip install -e "\.\[deep\]" reads them all, or .*\.npy'):
+        load_image(tmp_path / "a.tif", 4)
+
+
+def test_twelve_bits_in_sixteen_fill_the_range_with_their_own_white(tmp_path):
+    """In every file of 16 bits, and written again as they were; what is brighter is white."""
+    gray = RNG.integers(0, 4096, (6, 5), dtype=np.uint16)
+    gray[0, :2] = 4095, 60000
+    colour = np.repeat(gray[..., None], 3, axis=2)
+    Image.fromarray(gray).save(tmp_path / "g.png")
+    Image.fromarray(gray).save(tmp_path / "g.tif")
+    np.save(tmp_path / "g.npy", gray)
+    for suffix in (".png", ".tif"):
+        (tmp_path / f"c{suffix}").write_bytes(deep.encode(colour, suffix))
+    tiff(tmp_path / "bands.tif", np.repeat(gray[..., None], 4, axis=2), 2, (0,))
+    wanted = np.minimum(gray / 4095, 1) * 2 - 1
+    for name, channels in (("g.png", 1), ("g.tif", 3), ("g.npy", 1), ("c.png", 3), ("c.tif", 3), ("bands.tif", 4)):
+        picture = load_picture(tmp_path / name, channels, white=4095)
+        np.testing.assert_allclose(picture.pixels[..., -1], wanted, atol=1e-6)
+        save_picture(tmp_path / f"again_{name}", picture)
+        np.testing.assert_array_equal(load_image(tmp_path / f"again_{name}", channels, white=4095), picture.pixels)
+        assert load_image(tmp_path / f"again_{name}", channels).max() < -0.87  # 4095 of 65535, as they came
+        assert inspect(tmp_path / name).bits == 16
+    eight = np.full((4, 4), 200, np.uint8)
+    Image.fromarray(eight).save(tmp_path / "8.png")
+    np.testing.assert_allclose(load_image(tmp_path / "8.png", 1, white=4095), 200 / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("brightest", "white", "said"),
+    [
+        (4080, 65535, "values end at 4080 of 65535: networks see nothing above -0.88, where white is 1; --white_level 4095 .*12 bits"),
+        (32767, 65535, "--white_level 32767 .*15 bits"),
+        (32768, 65535, "^$"),
+        (40000, 65535, "^$"),
+        (0, 65535, "^$"),
+        (4095, 4095, "^$"),
+        (65535, 4095, "values reach 65535, beyond --white_level 4095"),
+    ],
+)  # fmt: skip
+def test_where_values_end_is_told(brightest, white, said):
+    assert re.search(said, ends_at(brightest, white))
 
 
 def test_a_profile_stays_only_where_it_speaks_of_the_channels_that_are_written(tmp_path):

@@ -40,6 +40,8 @@ def check(config: Config) -> None:
             "raise --n_epochs or lower --epoch_count"
         )
     check_sizes(config)
+    if config.white_level > 65535:
+        raise UserError(f"--white_level is {config.white_level}; 16 bits hold values up to 65535")
     if config.lambda_identity > 0 and config.input_nc != config.output_nc:
         raise UserError(
             f"the identity loss shows each generator its own target domain, but domain A has {config.input_nc} "

@@ -115,11 +115,23 @@ class DataSettings:
         group="data",
         least=0,
     )
+    white_level: int = setting(
+        65535,
+        "value that is white in files of 16 bits (PNG, TIFF, .npy), such as 4095 for 12 bits; what is brighter is white too",
+        group="data",
+        least=1,
+    )
     input_nc: int = setting(
-        3, "channels of domain A: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
+        3,
+        "channels of domain A: 1 gray, 3 RGB, 4 with alpha, or as many as .npy files or TIFF bands",
+        group="data",
+        least=1,
     )
     output_nc: int = setting(
-        3, "channels of domain B: 1 gray, 3 RGB, 4 with alpha, or those of .npy files", group="data", least=1
+        3,
+        "channels of domain B: 1 gray, 3 RGB, 4 with alpha, or as many as .npy files or TIFF bands",
+        group="data",
+        least=1,
     )
 
 

@@ -8,7 +8,10 @@ from train.config.settings import Config
 from train.data.dataset import AlignedDataset, PartlyPairedDataset, UnpairedDataset
 from train.data.pairing import pair_up
 from train.data.phases import halved, unused
+from train.data.pixels import ends_at
 from train.data.sources import BUILTIN, Drawn, ImageFolder, Source
+
+LOOKED_AT = 8  # images of 16 bits that are read to see where their values end
 
 
 def training_images(dataset: UnpairedDataset) -> str:
@@ -30,6 +33,17 @@ def left_out(sources: Sequence[Source]) -> list[str]:
     """For each folder of which something is left out what that is, once."""
     folders = {source.folder.name: source.listing.told() for source in sources if isinstance(source, ImageFolder)}
     return [f"left out of {name}: {told}" for name, told in folders.items() if told]
+
+
+def white_level(sources: Sequence[Source]) -> list[str]:
+    """A line for each folder whose 16-bit files, of which a few are read, end far below white, or beyond --white_level."""
+    lines = []
+    for source in sources:
+        if isinstance(source, ImageFolder) and source.deep:
+            found = f"{len(source.deep)} images of {source.folder.name} have 16 bits, and in {min(LOOKED_AT, len(source.deep))} of them"
+            if why := ends_at(source.brightest(LOOKED_AT), source.white):
+                lines.append(f"{found} {why}")
+    return lines
 
 
 def test_partners(config: Config, a: Source, b: Source) -> str:

@@ -48,7 +48,7 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     is of no kind that we name, animated, above Pillow's limit of pixels, damaged, or no regular file.
     """
     with contextlib.ExitStack() as stack:
-        with _guard(path, "cannot be read as an image"):
+        with guard(path, "cannot be read as an image"):
             file = stack.enter_context(open_file(path) if data is None else io.BytesIO(data))
             head = file.read(12)
             if not head:
@@ -56,27 +56,28 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
             file.seek(0)
             image = stack.enter_context(Image.open(file, formats=_kinds(head)))
             _check(image, file)
-        with _guard(path, "cannot be decoded"):
+        with guard(path, "cannot be decoded"):
             yield image
 
 
 def array_in(path: Path) -> np.ndarray:
     """The picture in a `.npy`, [H,W,C], read-only."""
-    with _guard(path, "cannot be read as an array"), open_file(path) as file:
+    with guard(path, "cannot be read as an array"), open_file(path) as file:
         array = read_npy(file.read())
         return array.reshape(_as_picture(array.shape))
 
 
-def array_shape(path: Path) -> tuple[int, int, int]:
-    """Height, width and channels of the picture in a `.npy`, of which only the head is read."""
-    with _guard(path, "cannot be read as an array"), open_file(path) as file:
+def array_head(path: Path) -> tuple[tuple[int, int, int], np.dtype]:
+    """Height, width and channels of the picture in a `.npy`, of which only the head is read, and its type."""
+    with guard(path, "cannot be read as an array"), open_file(path) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        return _as_picture(npy_head(file, size)[0])
+        shape, _, dtype = npy_head(file, size)
+        return _as_picture(shape), dtype
 
 
 @contextlib.contextmanager
-def _guard(path: Path, what: str) -> Iterator[None]:
+def guard(path: Path, what: str) -> Iterator[None]:
     """Makes a UserError of what is raised within; a MemoryError comes out as it is."""
     try:
         yield

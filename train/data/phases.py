@@ -24,9 +24,9 @@ def open_phase(config: Config, phase: str) -> tuple[Source, ...]:
         if config.dataroot:
             root = Path(config.dataroot)
             if halved(config, phase):
-                sources.append(HalfFolder(root / phase, domain, channels, limit))
+                sources.append(HalfFolder(root / phase, domain, channels, limit, config.white_level))
             else:
-                sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit))
+                sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit, config.white_level))
         else:
             unrelated = config.dataset_mode == "unaligned" and not sup_frac(config)
             count, first = _DRAWN[f"{phase}{domain if unrelated else 'A'}"]

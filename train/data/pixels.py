@@ -24,10 +24,23 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     return to_integers(x, 8)
 
 
-def to_integers(x: np.ndarray, bits: int) -> np.ndarray:
-    """The same to uint8 or uint16."""
-    top = LEVELS[bits]
+def to_integers(x: np.ndarray, bits: int, white: int = 0) -> np.ndarray:
+    """The same to uint8 or uint16; white: the value that 1 becomes (0: the largest there is)."""
+    top = white or LEVELS[bits]
     return np.clip(np.rint((np.asarray(x, np.float32) + 1.0) * (top / 2)), 0, top).astype(f"uint{bits}")
+
+
+def ends_at(brightest: int, white: int) -> str:
+    """What to say of 16-bit values that end far from the white level, and what to type; "" where they use the range."""
+    if brightest > white:
+        return f"values reach {brightest}, beyond --white_level {white}: what is brighter is white too"
+    if not 0 < brightest <= white // 2:
+        return ""
+    least = 2 ** int(brightest).bit_length() - 1
+    return (
+        f"values end at {brightest} of {white}: networks see nothing above {brightest / white * 2 - 1:.2f}, where white is 1; "
+        f"--white_level {least} makes use of the range ({int(brightest).bit_length()} bits)"
+    )
 
 
 def resize(x: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -38,13 +38,16 @@ def save_picture(path: str | Path, picture: Picture) -> None:
     path, x = Path(path), picture.pixels
     suffix, channels = path.suffix.lower(), x.shape[2]
     if suffix == ".npy":
-        kept = x if picture.bits == 32 else to_integers(x, picture.bits)
+        kept = x if picture.bits == 32 else to_integers(x, picture.bits, picture.white if picture.bits == 16 else 0)
         write_atomically(path, lambda file: np.save(file, kept, allow_pickle=False), size=kept.nbytes)
+        return
+    bits = 16 if picture.bits >= 16 and keeps_16_bits(path, channels) else 8
+    values = to_integers(x, bits, picture.white if picture.bits == bits == 16 else 0)
+    if picture.bands and channels > 3 and suffix in (".tif", ".tiff"):
+        write_bytes(path, deep.encode(values, suffix, bands=True))
         return
     if channels not in MODES:
         raise UserError(f"{shown(path)}: no image format holds {channels} channels; write .npy files")
-    bits = 16 if picture.bits >= 16 and keeps_16_bits(path, channels) else 8
-    values = to_integers(x, bits)
     if picture.alpha is not None and channels in (1, 3) and suffix in KEEPS_ALPHA:
         values = np.concatenate([values, _with_bits(picture.alpha, bits)[..., None]], axis=2)
     icc = picture.icc if picture.icc and picture.icc[16:20] == SPACES.get(channels) else None

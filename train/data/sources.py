@@ -13,7 +13,7 @@ from train.data.builtin.scenes import scene
 from train.data.builtin.streets import street
 from train.data.images import MODES, describe_mode, inspect, load_image
 from train.data.listing import EXTENSIONS, pictures_below
-from train.data.pixels import to_gray
+from train.data.pixels import LEVELS, to_gray, to_integers
 from train.errors import UserError, shown
 
 
@@ -22,11 +22,12 @@ class ImageFolder:
 
     Headers are read at once. What is wrong is told in `problems`, not raised, so that one error can speak of every
     folder. `sizes` holds path -> (width, height) of each usable file, `modes` counts the files of each Pillow mode, and of
-    each kind of array that is not used as it is.
+    each kind of array that is not used as it is; `deep` are the indices of those with 16 bits, of which `white` is white.
     """
 
-    def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0) -> None:
-        self.folder, self.channels = Path(folder), channels
+    def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0, white: int = LEVELS[16]) -> None:
+        self.folder, self.channels, self.white = Path(folder), channels, white
+        self.deep: list[int] = []
         self.listing = pictures_below(self.folder)
         self.files = self.listing.pictures[: limit or None]
         self.problems: list[str] = []
@@ -38,7 +39,7 @@ class ImageFolder:
             seen = self.listing.told()
             kinds = " ".join(sorted(e[1:] for e in EXTENSIONS))
             self.problems.append(f"{self.folder}: holds no images ({kinds}){f'; seen: {seen}' if seen else ''}")
-        for file in self.files:
+        for i, file in enumerate(self.files):
             path = self.folder / file
             try:
                 header = inspect(path, channels=channels)
@@ -48,6 +49,8 @@ class ImageFolder:
                 self.sizes[str(path)] = header.width, header.height
                 if header.channels != channels:
                     self.modes[header.mode] += 1
+                if header.bits == 16:
+                    self.deep.append(i)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -58,7 +61,13 @@ class ImageFolder:
 
     def load(self, i: int) -> np.ndarray:
         """Image i as float32 [H,W,channels] in [-1, 1]; UserError naming the file when it is broken."""
-        return load_image(self.folder / self.files[i], self.channels)
+        return load_image(self.folder / self.files[i], self.channels, self.white)
+
+    def brightest(self, count: int) -> int:
+        """The largest value in `count` of the files of 16 bits, spread over the folder; 0 if there are none."""
+        chosen = sorted({self.deep[i * len(self.deep) // count] for i in range(count)}) if self.deep else []
+        tops = [load_image(self.folder / self.files[i], self.channels).max() for i in chosen]
+        return int(to_integers(np.array([-1, *tops]), 16).max())
 
     def conversions(self) -> list[str]:
         """A line for each kind of image that had to be converted, such as
@@ -78,8 +87,10 @@ class ImageFolder:
 class HalfFolder(ImageFolder):
     """One half of each image of a folder, in which A stands on the left of B: how the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix) keeps aligned data."""
 
-    def __init__(self, folder: str | Path, domain: str, channels: int = 3, limit: int = 0) -> None:
-        super().__init__(folder, channels, limit)
+    def __init__(
+        self, folder: str | Path, domain: str, channels: int = 3, limit: int = 0, white: int = LEVELS[16]
+    ) -> None:
+        super().__init__(folder, channels, limit, white)
         self.domain = domain
         for path, (width, height) in self.sizes.items():
             if width % 2:

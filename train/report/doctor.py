@@ -170,7 +170,8 @@ RULES = (
         "standard deviation of each training image, from -1 to 1: any image seen",
         FLAT,
         "instance norm divides by an image's deviation: it blows up what noise there is, and can end in NaN",
-        "remove these images; crop larger (--crop_size), so that a crop holds more than one colour",
+        "remove these images; crop larger (--crop_size), so that a crop holds more than one colour; where all are dark for 12 bits "
+        "in files of 16, begin again with --white_level 4095",
         flat,
     ),
     Rule(

@@ -9,7 +9,7 @@ from kernels.device import peak_bytes
 from kernels.gpu import autotune as tuning
 from train.config.options import parse
 from train.config.settings import Config
-from train.data.describe import test_partners, training_images
+from train.data.describe import test_partners, training_images, white_level
 from train.errors import UserError
 from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
@@ -47,6 +47,8 @@ def introduce(run: Run) -> None:
     say(f"data     {training_images(run.dataset)}")
     if run.dataset.test:
         say(f"test     {test_partners(c, *run.dataset.test)}")
+    for line in white_level((run.dataset.a, run.dataset.b)):
+        say(f"range    {line}")
     say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     batch = " x ".join(map(str, [c.batch_size, *(n for n in (c.accumulate, c.n_critic) if n > 1)]))
     rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
