@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 from benchmarks.providers import Work
 
@@ -18,6 +19,52 @@ ELEMENTWISE = {
     "reflection_pad": 0, "concat": 0, "reshape": 0, "getitem": 0, "leaky_relu": 1, "tanh": 10, "instance_norm": 7,
     "lsgan_loss": 4, "l1_loss": 4, "hinge_loss": 4, "bce_with_logits": 20, "resize": 8, "adam": 12,
 }  # fmt: skip
+
+FUSED = ("lsgan_loss", "l1_loss", "hinge_loss", "bce_with_logits", "mean")
+"""Losses: the forward makes the gradient too, and the backward only scales it."""
+NEEDS_ONLY_DY = ("reflection_pad", "concat", "add", "batch_slice", "resize", "dropout")
+"""Ops whose backward reads nothing but dy; the others read their inputs, or as much, again."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Operations and bytes of a pass as they are usually counted, and the least that any algorithm could do with."""
+
+    flops: float
+    bytes: float
+    least_flops: float
+    least_bytes: float
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def op_cost(op: str, inputs: Sequence[Shape | None], output: Shape, direction: str, itemsize: int = 4) -> Cost:
+    """What one "forward", "backward" or "both" of `op` costs; `itemsize` in bytes.
+
+    A backward makes all gradients: it reads dy and, but for NEEDS_ONLY_DY, the inputs.
+    """
+    if direction == "both":
+        return op_cost(op, inputs, output, "forward", itemsize) + op_cost(op, inputs, output, "backward", itemsize)
+    taken, made = sum(math.prod(shape) for shape in inputs if shape is not None), math.prod(output)
+    fewer = fewest_multiplications(*inputs[1][:2]) if op.startswith("conv") and inputs[1] else math.inf
+    if direction == "forward":
+        flops = forward_flops(op, inputs, output)
+        moved = taken + made + (math.prod(inputs[0] or ()) if op in FUSED else 0)
+        return Cost(flops, itemsize * moved, flops / fewer, itemsize * moved)
+    flops = backward_flops(op, inputs, output, [shape is not None for shape in inputs])
+    if op in FUSED:
+        return Cost(taken, itemsize * 2 * taken, 0, 0)  # nothing at all where dy is 1
+    moved = taken + made + (0 if op in NEEDS_ONLY_DY else taken)
+    return Cost(flops, itemsize * moved, flops / fewer, itemsize * (taken + made))
+
+
+def fewest_multiplications(R: int, S: int, tile: int = 6) -> float:
+    """By how much minimal filtering (Winograd) could cut a convolution's multiplications.
+
+    With tiles of 6 outputs, of which float32 can no longer tell the results well: F(6x6, 3x3) needs 64 in place of 324.
+    """
+    return tile * R / (tile + R - 1) * tile * S / (tile + S - 1)
 
 
 def forward_flops(op: str, inputs: Sequence[Shape | None], output: Shape) -> int:

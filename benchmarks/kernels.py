@@ -1,179 +1,198 @@
-"""Every op at its real layer shapes, forward and backward: time, GFLOP/s and GB/s beside torch and the machine's peaks.
+"""Every op at its real layer shapes, or yours: forward, backward, or both in one go, beside torch and this machine's peaks.
 
-Peaks are measured: the best of repeated matrix products and of repeated copies on this machine. "of roof" is the time
-that these peaks would allow, over the time taken. With --device cuda, times come from events with the L2 cache flushed
-before every run, and the table is written to benchmarks/results/<gpu>/.
+    python -m benchmarks kernels --against path/to/mine.py --ops reflection_pad
+
+races a file of yours that has `forward` and `backward` as kernels/<op>/__init__.py says. Who is wrong, or faster than the
+machine can be, has a reason in place of a speed (benchmarks/race.py). Peaks are measured: the best of repeated products, and of
+repeated copies of each size; "of roof" is the time that these would take over the time taken. Caches are warm, as between
+one op and the next of a small network; --cache cold empties them before every run. With --device cuda, times come from
+events, always with the L2 cache flushed, and the table is written to benchmarks/results/<gpu>/.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Iterator, Sequence
+import ast
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks import machine, options, table
-from benchmarks.costs import backward_flops, forward_flops
-from benchmarks.harness import Row, ratios, spread
-from benchmarks.op_providers import OURS, TORCH, TRUTH, OpWork, case
-from benchmarks.worker import Result, Worker, WorkerError
-from tests.cases import CASES, Case
-from tests.tolerances import tolerance
+from benchmarks import op_tables, options, peaks
+from benchmarks.harness import Row
+from benchmarks.op_providers import OURS, TORCH, TRUTH, YOURS, OpWork, case
+from benchmarks.race import DIRECTIONS, Rules, race
+from benchmarks.worker import Worker, WorkerError
+from tests.cases import CASES
+from train.errors import UserError
 
 CONTESTANTS = {
     "ours": (("ours", OURS["ours"]),),
     "reference": (("reference", OURS["reference"]),),
     "torch": tuple(TORCH.items()),
 }
-LONGER_SUMS = 10  # the tests' tolerances are for small shapes; real layers add up to 64 times as many terms
-# Among millions of numbers a few lie within rounding of a ReLU's kink; on its other side their gradient differs entirely.
-# So at full size such gradients are judged as a whole, |ours - truth| / |truth|: measured 2e-3 for three or four numbers.
-KINK = 1e-2
-DIRECTIONS = ("forward", "backward")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m benchmarks kernels`."""
-    options.versus(parser, CONTESTANTS, "torch")
-    parser.add_argument("--ops", default="", help="only these, e.g. conv2d,instance_norm (default: all)")
+    options.versus(parser, CONTESTANTS, "torch", ", or files of yours: path/to/mine.py")
+    parser.add_argument(
+        "--ops", default="", help="only these, or single cases: conv2d,instance_norm-real (default: all)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the ops with their cases, shapes and settings, and stop"
+    )
+    parser.add_argument(
+        "--shape", metavar="NxHxWxC", default="",
+        help="of the first input, in place of each case's own; the other inputs follow it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sizes", metavar="PIXELS,…", default="", help="each case at these heights and widths: one line for each contestant"
+    )  # fmt: skip
+    parser.add_argument(
+        "--passes", default="forward,backward", help="some of forward,backward,both (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cache", choices=("warm", "cold"), default="",
+        help="the processor's caches before each run (default: warm; on a GPU cold, always)",
+    )  # fmt: skip
     parser.add_argument("--pairs", type=int, default=5, help="alternating measurements (default: %(default)s)")
+    parser.add_argument("--baseline", metavar="FILE", help="compare with the rows that --json wrote here earlier")
     options.device(parser)
     options.output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, write; 1 if a result was wrong."""
-    known = {c.op: None for c in CASES}
-    ops = options.chosen(args.ops, known, "--ops") or list(known)
-    contestants = options.contestants(args.against, CONTESTANTS)
-    names = [str(c) for c in CASES if c.op in ops and (c.full or c.label == "real")]
-    if args.quick:
-        names = [name for name in names if name.endswith("-real")]
+    """Measure, print, write; 1 if a result was wrong or a time refused."""
+    files = {word: Path(word) for word in map(str.strip, args.against.split(",")) if word.endswith(".py")}
+    owners = {word: op_of(path, args.ops) for word, path in files.items()}
+    names = works(args, sorted(set(owners.values())) if files and not args.ops else [])
+    if args.list:
+        print(op_tables.listing([case(name) for name in names], not args.quick))
+        return 0
+    if args.device == "cuda" and args.cache == "warm":
+        raise UserError(
+            "--cache warm with --device cuda: the GPU's clock flushes its cache before each run; leave it out"
+        )
+    directions = tuple(options.chosen(args.passes, dict.fromkeys(DIRECTIONS), "--passes"))
+    others = ",".join(word for word in args.against.split(",") if word.strip() not in files)
+    contestants = {**options.contestants(others, CONTESTANTS), **dict.fromkeys(files, YOURS)}
     work = OpWork(args.device, args.precision, full=not args.quick, tune=args.tune)
     pairs, at_least = (1, 0.0) if args.quick else (args.pairs, 0.15)
+    cold = args.cache == "cold" or args.device == "cuda"
+    rules = Rules(work, directions, pairs, at_least, cold, {word: missing(path) for word, path in files.items()})
+    before = op_tables.baseline(args.baseline) if args.baseline else None
+
+    def start(provider: str) -> Any:
+        given = work
+        if provider in files:
+            given = dataclasses.replace(work, file=str(files[provider].resolve()), op=owners[provider])
+        try:
+            return Worker(contestants[provider], given)
+        except WorkerError as error:
+            if provider == "ours":
+                raise
+            return Absent(error)
 
     def measure() -> Iterator[list[Row]]:
-        common = {"bench": "kernels", "precision": args.precision}
-        peaks = machine.control(0.05 if args.quick else 2.0, args.device, args.precision)
-        workers = {name: Worker(spec, work) for name, spec in contestants.items()}
-        judge = Worker(TRUTH, work)
+        best = peaks.measure(0.1 if args.quick else 2.0, args.device, args.precision)
+        common = {"bench": "kernels", "precision": args.precision, "device": args.device, "peaks": best.described()}
+        common["cache"] = "cold" if rules.cold else "warm"
+        judge, workers = Worker(TRUTH, work), {name: start(name) for name in contestants}
         try:
             for name in names:
                 print(f"{name} ...", flush=True)
-                rows = case_rows(name, workers, judge, work, pairs, at_least)
-                yield [{**common, "peaks": peaks, **row} for row in rows]
+                running = {p: w for p, w in workers.items() if owners.get(p, case(name).op) == case(name).op}
+                rows = [{**common, **row} for row in race(name, running, judge, rules, best)]
+                if any(
+                    "impossible" in row.get("error", "") for row in rows
+                ):  # was the machine busy while it was measured?
+                    best = best.better(peaks.measure(2.0, args.device, args.precision))
+                    common["peaks"] = best.described()
+                    rows = [{**common, **row} for row in race(name, running, judge, rules, best)]
+                yield op_tables.compared(rows, before) if before else rows
+                workers |= {p: start(p) for p, w in workers.items() if w.connection.closed}
+                judge = Worker(TRUTH, work) if judge.connection.closed else judge
         finally:
             for worker in (*workers.values(), judge):
                 worker.close()
 
-    return options.report(args, "kernels", measure, show)
+    return options.report(args, "kernels", measure, op_tables.show)
 
 
-def case_rows(
-    name: str, workers: dict[str, Worker], judge: Worker, work: OpWork, pairs: int, at_least: float
-) -> list[Row]:
-    """Gate, then alternate; one row per direction and contestant."""
-    truth, _ = judge("result", (name, "both"))
-    rows: list[Row] = [
-        {"work": name, "direction": direction, "provider": provider, **costs(name, work, truth, direction)}
-        for direction in DIRECTIONS
-        for provider in workers
+class Absent:
+    """In the place of a worker that could not be started: says why whenever it is asked."""
+
+    def __init__(self, error: WorkerError) -> None:
+        self.error, self.connection = error, self
+        self.closed = False  # it need not be tried again
+
+    def __call__(self, *_: Any) -> Any:
+        raise self.error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def works(args: argparse.Namespace, ops: list[str]) -> list[str]:
+    """The cases that are asked for, by name, with the shapes that are asked for."""
+    real = {str(c): c for c in CASES if c.full or c.label == "real"}
+    by_op = {c.op: [name for name, other in real.items() if other.op == c.op] for c in real.values()}
+    known = {**by_op, **{name: [name] for name in real}}
+    words = options.chosen(args.ops, known, "--ops") or ops or list(by_op)
+    names = list(dict.fromkeys(name for word in words for name in known[word]))
+    if args.quick and not (set(words) & set(real)):
+        names = [name for name in names if name.endswith("-real")]
+    if args.shape and args.sizes:
+        raise UserError("--shape and --sizes: each says how large the first input is; leave one of them out")
+    shapes = [args.shape] if args.shape else []
+    for shape in shapes:
+        if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){3}", shape):
+            raise UserError(f"--shape {shape}: wanted images x height x width x channels, such as 1x64x64x128")
+    sizes = [word.strip() for word in args.sizes.split(",") if word.strip()]
+    for size in sizes:
+        if not re.fullmatch(r"[1-9]\d*", size):
+            raise UserError(f"--sizes {size}: wanted heights and widths in pixels, such as 64,128,256")
+    if sizes:
+        return [f"{name}@{resized(name, int(size))}" for name in names for size in sizes]
+    return [f"{name}@{shape}" for name in names for shape in shapes] or names
+
+
+def resized(name: str, size: int) -> str:
+    """The shape of a case's first input, `size` pixels high and wide."""
+    first, *_ = (case(name).full or case(name).shapes).values()
+    assert first is not None and len(first) == 4
+    return f"{first[0]}x{size}x{size}x{first[3]}"
+
+
+def op_of(path: Path, ops: str) -> str:
+    """Which op a file of yours is: --ops if that names one, else the file's or its folder's name. UserError where none does."""
+    if not path.is_file():
+        raise UserError(f"--against {path}: there is no such file")
+    known = dict.fromkeys(c.op for c in CASES)
+    asked = {word if word in known else word.rpartition("-")[0] for word in map(str.strip, ops.split(",")) if word}
+    found = [
+        name for name in (*(asked if len(asked) == 1 else ()), path.stem, path.resolve().parent.name) if name in known
     ]
-    errors: dict[str, dict[str, Any]] = {}
-    for provider, worker in workers.items():
-        try:
-            worst = differ(name, worker("result", (name, "both"))[0], truth, work)
-            if not worst <= 1:
-                errors[provider] = {"wrong": True, "error": f"wrong result: {worst:.3g} times the allowed difference"}
-        except WorkerError as error:
-            errors[provider] = {"error": str(error), "details": error.details}
-    for row in rows:
-        row |= errors.get(row["provider"], {})
-    if "ours" in errors:
-        return rows
-    for direction in DIRECTIONS:
-        mine = [row for row in rows if row["direction"] == direction and "error" not in row]
-        for row in mine:
-            workers[row["provider"]]("time", (name, direction), 0.0)  # warm-up
-        for index in range(pairs):
-            for row in mine[:: -1 if index % 2 else 1]:
-                times = workers[row["provider"]]("time", (name, direction), at_least)
-                row.setdefault("samples", []).append(statistics.median(times))
-        for row in mine:
-            row["seconds"] = spread(row["samples"])
-            if row is not mine[0]:
-                row["ratio"] = spread(ratios(mine[0]["samples"], row["samples"]))
-    return rows
+    if not found:
+        raise UserError(f"--against {path}: of which op? Say --ops with one of {', '.join(known)}, or call the file so")
+    return found[0]
 
 
-def costs(name: str, work: OpWork, truth: Result, direction: str) -> dict[str, int]:
-    """Operations, and bytes with every operand once: a backward reads dy and the inputs and writes their gradients."""
-    shapes = [None if a is None else a.shape for a in work.arrays(name).values()]
-    inputs, output = sum(int(np.prod(s)) for s in shapes if s is not None), truth["y"].size
-    op, shape = case(name).op, truth["y"].shape
-    size = work.dtype.itemsize
-    if direction == "forward":
-        return {"flops": forward_flops(op, shapes, shape), "bytes": size * (inputs + output)}
-    need = [s is not None for s in shapes]
-    return {"flops": backward_flops(op, shapes, shape, need), "bytes": size * (2 * inputs + output)}
-
-
-def differ(name: str, result: Result, truth: Result, work: OpWork) -> float:
-    """How far output and gradients lie from the truth's, in units of the tests' tolerance."""
-    if result.keys() != truth.keys() or any(result[k].shape != truth[k].shape for k in truth):
-        return float("nan")
-    c = case(name)
-    rtol, atol = tolerance(c.op, "float32" if work.precision == "fp32" else "bfloat16", c.values)
-    scale = LONGER_SUMS if work.full else 1
-    worst = []
-    for k, t in truth.items():
-        difference = abs(result[k] - t)
-        if work.full and k != "y" and has_a_kink(c):
-            worst.append(np.linalg.norm(difference) / np.linalg.norm(t) / KINK)
-        else:
-            worst.append(np.max(difference / (scale * (rtol * abs(t) + atol * max(1.0, abs(t).max())))))
-    return float(np.max(worst))  # NaN stays NaN
-
-
-def has_a_kink(c: Case) -> bool:
-    """Whether a (leaky) ReLU follows a computed number."""
-    return c.settings.get("activation", "relu" if c.op == "conv_norm_relu" else "none") != "none"
-
-
-def show(rows: list[Row]) -> str:
-    """One line per op and direction: ours, then the best of the others."""
-    peaks = rows[0]["peaks"]
-    head = ["op", "pass", "GFLOP", "MB", "ours ms", "p80", "GFLOP/s", "GB/s", "of roof"]
-    head += ["best other ms", "ours/it", "which"]
-    lines: list[list[str]] = []
-    notes: dict[str, None] = {}
-    for work, direction in dict.fromkeys((row["work"], row["direction"]) for row in rows):
-        mine = [row for row in rows if (row["work"], row["direction"]) == (work, direction)]
-        notes |= {f"{work}, {row['provider']}: {row['error']}": None for row in mine if "error" in row}
-        if "seconds" in mine[0]:
-            lines.append([work, direction, *numbers(mine[0], peaks), *best_other(mine[1:])])
-    measured = f"{peaks['gemm_gflops']:.0f} GFLOP/s (product), {peaks['copy_gbs']:.0f} GB/s (copy)"
-    title = f"peaks of this machine: {measured}; precision {rows[0]['precision']}"
-    return "\n".join([title, "", table.render(head, lines), *notes])
-
-
-def numbers(row: Row, peaks: dict[str, float]) -> list[str]:
-    """Work done, time taken, rates, and the share of what the peaks allow."""
-    median = row["seconds"]["median"]
-    roof = max(row["flops"] / peaks["gemm_gflops"], row["bytes"] / peaks["copy_gbs"]) / 1e9
-    return [
-        f"{row['flops'] / 1e9:.3g}", f"{row['bytes'] / 1e6:.3g}", f"{median * 1e3:.3g}",
-        f"{row['seconds']['p80'] * 1e3:.3g}", f"{row['flops'] / median / 1e9:.0f}", f"{row['bytes'] / median / 1e9:.1f}",
-        f"{roof / median:.0%}",
-    ]  # fmt: skip
-
-
-def best_other(rows: Sequence[Row]) -> list[str]:
-    """The fastest of the others."""
-    timed = [row for row in rows if "ratio" in row]
-    if not timed:
-        return ["", "", ""]
-    best = min(timed, key=lambda row: row["seconds"]["median"])
-    return [f"{best['seconds']['median'] * 1e3:.3g}", table.ranged(best["ratio"]), best["provider"]]
+def missing(path: Path) -> frozenset[str]:
+    """The directions that a file lacks. UserError if it has neither, or cannot be read."""
+    try:
+        names = {
+            name.asname or name.name if isinstance(name, ast.alias) else getattr(name, "name", getattr(name, "id", ""))
+            for node in ast.parse(path.read_text("utf-8")).body
+            for name in (getattr(node, "names", None) or getattr(node, "targets", None) or [node])
+        }
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"--against {path}: not a file of Python: {error}") from None
+    lacking = frozenset({"forward", "backward"} - names)
+    if len(lacking) == 2:
+        raise UserError(
+            f"--against {path}: wanted functions `forward` and `backward`, see kernels/README.md; found neither"
+        )
+    return lacking | ({"both"} if lacking else frozenset())

@@ -23,6 +23,7 @@ import numpy as np
 PACKAGES = ("numpy", "torch", "numba", "scipy", "onnxruntime", "triton", "cupy-cuda12x", "cupy-cuda13x")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ROOT = Path(__file__).parent.parent
+IN_REPOSITORY = (ROOT / "pyproject.toml").is_file()
 
 GEMM = 1536  # side of the control's square matrices
 COPY = 32 << 20  # bytes per core that the control copies: well beyond any cache
@@ -73,14 +74,17 @@ def gpu_name() -> str:
 
 
 def results_folder(device: str) -> Path:
-    """Where the tables of this machine's processor belong: benchmarks/results/<name>/."""
+    """Where the tables of this machine's processor belong: benchmarks/results/<name>/, of the repository or, where it is installed
+    and that would be among the packages, of the current folder."""
     name = gpu_name().partition(",")[0] if device == "cuda" else cpu_name()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unknown"
-    return ROOT / "benchmarks" / "results" / slug
+    return (ROOT if IN_REPOSITORY else Path.cwd()) / "benchmarks" / "results" / slug
 
 
 def commit() -> str:
-    """The commit that was measured, "+" where files differ from it."""
+    """The commit that was measured, "+" where files differ from it; where it is installed, the package's version."""
+    if not IN_REPOSITORY:
+        return importlib.metadata.version("palindrome-gan")
     return _ask("git", "rev-parse", "--short", "HEAD") + ("+" if _ask("git", "status", "--porcelain", "-uno") else "")
 
 

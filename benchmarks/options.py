@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
+import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,10 @@ PRECISIONS = {
 }
 
 
-def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], default: str) -> None:
+def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], default: str, more: str = "") -> None:
     """--against"""
     known = ", ".join(name for name in providers if name != "ours")
-    parser.add_argument("--against", default=default, help=f"some of {known} (default: %(default)s)")
+    parser.add_argument("--against", default=default, help=f"some of {known}{more} (default: %(default)s)")
 
 
 def device(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +51,11 @@ def device(parser: argparse.ArgumentParser) -> None:
 
 
 def output(parser: argparse.ArgumentParser) -> None:
-    """--quick, --threads, --json, --plot"""
+    """--quick, --threads, --json, --csv, --plot"""
     parser.add_argument("--quick", action="store_true", help="a smoke test of seconds; its numbers mean nothing")
     parser.add_argument("--threads", type=int, default=0, help="threads on every side (0: each library's own choice)")
     parser.add_argument("--json", metavar="FILE", help="write the rows here")
+    parser.add_argument("--csv", metavar="FILE", help="write them here as a table for other programs")
     parser.add_argument("--plot", metavar="FILE", help="draw them here (.svg or .png)")
 
 
@@ -152,9 +155,11 @@ def title(about: dict[str, Any]) -> str:
 
 
 def write(args: argparse.Namespace, command: str, rows: list[Row], text: str) -> None:
-    """--json and --plot; on a GPU also a table under benchmarks/results/<gpu>/."""
+    """--json, --csv and --plot; on a GPU also a table under benchmarks/results/<gpu>/."""
     if args.json:
         save(Path(args.json), json.dumps(rows, indent=1))
+    if args.csv:
+        save(Path(args.csv), as_csv(rows))
     if args.plot:
         plot.save(plot.DRAWINGS[command](rows), Path(args.plot))
     if getattr(args, "device", "cpu") == "cuda" and not args.quick:
@@ -162,6 +167,24 @@ def write(args: argparse.Namespace, command: str, rows: list[Row], text: str) ->
         name = f"{command}-{args.precision}"
         save(folder / f"{name}.txt", text + "\n")
         save(folder / f"{name}.json", json.dumps(rows, indent=1))
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The rows as comma-separated values: a column for each number and word, "seconds.median" for one within another."""
+    flat = [dict(_flat(row)) for row in rows]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(row: Row, inside: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{inside}{name}.")
+        elif not isinstance(value, list) and name != "details":
+            yield inside + name, value
 
 
 def save(path: Path, text: str, say: bool = True) -> None:

@@ -133,6 +133,40 @@ def scaling(rows: list[Row]) -> Any:
     return drawn
 
 
+def ops(rows: list[Row]) -> Any:
+    """What was measured at several sizes as lines, else all under the roof."""
+    return (
+        along(rows)
+        if any("@" in row["work"] for row in rows) and len({r["work"] for r in rows}) > 1
+        else roofline(rows)
+    )
+
+
+def along(rows: list[Row]) -> Any:
+    """GB/s or GFLOP/s over the size: one panel for each case and pass, one line for each contestant."""
+    timed = [row for row in rows if "seconds" in row]
+    panels = list(dict.fromkeys((row["work"].partition("@")[0], row["direction"]) for row in timed))
+    names = list(dict.fromkeys(row["provider"] for row in rows))
+    columns = min(max(len(panels), 1), 3)
+    drawn, axes = figure(columns, -(-max(len(panels), 1) // columns))
+    for ax, (base, direction) in zip(axes.flat, panels, strict=False):
+        mine = [r for r in timed if (r["work"].partition("@")[0], r["direction"]) == (base, direction)]
+        shapes = list(dict.fromkeys(r["work"].partition("@")[2] for r in mine))
+        unit = "GB/s" if mine[-1]["bound_by"] == "memory" else "GFLOP/s"
+        for name in dict.fromkeys(r["provider"] for r in mine):
+            line = [r for r in mine if r["provider"] == name]
+            x = [shapes.index(r["work"].partition("@")[2]) for r in line]
+            y = [r["gbs" if unit == "GB/s" else "gflops"] for r in line]
+            ax.plot(x, y, color=colour(name, names), marker="o", ms=3, label=Path(name).name)
+        ax.set(title=f"{base} {direction}", ylabel=unit, ylim=(0, None))
+        ax.set_xticks(range(len(shapes)), shapes, fontsize=7)
+    for ax in list(axes.flat)[len(panels) :]:
+        ax.set_axis_off()
+    axes[0][0].legend(fontsize=7)
+    drawn.supxlabel(machine(rows), fontsize=7, color="gray")
+    return drawn
+
+
 def rows_label(rows: list[Row], axis: str) -> str:
     """What is varied, and what stays as it is."""
     fixed = next(row["fixed"] for row in rows if row["axis"] == axis)
@@ -154,5 +188,5 @@ def shares(rows: list[Row]) -> Any:
 
 
 DRAWINGS: dict[str, Callable[[list[Row]], Any]] = {
-    "step": contests, "translate": contests, "kernels": roofline, "profile": shares, "scaling": scaling,
+    "step": contests, "translate": contests, "kernels": ops, "profile": shares, "scaling": scaling,
 }  # fmt: skip

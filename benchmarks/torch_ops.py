@@ -49,12 +49,9 @@ class TorchOps:
     def __init__(self, work: OpWork) -> None:
         self.work = work
         self.dtype = self.dtype or (torch.bfloat16 if work.precision == "bf16" else torch.float32)
-        self.made: tuple[str, dict[str, Any]] = ("", {})
+        self.made: dict[str, tuple[int, dict[str, Any]]] = {}
         use_precision(work.precision)
-        if work.device == "cuda":
-            from benchmarks.gpu import torch_clock
-
-            self.clock = torch_clock()
+        self.clock = "torch" if work.device == "cuda" else "wall"
 
     def load(self) -> None:
         """Ops have no weights of their own."""
@@ -70,34 +67,50 @@ class TorchOps:
             t = t.permute(axes).contiguous(memory_format=self.memory_format).permute(back)
         return t.requires_grad_()
 
-    def leaves(self, name: str) -> dict[str, Any]:
-        if self.made[0] != name:
-            named = self.work.arrays(name).items()
-            self.made = (name, {n: self.leaf(n, case(name).op, array) for n, array in named})
-        return self.made[1]
+    def leaves(self, name: str, seed: int) -> dict[str, Any]:
+        """The inputs of a case; for another seed, the same tensors with other numbers in them."""
+        if name in self.made and self.made[name][0] == seed:
+            return self.made[name][1]
+        fresh = {n: self.leaf(n, case(name).op, array) for n, array in self.work.arrays(name, seed).items()}
+        if name in self.made:
+            with torch.no_grad():
+                for old, new in zip(self.made[name][1].values(), fresh.values(), strict=True):
+                    if old is not None:
+                        old.copy_(new)
+            fresh = self.made[name][1]
+        self.made = {name: (seed, fresh)}
+        return fresh
 
     def inputs(self, key: Key) -> Callable[[], Any]:
-        name, direction = key
-        leaves = self.leaves(name)
+        """The work of that key; it returns y or None, and gradients by name."""
+        name, direction, seed = key
+        leaves = self.leaves(name, seed)
         wanted = {n: leaf for n, leaf in leaves.items() if leaf is not None}
 
         def forward() -> Tensor:
             return self.functions[case(name).op](*leaves.values(), **case(name).settings)
 
         if direction == "forward":
-            return forward
+            return lambda: (forward(), {})
         y = forward()
-        dy = self.leaf("y", "", self.work.upstream(name, tuple(y.shape)))
-        if direction == "backward":
-            return lambda: torch.autograd.grad(y, [*wanted.values()], dy)
-        grads = torch.autograd.grad(y, [*wanted.values()], dy)
-        return lambda: {"y": y, **{f"d{n}": g for n, g in zip(wanted, grads, strict=True)}}
+        dy = self.leaf("y", "", self.work.upstream(name, tuple(y.shape), seed))
+
+        def backward(y: Tensor) -> dict[str, Tensor]:
+            return dict(zip(wanted, torch.autograd.grad(y, [*wanted.values()], dy), strict=True))
+
+        def both() -> Any:
+            y = forward()
+            return y, backward(y)
+
+        return both if direction == "both" else lambda: (None, backward(y))
 
     def run(self, inputs: Callable[[], Any]) -> Any:
         return inputs()
 
-    def result(self, output: dict[str, Tensor]) -> Result:
-        shown = {name: t.float() if t.dtype == torch.bfloat16 else t for name, t in output.items()}
+    def result(self, output: Any) -> Result:
+        y, grads = output
+        named = {**({} if y is None else {"y": y}), **{f"d{n}": g for n, g in grads.items()}}
+        shown = {name: t.float() if t.dtype == torch.bfloat16 else t for name, t in named.items()}
         return {name: np.array(t.detach().cpu().numpy(), order="C") for name, t in shown.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import math
@@ -13,6 +14,8 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+Clock = Callable[[Callable[[Any], Any], Any], float]
+FLUSH = 256 << 20  # bytes read and written before a run on cold caches: several times the largest
 Result = dict[str, Any]
 """What a contestant computed, on the host: numbers or NumPy arrays by name."""
 
@@ -20,7 +23,7 @@ Result = dict[str, Any]
 class Contestant(Protocol):
     """One side of a comparison. Made in its worker as `Class(work)`: imports its library, builds its networks.
 
-    Optional: `clock(run, inputs) -> seconds` where wall-clock time would be wrong, `device_mb() -> float` on a GPU.
+    Optional: `clock`, one of CLOCKS by name, where wall-clock time would be wrong; `device_mb() -> float` on a GPU.
     """
 
     def load(self) -> None:
@@ -55,6 +58,8 @@ class Worker:
         self.build_seconds: float = self._receive()  # from nothing to networks that are built
 
     def __call__(self, method: str, *arguments: Any) -> Any:
+        if self.connection.closed:
+            raise WorkerError("its process has ended, as said above")
         self.connection.send((method, arguments))
         return self._receive()
 
@@ -100,7 +105,13 @@ class Desk:
 
     def __init__(self, contestant: Contestant) -> None:
         self.contestant = contestant
-        self.clock = getattr(contestant, "clock", wall_clock)
+        name = getattr(contestant, "clock", "wall")
+        if name not in CLOCKS:
+            raise ValueError(
+                f"a contestant brings no clock of its own: wanted one of {', '.join(CLOCKS)}, got {name!r}"
+            )
+        self.clock = CLOCKS[name]()
+        self.last: Any = None
 
     def load(self) -> None:
         self.contestant.load()
@@ -113,13 +124,32 @@ class Desk:
         seconds = time.perf_counter() - start
         return self.contestant.result(output), seconds
 
-    def time(self, key: Any, at_least: float) -> list[float]:
-        """Seconds of each run, repeated until they add up to `at_least`."""
+    def time(self, key: Any, at_least: float, cold: bool = False) -> list[float]:
+        """Seconds of each run, repeated until they add up to `at_least`; the last one's output is kept.
+
+        `cold` empties the processor's caches after the inputs are made and ahead of each run; a GPU's clock always does.
+        """
         times: list[float] = []
+        self.last = None
         gc.collect()
+
+        def run(inputs: Any) -> None:
+            self.last = self.contestant.run(inputs)
+
         while sum(times) < at_least or not times:
-            times.append(self.clock(self.contestant.run, self.contestant.inputs(key)))
+            inputs = self.contestant.inputs(key)
+            if cold:
+                flush()
+            times.append(self.clock(run, inputs))
         return times
+
+    def timed(self) -> Result:
+        """What the last timed run came to."""
+        return self.contestant.result(self.last)
+
+    def changed(self, key: Any) -> list[str]:
+        """The inputs that the contestant has written into, as far as it can tell."""
+        return self.contestant.changed(key) if hasattr(self.contestant, "changed") else []
 
     def memory(self) -> dict[str, float]:
         """Peak memory so far, MB: of the process, and of the GPU where there is one."""
@@ -135,6 +165,33 @@ def wall_clock(run: Callable[[Any], Any], inputs: Any) -> float:
     start = time.perf_counter()
     run(inputs)
     return time.perf_counter() - start
+
+
+def gpu_clock(name: str) -> Clock:
+    """Events on a GPU's stream, its cache flushed before each run."""
+    from benchmarks import gpu
+
+    return getattr(gpu, name)()
+
+
+CLOCKS: dict[str, Callable[[], Clock]] = {
+    "wall": lambda: wall_clock,
+    "cupy": lambda: gpu_clock("cupy_clock"),
+    "torch": lambda: gpu_clock("torch_clock"),
+}
+"""Whoever is timed cannot choose how: a clock that comes with a contestant could leave out what it likes."""
+
+
+@functools.cache
+def _other() -> Any:
+    import numpy as np
+
+    return np.zeros(FLUSH, np.uint8)
+
+
+def flush() -> None:
+    """Fill the processor's caches with something else."""
+    _other()[:] += 1
 
 
 @contextlib.contextmanager

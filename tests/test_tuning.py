@@ -214,5 +214,5 @@ def test_a_benchmarks_workers_measure_for_themselves(tmp_path: Path, monkeypatch
     monkeypatch.setattr(tuning, "gpu_name", lambda: "H100")
     monkeypatch.setattr(tuning, "event_timer", lambda: lambda run: 1.0)
     made = OursOps(OpWork("interpret", "bf16", full=False, tune=str(tmp_path / "tiles.json")))
-    made.run(made.inputs(("conv2d-minimal", "forward")))
+    made.run(made.inputs(("conv2d-minimal", "forward", 0)))
     assert len(hooks.tuner.kept) == 1
