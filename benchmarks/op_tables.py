@@ -98,8 +98,8 @@ def listing(cases: Sequence[Case], full: bool) -> str:
 def baseline(file: str) -> Earlier:
     """The timed rows of a file that --json wrote. UserError for one that is none."""
     try:
-        rows = json.loads(Path(file).read_text("utf-8"))
-        return {tuple(row[name] for name in SAME): row for row in rows if "seconds" in row}
+        rows = [(tuple(row[name] for name in SAME), row) for row in json.loads(Path(file).read_text("utf-8"))]
+        return {key: row for key, row in rows if "seconds" in row}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"--baseline {file}: not rows that `--json` of this command wrote ({error!r})") from None
 

@@ -184,7 +184,7 @@ def _flat(row: Row, inside: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{inside}{name}.")
         elif not isinstance(value, list) and name != "details":
-            yield inside + name, value
+            yield f"{inside}{name}", value
 
 
 def save(path: Path, text: str, say: bool = True) -> None:

@@ -100,11 +100,8 @@ def described(name: str, work: OpWork, truth: Result, direction: str) -> Row:
 
 def gate(name: str, worker: Ask, truth: Result, rules: Rules) -> Row:
     """Nothing, or why a contestant is not timed."""
-    key = (name, "both", 0)
     try:
-        problem = wrong(name, worker("result", key)[0], truth, rules.work)
-        if not problem and (changed := worker("changed", key)):
-            problem = f"writes into its inputs: {', '.join(changed)}"
+        problem = wrong(name, worker("result", (name, "both", 0))[0], truth, rules.work)
     except WorkerError as error:
         return {"error": str(error), "details": error.details}
     return {"wrong": True, "error": problem} if problem else {}

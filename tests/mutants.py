@@ -35,7 +35,7 @@ MUTANTS = (
     Mutant("kernels/conv2d/direct.py", "wide, r + k > 0,", "wide, k > 0,", "test_cpu_kernels.py -k conv2d"),
     Mutant("kernels/conv2d/direct.py", "K, block > begin,", "K, False,", "test_cpu_kernels.py -k conv2d"),
     Mutant("kernels/conv2d/direct.py", "sums[q, (p + R - 1) * K + k] + b[k]", "sums[q, (p + R - 1) * K + k]", "test_cpu_kernels.py -k conv2d"),
-    Mutant("kernels/reflection_pad/cpu.py", "and p != pad - i ", "", "test_cpu_kernels.py -k reflection"),
+    Mutant("kernels/reflection_pad/cpu.py", "1 <= i <= pad", "0 <= i <= pad", "test_cpu_kernels.py -k reflection"),
     Mutant("kernels/instance_norm/cpu.py", "(end - start) * (means[i, c] - total[c]) ** 2", "0.0", "test_cpu_kernels.py -k norm"),
     Mutant("kernels/cpu/threads.py", "bounds = [count * i // parts", "bounds = [(count - 1) * i // parts", "test_cpu_kernels.py -k bit"),
     Mutant("kernels/conv2d/fprop.py", "w += n // images * (R * S * C * K)", "w += n % images * (R * S * C * K)", OPS + "conv2d-stack"),
@@ -80,6 +80,9 @@ MUTANTS = (
     Mutant("train/inference/strips.py", "gap**2 * (count * n / (count + n))", "0", "test_strips.py"),
     Mutant("train/inference/strips.py", "first // 2 - 1, 0", "first // 2, 0", "test_strips.py"),
     Mutant("benchmarks/step.py", "ALLOWED_LOSS\n", "1e9\n", "test_benchmarks.py -k layouts"),
+    Mutant("benchmarks/race.py", "int(index == rules.pairs - 1)", "0", "test_race.py -k five_liars"),
+    Mutant("benchmarks/race.py", "if least >= floor", "if True", "test_race.py -k floor"),
+    Mutant("benchmarks/worker.py", "            if cold:\n", "            if False:\n", "test_race.py -k cold_means"),
     Mutant("benchmarks/harness.py", "if not difference <= 1:", "if difference > 1:", "test_benchmarks.py -k contest"),
 )  # fmt: skip
 

@@ -97,6 +97,14 @@ class HalfTheGradient(OursOps):
         return {name: array / 2 if name == "dx" else array for name, array in super().result(output).items()}
 
 
+HALF_THE_GRADIENT = """from kernels.tanh import reference
+from kernels.tanh.reference import forward
+
+def backward(dy, y):
+    return reference.backward(dy, y) * dy.dtype.type(0.5)
+"""
+
+
 def differ(result: Result, truth: Result) -> float:
     return abs(result["y"] - truth["y"]) / 1e-3
 
@@ -198,12 +206,21 @@ def test_translate_refuses_a_wrong_picture(tmp_path: Path) -> None:
     assert "seconds" in onnx or 'pip install -e ".[bench]"' in onnx["error"]
 
 
-def test_kernels_refuses_a_wrong_gradient(tmp_path: Path) -> None:
-    status, rows = run("kernels", tmp_path, "--ops", "tanh,conv2d", "--against", f"{HERE}:HalfTheGradient")
+def test_a_file_of_yours_races_and_its_wrong_gradient_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tanh.py"
+    file.write_text(HALF_THE_GRADIENT)
+    more = ("--ops", "tanh,mean", "--passes", "forward,both", "--csv", str(tmp_path / "rows.csv"))
+    status, rows = run("kernels", tmp_path, *more, "--against", str(file))
     assert status == 1
-    assert {row["work"] for row in rows} == {"tanh-real", "conv2d-real"}
+    assert {row["work"] for row in rows if row["provider"] == str(file)} == {"tanh-real"}  # it is of no other op
     for row in rows:
-        assert ("seconds" in row) == (row["provider"] != f"{HERE}:HalfTheGradient") == ("wrong" not in row)
+        assert ("seconds" in row) == (row["provider"] != str(file)) == ("wrong" not in row), row
+        assert row["of_roof"] > 0 if "seconds" in row else "wrong result" in row["error"]
+    told = capsys.readouterr().out
+    assert told.count("refused") == 2 and "makes dx too" in told
+    assert (tmp_path / "rows.csv").read_text().count("\n") == len(rows) + 1
 
 
 def test_scaling_follows_its_axes(tmp_path: Path) -> None:

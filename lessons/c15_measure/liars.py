@@ -34,58 +34,70 @@ def first_call(contestants: Contestants, x: np.ndarray) -> dict[str, float]:
     return {name: once(run, x) for name, run in contestants.items()}
 
 
-# -- contestants for 2x + 1, one of them honest
+# -- contestants: 2x + 1, and five that say that they compute what an honest one does. The tests of our own races
+# (tests/test_race.py) make kernels of them.
 
-SEEN: dict[int, np.ndarray] = {}
+Run = Callable[..., np.ndarray]
 
 
 def honest(x: np.ndarray) -> np.ndarray:
     return 2 * x + 1
 
 
-def remembers(x: np.ndarray) -> np.ndarray:
-    """Keeps answers by the array's size."""
-    if x.size not in SEEN:
-        SEEN[x.size] = 2 * x + 1
-    return SEEN[x.size]
+def remembers(run: Run) -> Run:
+    """Keeps answers by the array's shape."""
+    seen: dict[tuple[int, ...], np.ndarray] = {}
+
+    def liar(x: np.ndarray, **settings: object) -> np.ndarray:
+        if x.shape not in seen:
+            seen[x.shape] = run(x, **settings)
+        return seen[x.shape]
+
+    return liar
 
 
-def less_exact(x: np.ndarray) -> np.ndarray:
+def less_exact(run: Run) -> Run:
     """Half the bytes: computes in float16."""
-    return (2 * x.astype(np.float16) + 1).astype(np.float32)
+    return lambda x, **settings: run(x.astype(np.float16), **settings).astype(x.dtype)
 
 
-def half_of_it(x: np.ndarray) -> np.ndarray:
+def half_of_it(run: Run) -> Run:
     """The second half is left as it came."""
-    y = x.copy()
-    y[: len(x) // 2] = 2 * x[: len(x) // 2] + 1
-    return y
+
+    def liar(x: np.ndarray, **settings: object) -> np.ndarray:
+        y = x.flatten()
+        y[: x.size // 2] = run(y[: x.size // 2], **settings)
+        return y.reshape(x.shape)
+
+    return liar
 
 
-def into_its_input(x: np.ndarray) -> np.ndarray:
+def into_its_input(run: Run) -> Run:
     """Writes into x: saves an array, and the next call begins with another x."""
-    x *= 2
-    x += 1
-    return x
+
+    def liar(x: np.ndarray, **settings: object) -> np.ndarray:
+        x[...] = run(x, **settings)
+        return x
+
+    return liar
 
 
-class Tires:
+def tires(run: Run) -> Run:
     """Right while it is looked at: after the third call it gives back what it had."""
+    answers: list[np.ndarray] = []
 
-    def __init__(self) -> None:
-        self.calls, self.last = 0, np.zeros(0)
+    def liar(x: np.ndarray, **settings: object) -> np.ndarray:
+        if len(answers) < 3:
+            answers.append(run(x, **settings))
+        return answers[-1]
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        self.calls += 1
-        if self.calls <= 3:
-            self.last = 2 * x + 1
-        return self.last
+    return liar
 
 
-LIARS: dict[str, Callable[[], Callable[[np.ndarray], np.ndarray]]] = {
-    "remembers answers": lambda: remembers,
-    "less exact": lambda: less_exact,
-    "half of it": lambda: half_of_it,
-    "writes into its input": lambda: into_its_input,
-    "right only while looked at": Tires,
+LIARS: dict[str, Callable[[Run], Run]] = {
+    "remembers answers": remembers,
+    "less exact": less_exact,
+    "half of it": half_of_it,
+    "writes into its input": into_its_input,
+    "right only while looked at": tires,
 }
