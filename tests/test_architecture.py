@@ -211,6 +211,10 @@ def test_what_weights_do_not_tell_is_said():
     state = state_of(elsewhere.generator(up="zeros"))
     (note,) = architecture_of(state)[0].notes
     assert "nearest or bilinear" in note and not architecture_of(state, "nearest")[0].notes
+    (note,) = architecture_of(with_statistics(state_of(TorchResnetGenerator(3, 3, 4, 2))))[0].notes
+    assert "kept running statistics" in note
+    old = in_2017(state_of(randomly(elsewhere.discriminator(norm=elsewhere.affine))))
+    assert "padded by 2" in architecture_of(old)[0].notes[-1]
     for bias in (False, True):
         (note,) = architecture_of(state_of(randomly(elsewhere.u_net(nn.BatchNorm2d, bias))))[0].notes
         assert "batch norm" in note and "eval()" in note

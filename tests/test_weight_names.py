@@ -91,6 +91,14 @@ def test_no_network_of_a_file_is_lost(tmp_path, kind):
     assert found.keys() == wanted.keys() and all(is_same(found[key], network) for key, network in wanted.items())
 
 
+def test_a_network_of_another_make_is_not_taken_apart(tmp_path):
+    """PyTorch-GAN's first U-Net has a Sequential called model in every level."""
+    torch.save({f"down{i}.model.0.weight": torch.zeros(4, 4, 3, 3) for i in range(6)}, tmp_path / "u.pth")
+    (found,) = formats.load(tmp_path / "u.pth").values()
+    with pytest.raises(UserError, match=r"first convolution \(down0\.model\.0\) has the kernel 3x3"):
+        found.network()
+
+
 def test_our_own_safetensors_saved_again_without_what_it_says(tmp_path):
     networks = {
         "gen_ab": ResnetGenerator(ngf=2, n_blocks=1),

@@ -18,6 +18,7 @@ from nn.resnet_generator import ResnetGenerator
 from nn.unet_generator import UnetGenerator
 from train.weights.layers import STATISTICS, Layer, State, layers_of, norms_of, seen
 from train.weights.layouts import Layout, layout_of
+from train.weights.parts import FEWEST
 
 KINDS: dict[str, Callable[..., Network]] = {
     "resnet": ResnetGenerator, "unet": UnetGenerator,
@@ -82,8 +83,8 @@ def architecture_of(state: State, upsample: str = "") -> tuple[Architecture, dic
     """The architecture, and the state_dict in its names. ValueError says what was seen and what was wanted."""
     layers = layers_of(state)
     convs = [layer for layer in layers if layer.is_conv]
-    if not 3 <= len(convs) <= MOST_CONVS:
-        raise ValueError(f"{len(convs)} convolutions; networks have 3 to {MOST_CONVS}. {seen(state)}")
+    if not FEWEST <= len(convs) <= MOST_CONVS:
+        raise ValueError(f"{len(convs)} convolutions; networks have {FEWEST} to {MOST_CONVS}. {seen(state)}")
     for layer in convs:
         if 0 in layer.shape:
             raise ValueError(f"{layer.path}: a convolution {layer.shape}, without numbers")
@@ -93,6 +94,10 @@ def architecture_of(state: State, upsample: str = "") -> tuple[Architecture, dic
     if layout.kind == "unet" and norms.old:
         notes.append("a U-Net of 2017, which joined its levels the other way round; turned here")
         _turn_joins(renamed, layout)
+    if layout.kind == "patch" and norms.old:
+        notes.append(
+            "a discriminator of 2017, which padded by 2; here by 1, so it has fewer scores, others at the edges"
+        )
     return Architecture(layout.kind, layout.settings, norms.affine, tuple(notes)), renamed
 
 
@@ -117,8 +122,8 @@ def _renamed(layers: Sequence[Layer], layout: Layout, affine: bool) -> dict[str,
 def _turn_joins(renamed: dict[str, np.ndarray], layout: Layout) -> None:
     """The input channels of what grows, in the order of today: what comes from above first, then what comes from below.
 
-    Until 2017-09-22 the reference implementation had them the other way round, and convolutions with a bias before every norm
-    only until earlier in that year.
+    Until 2017-09-22 the reference implementation had them the other way round. Convolutions with a bias before norms that scale
+    and shift are from before 2017-08-22, so these surely are so.
     """
     for name in layout.names[len(layout.names) // 2 + 1 :]:  # but the innermost, which joins nothing
         weight = renamed[f"{name}.weight"]  # [C,K,R,S]

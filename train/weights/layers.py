@@ -23,6 +23,10 @@ OLD = (
     "norms of 2017 that scale and shift: instance norm, or batch norm in training mode on one picture, which is the same; "
     "their running statistics are not used"
 )
+TRACKED = (
+    "instance norms that kept running statistics, as the reference implementation's did from 2018-06 to 2018-10; they are not used, "
+    "as in training (its test script of these months used them under eval(), which makes other pictures)"
+)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -54,12 +58,15 @@ class Norms:
 
     affine: bool = False  # they scale and shift
     batch: bool = False  # batch norms, surely
-    old: bool = False  # with statistics as PyTorch kept them until 0.4.0, behind convolutions with a bias: code of 2017
+    old: bool = (
+        False  # with statistics as PyTorch kept them until 0.4.0, behind convolutions with a bias: before 2017-08-22
+    )
+    tracked: bool = False  # instance norms that kept statistics, as PyTorch does since 0.4.1 where it is told to
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What one should know about the reading of them."""
-        return (BATCH,) if self.batch else (OLD,) if self.old else ()
+        return tuple(note for there, note in ((self.batch, BATCH), (self.old, OLD), (self.tracked, TRACKED)) if there)
 
 
 def layers_of(state: State) -> list[Layer]:
@@ -79,7 +86,7 @@ def layers_of(state: State) -> list[Layer]:
 
 def norms_of(layers: Sequence[Layer]) -> Norms:
     """What the norms are. ValueError for layers that are none, stand elsewhere, or where it cannot be told whether there are any."""
-    affine = batch = old = False
+    affine = batch = old = tracked = False
     convs = [layer for layer in layers if layer.is_conv]
     for before, layer in itertools.pairwise(layers):
         if layer.is_conv:
@@ -94,8 +101,9 @@ def norms_of(layers: Sequence[Layer]) -> Norms:
             )
         scale, shift = layer.entries.get("weight", np.ones(1)), layer.entries.get("bias", np.zeros(1))
         affine |= bool((scale != 1).any() or (shift != 0).any())
+        counted = "num_batches_tracked" in layer.entries
+        tracked |= counted and "weight" not in layer.entries
         if "weight" in layer.entries:
-            counted = "num_batches_tracked" in layer.entries
             batch |= counted or "bias" not in before.entries
             old |= "running_mean" in layer.entries and not counted and "bias" in before.entries
     if len(convs) == len(layers) and (bare := [layer for layer in convs if "bias" not in layer.entries]):
@@ -103,7 +111,7 @@ def norms_of(layers: Sequence[Layer]) -> Norms:
             f"{bare[0].path} is a convolution without bias, and no norm is stored: either there is none (--norm none), which the "
             "networks here do not have, or it is an instance norm behind convolutions without bias; nothing tells which"
         )
-    return Norms(affine, batch, old)
+    return Norms(affine, batch, old, tracked)
 
 
 def seen(state: State) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from train.weights.layers import State
 
 ROOTS = ("model", "net")  # what the Sequential of a network is called
+FEWEST = 3  # convolutions of a network
 WRAPPERS = ("module", "_orig_mod")  # DataParallel's, torch.compile's
 
 
@@ -22,32 +23,32 @@ def states(tree: Any, place: str = "") -> dict[str, State]:
     if not isinstance(tree, dict):
         return {}
     arrays = {str(key): value for key, value in tree.items() if isinstance(value, np.ndarray)}
-    found = split(arrays, place) if holds_convolutions(arrays) else {}
+    found = split(arrays, place) if convolutions(arrays) else {}
     for key, value in tree.items():
         found |= states(value, f"{place}.{key}" if place else str(key))
     return found
 
 
-def holds_convolutions(state: State) -> bool:
-    """Whether a convolution's weight is in it. (An optimiser's exp_avg has the same shape under another name.)"""
-    return any(value.ndim == 4 and key.rpartition(".")[2] == "weight" for key, value in state.items())
+def convolutions(state: State) -> int:
+    """How many it holds. (An optimiser's exp_avg has the same shape under another name.)"""
+    return sum(value.ndim == 4 and key.rpartition(".")[2] == "weight" for key, value in state.items())
 
 
 def split(state: State, place: str = "") -> dict[str, State]:
     """A flat dict of one network or several, whose keys begin with a network's place: {"G_A.model.1.weight": …}.
 
-    Where no key tells where a network begins, it is all one.
+    Where no key tells where a network begins, or the pieces are too small to be any, it is all one.
     """
     roots = {key: root(key) for key in state}
-    if all(where is None for where, _ in roots.values()):
-        return {place: state}
     found: dict[str, dict[str, np.ndarray]] = {}
     for key, (where, rest) in roots.items():
         if where is None:  # part of another network, or a loss's
             where, _, rest = key.partition(".")
         label = ".".join(part for part in (place, where) if part)
         found.setdefault(label, {})[rest] = state[key]
-    return {label: part for label, part in found.items() if holds_convolutions(part)}
+    if all(where is None for where, _ in roots.values()) or max(map(convolutions, found.values())) < FEWEST:
+        return {place: state}
+    return {label: part for label, part in found.items() if convolutions(part)}
 
 
 def root(key: str) -> tuple[str | None, str]:
