@@ -277,7 +277,7 @@ def test_only_runs_of_cyclegan_are_opened(tmp_path: Path, capsys):
     state = {"program": "train.cyclegan", "config": model.config.as_dict() | {"batch_size": 3}, "model": model.state_dict(),
              "run": {"step": 7, "epoch": 2, "position": 4}}  # fmt: skip
     checkpoint.save(tmp_path / "run" / "latest.npz", state)
-    again, _, place = saved(tmp_path / "run")
+    again, _, place = saved(str(tmp_path / "run"))
     assert place == {"step": 7, "epoch": 2, "position": 12}
     mine, wanted = leaves(again.state_dict()), leaves(model.state_dict())
     assert [key for key in wanted if not np.array_equal(mine[key], wanted[key])] == []
@@ -286,13 +286,18 @@ def test_only_runs_of_cyclegan_are_opened(tmp_path: Path, capsys):
     checkpoint.save(
         tmp_path / "pix" / "latest.npz", {**state, "program": "train.pix2pix", "config": other.config.as_dict()}
     )
-    checkpoint.save(tmp_path / "networks.npz", {"networks": model.state_dict()["networks"], "about": {}})
+    checkpoint.save(tmp_path / "networks" / "latest.npz", {"networks": model.state_dict()["networks"], "about": {}})
+    broken = {**state, "model": {"networks": model.state_dict()["networks"]}}
+    checkpoint.save(tmp_path / "broken" / "latest.npz", broken)
     for path, words in (
-        ("pix", "a run of train.pix2pix"),
-        ("networks.npz", "only networks"),
-        ("none", "wanted the folder"),
+        ("pix", "holds train.pix2pix; train.explain opens runs of train.cyclegan"),
+        ("networks", "holds networks alone"),
+        ("none", "there is no run"),
+        ("broken", "not one whose training can go on"),
     ):
         with pytest.raises(UserError, match=words):
-            saved(tmp_path / path)
+            saved(str(tmp_path / path))
+    checkpoint.save(tmp_path / "fresh" / "latest.npz", {**state, "run": {}})
+    assert saved(str(tmp_path / "fresh"))[2] == {"step": 0, "epoch": 1, "position": 0}
     assert main(["--weights", str(tmp_path / "pix")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

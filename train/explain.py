@@ -21,6 +21,7 @@ from pathlib import Path
 from train.config.options import Parser
 from train.evaluation.explained_step import explain
 from train.evaluation.opening_step import subject
+from train.files.folder_names import check_folder
 from train.models.registry import elsewhere
 from train.report.explain.page import pictures, title, write_page
 from train.report.explain.text import text
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = parse(arguments)
     opened = subject(options.weights, options.images)
+    print(f"{title(opened)} {pictures(opened)}", file=sys.stderr)
     step = explain(opened.model, opened.a, opened.b)
     print(
         text(step, f"{title(opened)} {pictures(opened)}")
@@ -50,9 +52,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--weights",
-        type=Path,
+        default="",
         metavar="RUN",
-        help="a run's folder, or a checkpoint in it (default: a fresh tiny model)",
+        help="a run: its name, its folder, or a checkpoint in that (default: a fresh tiny model)",
     )
     parser.add_argument(
         "--images", type=Path, nargs=2, default=(), metavar=("A", "B"),
@@ -66,7 +68,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder for step.html (default: %(default)s)",
     )
     parser.add_argument("--text", action="store_true", help="print it, and write no page (default: off)")
-    return parser.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    options = parser.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    check_folder(options.output, "--output")
+    return options
 
 
 if __name__ == "__main__":

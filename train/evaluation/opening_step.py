@@ -15,9 +15,10 @@ from train.data.images import load_image
 from train.data.preprocess import preprocess
 from train.errors import UserError, shown
 from train.files import checkpoint
+from train.files.runs import find_run
 from train.files.state import check_state
 from train.models.cyclegan import CycleGAN
-from train.models.registry import loaded, system_of
+from train.models.registry import loaded
 
 CHANGES: dict[str, Any] = {
     "device": "cpu",
@@ -45,12 +46,12 @@ class Subject:
     step: int  # steps made so far
 
 
-def subject(weights: Path | None, images: Sequence[Path]) -> Subject:
+def subject(weights: str, images: Sequence[Path]) -> Subject:
     """The model that `weights` name and the pictures; by default those that would come next in its training.
 
     UserError for what cannot be opened.
     """
-    model, run, place = fresh() if weights is None else saved(weights)
+    model, run, place = saved(weights) if weights else fresh()
     config = model.config
     if images:
         channels = config.input_nc, config.output_nc
@@ -73,23 +74,22 @@ def fresh() -> tuple[CycleGAN, str, dict[str, int]]:
     return CycleGAN(Config(**FRESH)), "", {"step": 0, "epoch": 1, "position": 0}
 
 
-def saved(path: Path) -> tuple[CycleGAN, str, dict[str, int]]:
-    """A run of train.cyclegan with its optimisers and pools, its name, and where it stands."""
-    file = path / "latest.npz" if path.is_dir() else path
-    if file.suffix != ".npz" or not file.exists():
-        raise UserError(
-            f"--weights {shown(path)}: wanted the folder of a run, such as checkpoints/NAME, or a checkpoint in it: a step "
-            "needs optimisers and discriminators too. python -m train.convert … --run NAME makes a run of other weights"
-        )
+def saved(given: str) -> tuple[CycleGAN, str, dict[str, int]]:
+    """A run of train.cyclegan, called by its name or path, with its optimisers and pools; its name, and where it stands."""
+    called = find_run(given, Path(Config.checkpoints_dir), "--weights")
+    file = called.folder / f"{called.state or 'latest'}.npz"
     state = checkpoint.load(file)
     check_state(file, state)
-    if "run" not in state or system_of(state, file) is not CycleGAN:
-        made = f"a run of {state['program']}" if "run" in state else "only networks"
-        raise UserError(f"--weights {shown(path)}: holds {made}; train.explain opens runs of train.cyclegan")
+    made = state.get("program", CycleGAN.program) if "run" in state else "networks alone"
+    if made != CycleGAN.program:
+        raise UserError(
+            f"--weights {shown(given)}: holds {shown(made)}; train.explain opens runs of {CycleGAN.program}"
+        )
     config, model = loaded(file, state, CHANGES)
     try:
         model.load_state_dict(state["model"])
-        place = {name: int(state["run"][name]) for name in ("step", "epoch", "position")}
+        start = {"step": 0, "epoch": 1, "position": 0}  # of a run that train.convert made
+        place = {name: int(state["run"].get(name, first)) for name, first in start.items()}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{shown(file)} is a checkpoint, but not one whose training can go on ({type(error).__name__}: {shown(error, 300)})"
