@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.browser import Browser
 from tests.test_explain import SMALL, pictures, trained
@@ -16,8 +19,8 @@ from tests.test_report_page import DESK, PHONE, luminance
 from train.evaluation.explained_step import explain
 from train.evaluation.opening_step import Subject
 from train.explain import main
+from train.report.explain import figures, patches
 from train.report.explain import page as report
-from train.report.explain import patches
 
 SAID = "document.querySelector('.patches .said').innerText"
 
@@ -161,6 +164,22 @@ def test_the_page_of_any_settings_has_no_hole(settings: dict[str, Any], tmp_path
     assert named and all(f".{name} {{" in text for name in named)
     assert ("Score" in text) and (text.count("const maps = [{") == 1)
     assert SMALL["n_layers_D"] == 1
+
+
+def test_pictures_of_numbers_arrive_as_they_are() -> None:
+    """No JPEG and no lossy palette; colours say above, below and how far."""
+    numbers = np.random.default_rng(0).normal(size=(40, 300))
+    colours = figures.diverging(numbers, 0.5, 2.0)
+    for pixels in (colours, colours[:, :, 0], figures.channels(numbers[:, :, None].repeat(9, axis=2), -1, 1)):
+        data = base64.b64decode(figures.data_uri(pixels).partition(",")[2])
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.format == "PNG" and np.array_equal(
+                np.asarray(image.convert("RGB" if pixels.ndim == 3 else "L")), pixels
+            )
+    red, blue = colours[..., 0].astype(int), colours[..., 2].astype(int)
+    assert (red > blue)[numbers > 0.6].all() and (blue > red)[numbers < 0.4].all()
+    x = np.arange(36.0).reshape(6, 6, 1)
+    assert np.array_equal(figures.shrunk(x, 2)[:, :, 0], [[7, 10], [25, 28]]) and figures.shrunk(x, 6) is x
 
 
 def test_the_command_writes_one_small_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

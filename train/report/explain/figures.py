@@ -16,6 +16,7 @@ from train.data.pixels import for_eyes, to_uint8
 MOST = 128  # pixels across a picture; larger ones are shrunk by averaging
 TILE, TILES = 32, 8  # pixels across a channel's tile, and channels shown of a layer
 GAP = 1  # pixels between tiles
+LEVELS = 30  # shades from black to white, and colours from white to blue or to orange: fewer travel lighter
 BELOW, MIDDLE, ABOVE = np.array([[33, 102, 172], [247, 247, 247], [196, 82, 10]], np.float64)  # blue, white, orange
 
 Array = np.ndarray
@@ -32,22 +33,24 @@ class Figures:
 
     sources: dict[str, str] = field(default_factory=dict)
 
-    def show(self, name: str, pixels: Array | None = None, about: str = "", extra: str = "") -> str:
+    def show(self, name: str, pixels: Array | None = None, about: str = "", photo: bool = False) -> str:
         """An element that shows uint8 pixels [H,W] or [H,W,3]; without pixels, those that had this name before."""
         key = "i" + "".join(c if c.isalnum() else f"-{ord(c):x}" for c in name)  # as script.js has it
         if pixels is not None:
-            self.sources[key] = data_uri(pixels)
+            self.sources[key] = data_uri(pixels, photo)
         assert key in self.sources, name
-        return f'<span class="pic {key} {extra}" role="img" aria-label="{escape(about or name)}"></span>'
+        return f'<span class="pic {key}" role="img" aria-label="{escape(about or name)}"></span>'
 
     def style(self) -> str:
         """The classes."""
         return "\n".join(f".{key} {{ background-image: url({uri}) }}" for key, uri in self.sources.items())
 
 
-def data_uri(pixels: Array, photo: bool = True) -> str:
-    """As PNG, or where it is a large photo as JPEG."""
+def data_uri(pixels: Array, photo: bool = False) -> str:
+    """As PNG, with a palette where there are few colours; a photo, if it is large, as JPEG."""
     image, buffer = Image.fromarray(pixels), io.BytesIO()
+    if not photo and pixels.ndim == 3 and len(np.unique(pixels.reshape(-1, 3), axis=0)) <= 256:
+        image = image.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
     if photo and pixels.ndim == 3 and max(pixels.shape[:2]) > 96:
         image.save(buffer, "JPEG", quality=90, subsampling=0)
         return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -72,7 +75,7 @@ def picture(x: Array) -> Array:
 
 def diverging(x: Array, middle: float, reach: float) -> Array:
     """Numbers [H,W] as colours: white at `middle`, full blue that far below, full orange that far above."""
-    t = np.clip((x - middle) / max(reach, 1e-30), -1, 1)[..., None]
+    t = np.rint(LEVELS * np.clip((x - middle) / max(reach, 1e-30), -1, 1))[..., None] / LEVELS
     colours = np.where(t < 0, MIDDLE + (BELOW - MIDDLE) * -t, MIDDLE + (ABOVE - MIDDLE) * t)
     return colours.round().astype(np.uint8)
 
@@ -94,7 +97,7 @@ def channels(x: Array, low: float, high: float) -> Array:
     """The first channels of activations [H,W,C] side by side, black at `low` and white at `high`."""
     small = shrunk(x[:, :, :TILES], TILE)
     shades = np.clip((small - low) / max(high - low, 1e-30), 0, 1)
-    return row([(255 * shades[:, :, c]).round().astype(np.uint8) for c in range(small.shape[2])])
+    return row([(np.rint(LEVELS * shades[:, :, c]) * (255 / LEVELS)).astype(np.uint8) for c in range(small.shape[2])])
 
 
 def filters(w: Array, reach: float) -> Array:

@@ -19,7 +19,7 @@ from train.evaluation.receptive_field import nominal, outside, score_gradients
 from train.report.explain.figures import TILE, data_uri, shrunk
 
 PLACES = 14  # scores along a side that are measured, at most
-BUDGET = 60e9  # multiply-accumulates for a map's gradients, about: so large networks have fewer
+BUDGET = 250e9  # multiply-accumulates for a map's gradients, about: so large networks have fewer
 
 
 def data(e: Explained) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def one(e: Explained, network: Network, disc: str, picture: str) -> dict[str, An
         "name": name, "picture": picture, "disc": LETTERS[disc], "height": x.shape[0], "width": x.shape[1],
         "rows": rows, "columns": columns, "size": field.size, "step": field.step, "start": field.start, "outside": shares,
         "before": before.round(3).tolist(), "after": after.round(3).tolist(), "tile": list(tile(maps[0]).shape),
-        "tiles": data_uri(sheet(maps, len(columns)), photo=False),
+        "tiles": data_uri(sheet(maps, len(columns))),
     }  # fmt: skip
 
 

@@ -64,7 +64,8 @@
     for (const each of maps) each.button.setAttribute("aria-pressed", each == m);
     const share = 100 * m.outside[row * m.columns.length + column];
     said.innerHTML = `Score (${i}, ${j}) of ${P}×${Q} by ${m.disc.replace(/_(.)/, "<sub>$1</sub>")}: <b>${m.before[i][j].toFixed(2)}</b> before the step, <b>${m.after[i][j].toFixed(2)}</b> after it. `
-      + `<b>${share.toFixed(1)} %</b> of its gradient lies outside the frame of ${m.size}×${m.size} pixels${m.size > Math.min(m.height, m.width) ? ", which is larger than the picture" : ""}.`;
+      + `<b>${share.toFixed(1)} %</b> of its gradient lies outside the frame of ${m.size}×${m.size} pixels${m.size > Math.min(m.height, m.width) ? ", which is larger than the picture" : ""}.`
+      + (m.rows.length * m.columns.length < P * Q ? ` (Measured were ${m.rows.length * m.columns.length} of the ${P * Q} scores.)` : "");
   }
   const nearest = (list, value) => list.reduce((best, x, k) => Math.abs(x - value) < Math.abs(list[best] - value) ? k : best, 0);
   const follow = (canvas, at) => {

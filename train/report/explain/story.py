@@ -32,9 +32,9 @@ def embed(e: Explained, figures: Figures) -> None:
         figures.show(name, diverging(scores, *scale(e)))
     for look, when in ((e.before, ""), (e.after, " after")):
         for name, x in look.pictures.items():
-            figures.show(name + when, picture(x))
+            figures.show(name + when, picture(x), photo=True)
     for draw in e.draws:
-        figures.show(f"pool {draw.discriminator}", picture(draw.out))
+        figures.show(f"pool {draw.discriminator}", picture(draw.out), photo=True)
 
 
 def flow(e: Explained, figures: Figures) -> str:
@@ -201,7 +201,7 @@ def before_and_after(e: Explained, figures: Figures) -> str:
         if name in ("a", "b"):
             continue
         changed, gain = difference(e.after.pictures[name] - x)
-        figures.show(f"{name} change", changed)
+        figures.show(f"{name} change", changed, photo=True)
         items.append(
             f'<div class="triple"><h4>{name}</h4>{shown(figures, name, "before")}{shown(figures, name + " after", "after")}'
             f"{shown(figures, name + ' change', f'change × {gain:.2g}')}</div>"
