@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nn import PatchDiscriminator, ResnetGenerator
+from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
 from train.config.settings import Config
 from train.cyclegan import main as train_main
 from train.data.builtin.streets import CLASSES
@@ -119,6 +119,34 @@ def test_loose_weights_and_label_maps(data: Path, generator: Path, capsys: pytes
     assert got["scores"]["A → B"]["untouched"]["pixel_accuracy"] < 0.1
     assert "left" in capsys.readouterr().out
     assert evaluate("--weights", generator, *options, "--label_domain", "A") == 2
+
+
+@pytest.mark.parametrize(("name", "channels"), [("gen_ab", (1, 3)), ("gen_ba", (3, 1)), ("gen_ab", (1, 1))])
+def test_channels_and_sides_follow_from_the_weights(
+    data: Path, name: str, channels: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever way they lead; and so do a U-Net's sides."""
+    file = data / "g.npz"
+    weights.save(file, {name: ResnetGenerator(*channels, ngf=2, n_blocks=1)})
+    options = ("--dataroot", data, "--crop_size", 20, "--load_size", 20, "--no_distance", "--output", data / "out")
+    assert evaluate("--weights", file, *options) == 0
+    direction = "A → B" if name == "gen_ab" else "B → A"
+    rows = result(data / "out")["scores"][direction]
+    assert ("untouched" in rows) == (channels[0] == channels[1]) and "retrieval" in rows["model"]
+    weights.save(file, {name: UnetGenerator(*channels, num_downs=6, ngf=1)})
+    assert evaluate("--weights", file, *options) == 2
+    assert "--netG unet_64 wants sides that are multiples of 64" in capsys.readouterr().err
+
+
+def test_strangers_of_one_name_are_scored_without_pairs(
+    data: Path, generator: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--dataroot", data, "--crop_size", 24, "--load_size", 24, "--output", data / "out")
+    assert evaluate("--weights", generator, *options, "--no_distance") == 0
+    assert "because testA and testB hold the same names, though only numbers" in capsys.readouterr().out
+    assert evaluate("--weights", generator, *options, "--unpaired_test") == 0
+    got = result(data / "out")
+    assert not got["paired"] and set(got["scores"]["A → B"]["model"]) == {"distance"}
 
 
 @pytest.mark.parametrize("installed", ["torch_fidelity", "cleanfid.fid"])

@@ -16,6 +16,7 @@ from train.data.images import load_image
 from train.data.pixels import to_uint8
 from train.data.saving import save_image
 from train.evaluation.subject import from_run
+from train.files import checkpoint
 from train.inference import translator
 from train.inference.server import both_ways
 from train.inference.translator import padded, run
@@ -109,6 +110,75 @@ def test_16_bits_that_become_8_are_reported(capsys, monkeypatch):
     assert "1 of them have 8 bits" in capsys.readouterr().out
     assert command("--input deep.png --output npy --format npy") == 0
     assert np.load("npy/deep.npy").dtype == np.uint16
+
+
+def run_with(program="train.cyclegan", **config):
+    """w.npz as a run's checkpoint that says with what it was trained."""
+    state = {**checkpoint.load("w.npz"), "program": program, "config": {"name": "w", "crop_size": 32, **config}}
+    checkpoint.save("w.npz", state)
+
+
+def test_twelve_bits_are_read_as_the_run_was_trained_and_written_as_they_came(capsys):
+    generator = ResnetGenerator(1, 1, ngf=2, n_blocks=1, seed=3)
+    weights.save(Path("w.npz"), {"gen_ab": generator})
+    values = RNG.integers(0, 4096, (16, 16), dtype=np.uint16)
+    Path("in").mkdir()
+    Image.fromarray(values).save("in/a.png")
+    assert command("--input in --output blind") == 0
+    said = capsys.readouterr().out
+    assert "1 inputs have 16 bits, and in in/a.png values end at 4" in said and "--white_level 4095" in said
+    wanted = expected(generator, load_image("in/a.png", 1, white=4095))
+    assert command("--input in --output told --white_level 4095") == 0
+    run_with(white_level=4095)
+    assert command("--input in --output own") == 0
+    assert "16 bits" not in capsys.readouterr().out
+    for folder in ("told", "own"):
+        with Image.open(f"{folder}/a.png") as image:
+            np.testing.assert_allclose(np.asarray(image), (wanted[..., 0] + 1) / 2 * 4095, atol=1)
+    run_with(white_level="evil")
+    assert command("--input in --output evil") == 0
+
+
+def test_halves_side_by_side_are_noticed_and_can_be_had_alone(capsys):
+    photo("in/pair.png", 32, 64)
+    photo("in/other.png", 32, 48)
+    run_with(program="train.pix2pix")
+    assert command("--input in --output whole") == 0
+    said = capsys.readouterr().out
+    assert (
+        "1 inputs, such as in/pair.png, are twice as wide" in said and "--half left translates that half alone" in said
+    )
+    for half, part in (("left", np.s_[:, :32]), ("right", np.s_[:, 32:])):
+        assert command(f"--input in/pair.png --output {half} --half {half}") == 0
+        wanted = expected(NETWORKS["gen_ab"], np.ascontiguousarray(load_image("in/pair.png")[part]))
+        np.testing.assert_array_equal(load_image(f"{half}/pair.png"), load_image_of(wanted))
+    run_with(program="train.pix2pix", direction="BtoA")
+    assert command("--input in --output back") == 0 and "--half right" in capsys.readouterr().out
+    photo("in/odd.png", 9, 21)
+    assert (
+        command("--input in/odd.png --output odd --half left") == 1
+        and "wanted an even width" in capsys.readouterr().err
+    )
+    for config in ({}, {"program": "train.pix2pix", "crop_size": "evil"}):  # no run of pairs; a stranger's file
+        run_with(**config)
+        assert command("--input in/pair.png --output quiet --existing replace") == 0
+        assert "half" not in capsys.readouterr().out
+
+
+def load_image_of(x):
+    """What comes back of x [H,W,C] from a file of 8 bits."""
+    return to_uint8(x).astype(np.float32) / 255.0 * 2.0 - 1.0
+
+
+def test_lab_becomes_gray_too():
+    lab = ImageCms.createProfile("LAB")
+    Path("in").mkdir()
+    made = ImageCms.profileToProfile(
+        Image.new("RGB", (8, 8), (10, 200, 30)), ImageCms.createProfile("sRGB"), lab, outputMode="LAB"
+    )
+    made.save("in/a.tif")
+    gray = load_image("in/a.tif", 1)
+    np.testing.assert_allclose(gray, np.full((8, 8, 1), (0.299 * 10 + 0.587 * 200 + 0.114 * 30) / 127.5 - 1), atol=0.03)
 
 
 def test_alpha_is_kept_and_lies_on_white_for_the_generator():

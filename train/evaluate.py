@@ -36,7 +36,10 @@ from train.report.evaluation import contact_sheet, introduction, results, words,
 from train.run.exit_code import exit_code
 from train.weights.generators import GENERATOR
 
-DATA = ("dataroot", "direction", "preprocess", "load_size", "crop_size", "device")  # settings that may be given anew
+DATA = (
+    "dataroot", "direction", "preprocess", "load_size", "crop_size", "white_level", "unpaired_test", "device",
+)  # fmt: skip
+"""Settings that may be given anew."""
 
 
 @exit_code("make room, or choose another --output", "stopped; nothing was written")

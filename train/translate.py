@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train.config.settings import Config
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files.runs import run_or_file
 from train.inference.pictures import translate_images
 from train.inference.server import serve
@@ -44,11 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = translate_images(
         given.weights, given.input, given.output, given.direction, given.format, given.existing, given.max_side,
         given.device, progress=True, codes=given.codes, upsample=given.upsample, network=given.network,
+        white_level=given.white_level, half=given.half,
     )  # fmt: skip
     for note in outcome.notes:
         print(f"note: {note}")
     skipped = f", {len(outcome.skipped)} were there" if outcome.skipped else ""
     print(f"{len(outcome.written)} translated into {given.output}{skipped}")
+    if outcome.halves:
+        source, half = next(iter(outcome.halves.items()))
+        print(
+            f"{len(outcome.halves)} inputs, such as {shown(source)}, are twice as wide as what this run was trained on; if they "
+            f"show A and B side by side: --half {half} translates that half alone"
+        )
+    if outcome.dim:
+        source, why = next(iter(outcome.dim.items()))
+        print(f"{len(outcome.dim)} inputs have 16 bits, and in {shown(source)} {why}")
     if outcome.shallower:
         print(
             f"{len(outcome.shallower)} of them have 8 bits, their inputs 16: PNG and TIFF have 16 in gray, and in colour with "
@@ -89,6 +99,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--codes", type=int, default=1, metavar="N", help="for a run whose generator takes codes: that many translations of each picture, called NAME_1, NAME_2, … (default: 1)")  # fmt: skip
     add("--format", default="", metavar="EXT", help="format of the outputs, such as png (default: each input's own)")
     add("--existing", choices=("refuse", "skip", "replace"), default="refuse", help="what to do about outputs that exist already (default: refuse)")  # fmt: skip
+    add("--half", choices=("left", "right"), default="", help="translate that half of each picture alone, where A and B stand side by side (default: all of it)")  # fmt: skip
+    add("--white_level", type=int, default=0, metavar="VALUE", help="value that is white in inputs of 16 bits, such as 4095 for 12 bits (default: as the run was trained, else 65535)")  # fmt: skip
     add("--max_side", type=int, default=0, metavar="PIXELS", help="shrink larger pictures first (default: 0, never; 512 with --serve)")  # fmt: skip
     add(
         "--device",
@@ -99,7 +111,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--serve", type=int, nargs="?", const=8000, metavar="PORT", help="instead of --input and --output: a page at http://localhost:PORT for trying pictures (default port: 8000)")  # fmt: skip
     given = parser.parse_args(arguments)
     given.weights = run_or_file(given.weights, Path(Config.checkpoints_dir))
-    for name, least in (("max_side", 0), ("codes", 1)):
+    for name, least in (("max_side", 0), ("codes", 1), ("white_level", 0)):
         if getattr(given, name) < least:
             raise UserError(f"--{name} is {getattr(given, name)}; wanted at least {least}")
     for name in ("input", "output") if given.serve is None else ():

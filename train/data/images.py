@@ -164,6 +164,8 @@ def _picture(path: Path, upright: Image.Image, channels: int, bits: int, white: 
         return Picture(_spread(path, _scaled(values, white)[..., None], channels), bits=16, white=white)
     if upright.mode == "F":
         raise UserError(f"{shown(path)}: a 32-bit float image, whose range is unknown; save it with 8 or 16 bits")
+    if upright.mode == "LAB":
+        upright = upright.convert("RGB")  # from which it can become gray
     icc = upright.info.get("icc_profile") if upright.mode in ("L", "LA", "RGB", "RGBA") else None
     alpha = None
     if upright.has_transparency_data and channels in (1, 3):

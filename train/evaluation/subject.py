@@ -74,9 +74,24 @@ def from_weights(file: Path, changes: Mapping[str, Any], upsample: str = "", net
     has it."""
     if not changes.get("dataroot"):
         raise UserError(f"--weights {file}: on which images? Name their folder with --dataroot")
-    config = resolve(Config(**changes))
-    config.check()
     found = generators(weights.load(file, upsample), file, network=network)
+    config = resolve(Config(**{**settings_of(found), **changes}))
+    config.check()
     networks = {direction: w.network(config.device) for direction, w in found.items()}
     about = {"weights": str(file), "notes": [note for w in found.values() for note in w.architecture().notes]}
     return Subject(Generators(networks), config, str(file), Path("results") / file.stem, about)
+
+
+def settings_of(found: Mapping[str, weights.Weights]) -> dict[str, Any]:
+    """What generators, by direction, say of the pictures that they take: channels, and sides for the kind of network."""
+    direction, first = next(iter(found.items()))
+    own = first.architecture()
+    channels = (own.settings["in_channels"], own.settings["out_channels"])[:: 1 if direction == "AtoB" else -1]
+    netG = f"unet_{2 ** own.settings['num_downs']}" if own.kind == "unet" else "resnet"
+    if netG not in Config.options()["netG"].metadata["choices"]:  # a U-Net of other depth: the network itself will say
+        netG = "resnet"
+    white = first.trained.get("white_level")
+    return {
+        "input_nc": channels[0], "output_nc": channels[1], "netG": netG, "netD": "pixel",  # no discriminator asks for more
+        "lambda_identity": 0.0,
+    } | ({"white_level": white} if isinstance(white, int) else {})  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from train.data.images import Picture, load_picture
-from train.data.pixels import resize
+from train.data.pixels import ends_at, resize, to_integers
 from train.data.saving import keeps_16_bits, save_picture
 from train.errors import UserError, shown
 from train.inference.places import find, plan
@@ -27,6 +27,8 @@ class Outcome:
     shallower: list[Path] = field(default_factory=list)  # of the written: 8 bits for an input's 16
     failed: dict[Path, str] = field(default_factory=dict)  # input -> why
     notes: tuple[str, ...] = ()  # what was taken where the weights do not tell it
+    halves: dict[Path, str] = field(default_factory=dict)  # inputs that may show A beside B -> the half to translate
+    dim: dict[Path, str] = field(default_factory=dict)  # inputs of 16 bits that end far from white -> what to say
 
 
 def translate_images(
@@ -42,8 +44,13 @@ def translate_images(
     codes: int = 1,
     upsample: str = "",
     network: str = "",
+    white_level: int = 0,
+    half: str = "",
 ) -> Outcome:
     """Translate pictures and write them; the options are those of the command.
+
+    white_level  of 16-bit inputs, and of what becomes of them (0: as the run was trained)
+    half         "left" or "right": of each picture that half alone ("": all of it)
 
     Raises UserError before anything is written if weights, inputs or outputs do not fit together; a single file that
     cannot be read or written is noted in the outcome.
@@ -62,7 +69,9 @@ def translate_images(
         if len(there) == len(targets):
             continue
         try:
-            original = load_picture(source, translator.in_channels)
+            original = load_picture(source, translator.in_channels, white=white_level or translator.white_level)
+            note(outcome, source, original, half, translator)
+            original = half_of(original, half, source) if half else original
             for code, target in enumerate(targets):
                 if target in there:
                     continue
@@ -94,5 +103,25 @@ def translated(
         size = max(1, round(width * scale)), max(1, round(height * scale))
         x = resize(x, *size)
         alpha = None if alpha is None else np.asarray(Image.fromarray(alpha).resize(size))
-    y = translator(x, code)
-    return x, Picture(y, picture.bits, alpha, picture.icc)
+    return x, replace(picture, pixels=translator(x, code), alpha=alpha)
+
+
+def note(outcome: Outcome, source: Path, picture: Picture, half: str, translator: Translator) -> None:
+    """Put on record what may be wrong with a picture, though it can be translated."""
+    height, width = picture.pixels.shape[:2]
+    if not half and (wanted := translator.half_of(width, height)):
+        outcome.halves[source] = wanted
+    if picture.bits == 16:
+        brightest = int(to_integers(picture.pixels.max(), 16, picture.white))
+        if why := ends_at(brightest, picture.white):
+            outcome.dim[source] = why
+
+
+def half_of(picture: Picture, half: str, source: Path) -> Picture:
+    """The "left" or "right" half of a picture. UserError for an odd width."""
+    width = picture.pixels.shape[1]
+    if width % 2:
+        raise UserError(f"{shown(source)}: --half {half} of a picture {width} pixels wide; wanted an even width")
+    part = slice(None, width // 2) if half == "left" else slice(width // 2, None)
+    alpha = None if picture.alpha is None else picture.alpha[:, part]
+    return replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, part]), alpha=alpha)

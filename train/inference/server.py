@@ -102,7 +102,9 @@ class Server(ThreadingHTTPServer):
             raise UserError(f"{header.width}x{header.height} pixels; this page takes {MOST_PIXELS // 10**6} million")
         with self.busy:
             start = time.perf_counter()
-            original = load_picture(upload, translator.in_channels, data, side=self.max_side)
+            original = load_picture(
+                upload, translator.in_channels, data, side=self.max_side, white=translator.white_level
+            )
             small, fake = translated(translator, original, self.max_side)
             pictures = {
                 "original": small,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +13,11 @@ from kernels.device import get_device
 from nn.network import Network
 from nn.resnet_generator import ResnetGenerator
 from nn.unet_generator import UnetGenerator
+from train.config import sides
+from train.data.pixels import LEVELS
 from train.errors import UserError
 from train.inference.strips import run_in_strips
-from train.models.registry import loaded
+from train.models.registry import SYSTEMS, loaded
 from train.weights import formats as weights
 from train.weights.generators import generators
 
@@ -35,6 +39,7 @@ class Translator:
 
     coded = False  # whether there is a choice of codes, and so of translations
     notes: tuple[str, ...] = ()  # what was taken where the weights do not tell it
+    trained: Mapping[str, Any] = {}  # the settings of the run that it is of, and its "program", where that is known
 
     def __init__(
         self, path: str | Path, direction: str = "", device: str = "auto", upsample: str = "", network: str = ""
@@ -57,11 +62,30 @@ class Translator:
         self.back = back.network(self.device.name) if back else None
         self.disc = disc.network(self.device.name) if disc and disc.kind == "discriminator" else None
         architecture = forth.architecture()
-        self.notes = architecture.notes
+        self.notes, self.trained = architecture.notes, forth.trained
         self.in_channels, self.out_channels = (
             architecture.settings["in_channels"],
             architecture.settings["out_channels"],
         )
+
+    @property
+    def white_level(self) -> int:
+        """The value of 16-bit files that is white: the run's --white_level."""
+        white = self.trained.get("white_level", LEVELS[16])
+        return white if isinstance(white, int) and 0 < white <= LEVELS[16] else LEVELS[16]
+
+    def half_of(self, width: int, height: int) -> str:
+        """The half to translate, "left" or "right", where a picture of this size may show A beside B, as those of runs of pairs do; "" elsewhere."""
+        system = SYSTEMS.get(str(self.trained.get("program")))
+        if system is None or self.trained.get("dataset_mode", system.settings.dataset_mode) != "aligned":
+            return ""
+        try:
+            wide, high = sides(self.trained["crop_size"])
+        except (LookupError, TypeError, ValueError):  # a file of a stranger's
+            return ""
+        if width % 2 or not 0.98 < width / 2 / height * high / wide < 1.02:
+            return ""
+        return "left" if self.direction == self.trained.get("direction", "AtoB") else "right"
 
     def __call__(self, x: np.ndarray, code: int = 0) -> np.ndarray:
         """x [H,W,C] in [-1, 1] of any size -> [H,W,K] in [-1, 1]; with that one of the codes, where it is `coded`."""
@@ -86,6 +110,7 @@ class ModelTranslator(Translator):
 
     def __init__(self, run: weights.WholeRun, direction: str = "", device: str = "auto") -> None:
         config, self.model = loaded(run.file, run.state, {"device": device})
+        self.trained = {**config.as_dict(), "program": self.model.program}
         there = self.model.directions
         self.path, self.direction, self.device = run.file, direction or there[0], self.model.device
         if self.direction not in there:

@@ -17,7 +17,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,6 +66,7 @@ class Weights:
         ""  # what a resizing generator resizes with, which no shape tells; "" where its file does not either
     )
     error: str = ""  # why its file cannot be read
+    trained: Mapping[str, Any] = field(default_factory=dict)  # the settings of the run that it is of, and its "program"
 
     def architecture(self) -> Architecture:
         """Which network it is; UserError naming the file if it is none of ours."""
@@ -204,8 +205,10 @@ def _ours(path: Path) -> dict[str, Weights]:
             raise WholeRun(path, state)
         modes, run_mode = _modes(path, state.get("about", {})), state.get("config", {}).get("upsample", "")
         networks = state["networks"] if "networks" in state else state["model"]["networks"]
+        trained = {**state.get("config", {}), "program": str(state.get("program", ""))}
         return {
-            name: Weights(name, path, values, _mode(modes.get(name, run_mode))) for name, values in networks.items()
+            name: Weights(name, path, values, _mode(modes.get(name, run_mode)), trained=trained)
+            for name, values in networks.items()
         }
     except (LookupError, TypeError, AttributeError) as error:
         raise UserError(
