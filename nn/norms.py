@@ -30,7 +30,11 @@ class AffineInstanceNorm(Module):
 
 
 class ConditionalInstanceNorm(Module):
-    """relu(scale(z) * x_hat + shift(z)): scale and shift are each relu(1x1 convolution) of the code z [N,1,1,nlatent]."""
+    """relu(scale(z) * x_hat + shift(z)): scale and shift are each relu(1x1 convolution) of the code z [N,1,1,nlatent].
+
+    x_hat divides by the biased variance, as every norm here. The authors' code divides by the unbiased one in this norm alone:
+    sqrt((n-1)/n) times as much for n pixels, which the scale takes up (docs/weights.md has the measured difference).
+    """
 
     def __init__(self, channels: int, nlatent: int) -> None:
         self.shift_conv = Sequential({0: Conv2d(nlatent, channels, 1)})

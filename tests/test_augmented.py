@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from autograd import Tensor
+from autograd.ops import conditional_instance_norm
 from tests.steps import step_alike
 from tests.torch_augmented import TorchAugmented
 from tests.torch_reference import load_numpy_state, to_torch
@@ -209,3 +211,18 @@ def test_pictures_that_do_not_fit_are_told(here: None, capsys: pytest.CaptureFix
     assert augmented(f"{LINE} --sup_frac 10".split()) == 2
     assert "--sup_frac is 10.0; wanted a share from 0 to 1" in capsys.readouterr().err
     assert stochastic(f"{LINE} --nef 2".split()) == 2 and "no option --nef" in capsys.readouterr().err
+
+
+def test_the_authors_conditional_norm_divides_by_the_unbiased_variance() -> None:
+    """Theirs is ours with a scale of sqrt((n-1)/n) times as much (docs/weights.md), and nothing else."""
+    rng = np.random.default_rng(0)
+    x, n = rng.normal(0.3, 2.0, (2, 5, 6, 3)), 30
+    scale, shift = rng.uniform(0.5, 2, (2, 3)), rng.uniform(-1, 1, (2, 3))
+    variance, mean = torch.var_mean(torch.tensor(x), (1, 2), keepdim=True, correction=1)
+    theirs = ((torch.tensor(x) - mean) * torch.rsqrt(variance + 1e-5)).numpy() * scale[:, None, None] + shift[
+        :, None, None
+    ]
+    less = (n - 1) / n
+    ours = conditional_instance_norm(Tensor(x), Tensor(scale * less**0.5), Tensor(shift), eps=1e-5 * less).numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    assert np.abs(conditional_instance_norm(Tensor(x), Tensor(scale), Tensor(shift)).numpy() - theirs).max() > 1e-3
