@@ -75,12 +75,12 @@ def measure(seconds: float = 2.0, device: str = "cpu", precision: str = "fp32") 
     return Peaks(gemm, known["copy_gbs"], copies)
 
 
-def copy_gbs(nbytes: int, seconds: float) -> float:
-    """The best rate of a copy that moves `nbytes` in all, by one core or by all together."""
+def copy_gbs(nbytes: int, seconds: float, parts: int = 0) -> float:
+    """The best rate of a copy that moves `nbytes` in all, by one core or by `parts` together (0: all that there are)."""
     half = nbytes // 2
     source, target = np.ones(half, np.uint8), np.empty(half, np.uint8)
     alone = machine.best(lambda: np.copyto(target, source), seconds / 2)
-    parts = machine.cores()
+    parts = parts or machine.cores()
     if nbytes < 1 << 20 or parts == 1:  # not worth a second thread
         return 2 * half / alone / 1e9
     pieces = list(zip(np.array_split(target, parts), np.array_split(source, parts), strict=True))

@@ -179,6 +179,26 @@ def test_every_file_of_the_product_is_reached_from_some_chapter():
     assert [str(p.relative_to(ROOT)) for p in files if p not in links and p.parent not in links] == []
 
 
+def test_a_ladder_shows_no_time_for_something_else_and_its_share_of_the_roof():
+    from lessons.c13_fast import mirror
+    from lessons.c13_fast.experiment import drawn
+    from lessons.c13_fast.ladder import Ladder
+
+    ladder = Ladder("x", "memory", 0, 8 * 10**6, np.arange(4.0))
+    ladder.rung("slow", lambda: np.arange(4.0), compiled=False)
+    ladder.rung("half of it", lambda: np.arange(2.0), share=0.5, compiled=False)
+    with pytest.raises(ValueError, match="“wrong” is off by 3"):
+        ladder.rung("wrong", lambda: np.zeros(4), compiled=False)
+    ladder.rungs[0]["ms"], ladder.rungs[1]["ms"], ladder.roof = 4.0, 0.5, 32.0
+    said = drawn(ladder.done()).text().split("\n")
+    assert said[2].split() == ["slow", "4", "2", "6%", "none"] and said[3].split()[-4:] == ["0.5", "16", "50%", "none"]
+    assert 'style="width:100.0%"' in drawn(ladder.done()).html()
+    y = np.empty((mirror.H + 2 * mirror.PAD, mirror.W + 2 * mirror.PAD, mirror.C), np.float32)
+    x = np.random.default_rng(0).standard_normal((mirror.H, mirror.W, mirror.C)).astype(np.float32)
+    mirror.python_loops(x, y, mirror.ROWS)
+    assert np.array_equal(y[: mirror.ROWS], mirror.index_lists(x)[: mirror.ROWS])
+
+
 # -- pages and notebooks
 
 

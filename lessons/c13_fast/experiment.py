@@ -1,4 +1,4 @@
-"""The ladder, on one thread of this machine."""
+"""The ladders, on one thread of this machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 
-from lessons.c13_fast.ladder import FLOPS
+from lessons.c13_fast.bars import Bars
 from lessons.chapters import ROOT
-from lessons.parts import Part, Table
+from lessons.parts import Part
 
 ONE_THREAD = {
     name: "1"
@@ -24,34 +24,31 @@ ONE_THREAD = {
 
 
 def show() -> list[Part]:
-    """A table: each rung beside the one before, and beside the roof."""
-    print("seven rungs; numba compiles for a while", file=sys.stderr)
+    """Four ladders: each rung's time, its rate, and its share of the roof."""
+    print("four ladders, half a minute; numba compiles meanwhile", file=sys.stderr)
     command = [sys.executable, "-m", "lessons.c13_fast.ladder"]
     answer = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=True
     )
-    *rungs, roof = json.loads(answer.stdout.strip().split("\n")[-1])
-    rows, before = [], None
-    for rung in rungs:
-        gflops = FLOPS / rung["ms"] / 1e6
-        gain = f"{before / rung['ms']:.1f}×" if before else ""
-        rows.append(
-            (
-                rung["name"],
-                f"{rung['ms']:.2f}",
-                gain,
-                f"{gflops:.2f}",
-                f"{gflops / roof['gflops']:.0%}",
-                f"{rung['error']:.0e}",
-            )
+    return [drawn(ladder) for ladder in json.loads(answer.stdout.strip().split("\n")[-1])]
+
+
+def drawn(ladder: dict) -> Bars:
+    """A ladder as bars, the longest first."""
+    memory = ladder["bound"] == "memory"
+    unit, work = ("GB/s", ladder["bytes"]) if memory else ("GFLOP/s", ladder["flops"])
+    rows = []
+    for rung in ladder["rungs"]:
+        rate = work / rung["ms"] / 1e6
+        rows.append((rung["name"], rung["ms"], rate, rate / ladder["roof"], rung["error"]))
+    if memory:
+        note = (
+            f"Roof: a copy of as many bytes, {ladder['roof']:.0f} GB/s on this core. The rate counts the "
+            f"{work / 1e6:.1f} MB that must move, each number once."
         )
-        before = rung["ms"]
-    note = f"Roof: NumPy's best matrix product of 128, 256 or 512 rows, {roof['gflops']:.0f} GFLOP/s on one thread. Share counts the {FLOPS / 1e6:.0f} million operations of the definition; Winograd needs fewer, so it may pass 100 %."
-    return [
-        Table(
-            "3×3 convolution, 64×64, 32 → 32 channels, one thread",
-            ("rung", "ms", "faster than the one above", "GFLOP/s", "of the roof", "error"),
-            rows,
-            note,
+    else:
+        note = (
+            f"Roof: this core's best matrix product, {ladder['roof']:.0f} GFLOP/s. The rate counts the {work / 1e6:.0f} million "
+            "operations of the definition; Winograd needs fewer, so it may pass 100 %."
         )
-    ]
+    return Bars(ladder["title"], unit, rows, note)

@@ -1,102 +1,66 @@
-"""One 3×3 convolution, 64×64 pixels, 32 -> 32 channels, computed in seven ways, each timed on one thread of this machine.
+"""A ladder: one op computed in several ways, from the definition to the code that trains, each timed on one thread of this machine.
 
 Run by the experiment in a process of its own, so that NumPy's and our threads can be held to one: `python -m
-lessons.c13_fast.ladder` prints the rungs as JSON.
+lessons.c13_fast.ladder` prints the four ladders as JSON.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
-H = W = 64
-C = K = 32
-FLOPS = 2 * (H - 2) * (W - 2) * 9 * C * K  # a multiplication and an addition each
+SECONDS = 0.25
+"""Of each rung and each roof."""
 
 
-def python_loops(x: np.ndarray, w: np.ndarray, y: np.ndarray, rows: int) -> None:
-    """The definition, loop by loop; numba compiles the same function for the second rung."""
-    for p in range(rows):
-        for q in range(x.shape[1] - 2):
-            for k in range(w.shape[3]):
-                total = np.float32(0.0)
-                for r in range(3):
-                    for s in range(3):
-                        for c in range(x.shape[2]):
-                            total += x[p + r, q + s, c] * w[r, s, c, k]
-                y[p, q, k] = total
+@dataclass
+class Ladder:
+    """An op at one size: its operations, its bytes with every number read or written once, and what the rungs came to.
+
+    The roof is the best matrix product of one thread, in GFLOP/s, where `bound` is "compute"; where it is "memory", the best copy
+    of as many bytes, in GB/s.
+    """
+
+    title: str
+    bound: str
+    flops: int
+    bytes: int
+    true: np.ndarray
+    rungs: list[dict] = field(default_factory=list)
+    roof: float = 0.0
+
+    def rung(
+        self, name: str, run: Callable[[], Any], share: float = 1.0, compiled: bool = True, allowed: float = 1e-3
+    ) -> None:
+        """Time one way and hold it to the truth. One that does only `share` of the work, at its start, is scaled up.
+
+        ValueError for an error above `allowed`: no time is shown for something else.
+        """
+        found = run().ravel()
+        wanted = self.true.ravel()[: round(share * self.true.size)]
+        error = float(abs(found[: wanted.size] - wanted).max())
+        if not error <= allowed:
+            raise ValueError(f"{self.title}: “{name}” is off by {error:.2g}, of {allowed:g} allowed")
+        seconds = (best(run) if compiled else timed(run)) / share
+        self.rungs.append({"name": name, "ms": 1e3 * seconds, "error": error})
+
+    def done(self) -> dict:
+        """For the page."""
+        return {k: v for k, v in asdict(self).items() if k != "true"}
 
 
-def channels_inside(x: np.ndarray, w: np.ndarray, y: np.ndarray, rows: int) -> None:
-    """The same sums with the output channels innermost: neighbours in memory, so eight of them go at once."""
-    for p in range(rows):
-        for q in range(x.shape[1] - 2):
-            for k in range(w.shape[3]):
-                y[p, q, k] = np.float32(0.0)
-            for r in range(3):
-                for s in range(3):
-                    for c in range(x.shape[2]):
-                        value = x[p + r, q + s, c]
-                        for k in range(w.shape[3]):
-                            y[p, q, k] += value * w[r, s, c, k]
-
-
-def nine_products(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """For each of the nine places of the kernel one matrix product over all pixels."""
-    y = np.zeros((x.shape[0] - 2, x.shape[1] - 2, w.shape[3]), np.float32)
-    for r in range(3):
-        for s in range(3):
-            y += x[r : r + y.shape[0], s : s + y.shape[1]] @ w[r, s]
-    return y
-
-
-def best(run: Callable[[], object], seconds: float = 0.4) -> float:
+def best(run: Callable[[], object], seconds: float = SECONDS) -> float:
     """The least time of a call in seconds, over about `seconds`, after one that is not counted."""
     run()
     end, least = time.perf_counter() + seconds, np.inf
     while time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        least = min(least, time.perf_counter() - start)
+        least = min(least, timed(run))
     return float(least)
-
-
-def rungs() -> list[dict]:
-    """Each rung's name, time in ms and error; the last is the roof: this core's best matrix product."""
-    from numba import njit
-
-    from kernels.conv2d import cpu, reference
-    from kernels.conv2d.geometry import Geometry
-
-    geometry, rng = Geometry(), np.random.default_rng(0)
-    x = rng.standard_normal((H, W, C)).astype(np.float32)
-    w = (rng.standard_normal((3, 3, C, K)) / 17).astype(np.float32)
-    true = reference.forward(x[None].astype(np.float64), w.astype(np.float64), geometry=geometry)[0]
-    found = []
-
-    def rung(name: str, run: Callable[[], np.ndarray], rows: int = H - 2, compiled: bool = True) -> None:
-        error = float(abs(run()[:rows] - true[:rows]).max())
-        seconds = best(run) if compiled else timed(run)
-        found.append({"name": name, "ms": 1e3 * seconds * (H - 2) / rows, "error": error})
-
-    y = np.empty((H - 2, W - 2, K), np.float32)
-
-    def filled(loop: Callable, rows: int = H - 2) -> Callable[[], np.ndarray]:
-        return lambda: (loop(x, w, y, rows), y)[1]
-
-    rung("Python loops (one row, times 62)", filled(python_loops, 1), rows=1, compiled=False)
-    rung("the same loops, compiled by numba", filled(njit(python_loops)))
-    rung("channels innermost", filled(njit(fastmath=True)(channels_inside)))
-    rung("nine matrix products", lambda: nine_products(x, w))
-    rung("unfold, then one product", lambda: reference.forward(x[None], w, geometry=geometry)[0])
-    rung("the kernel that trains (Winograd)", lambda: cpu.forward(x[None], w, geometry=geometry)[0])
-    squares = [rng.standard_normal((n, n)).astype(np.float32) for n in (128, 256, 512)]
-    roof = max(2 * len(a) ** 3 / best(functools.partial(np.matmul, a, a)) / 1e9 for a in squares)
-    return [*found, {"name": "roof", "gflops": roof}]
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -105,5 +69,25 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def roof(ladder: Ladder) -> float:
+    """What this core can do at best: of products, or of copies of the ladder's size."""
+    from benchmarks import peaks
+
+    if ladder.bound == "memory":
+        return peaks.copy_gbs(ladder.bytes, SECONDS, parts=1)
+    a = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
+    return max(2 * len(a) ** 3 / best(lambda: a @ a) / 1e9, peaks.our_product(SECONDS))
+
+
+def ladders() -> Iterator[Ladder]:
+    """All four, climbed."""
+    from lessons.c13_fast import convolution, mirror, norm, reduction
+
+    for module in (convolution, norm, reduction, mirror):
+        ladder = module.ladder()
+        ladder.roof = roof(ladder)
+        yield ladder
+
+
 if __name__ == "__main__":
-    print(json.dumps(rungs()))
+    print(json.dumps([ladder.done() for ladder in ladders()]))
