@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from train.explain import main
 from train.files import checkpoint
 from train.models.cyclegan import CycleGAN
 from train.models.pix2pix import Pix2Pix
+from train.report.explain import story
+from train.report.explain.figures import Figures
 from train.report.explain.text import text
 from train.report.explain.tree import Branch, tree
 
@@ -147,6 +150,15 @@ def test_who_learns_and_what_is_cut(opened: Explained):
     assert told["generators", ("F(G(a))",)] == (True, (True,))
     assert told["generators", ("D_B(G(a))",)] == (False, (True,))  # frozen, yet the gradient passes
     assert told["discriminators", ("D_B(b)", "D_B(pool(G(a)))")] == (True, (False, False))  # cut
+    words = story.histories(opened, "discriminators")
+    assert words == "cut from their history go pool(G(a)) to D_B, pool(F(b)) to D_A"
+    assert "G(a) to F, G(a) to D_B" in story.histories(opened, "generators")
+    figures = Figures()
+    story.embed(opened, figures)
+    judged = next(f for f in opened.forwards if f.turn == "discriminators")
+    for attached in ((False, False), (True, True)):  # were it not cut, the page would show it
+        forwards = {judged.made[1]: (replace(judged, attached=attached), 1)}
+        assert ("✂" in story.chain(figures, forwards, judged.made[1], "disc_b")) == (not attached[1])
     g, d = opened.turns["generators"], opened.turns["discriminators"]
     assert g.gradient["disc_b"] is None and g.moved["disc_b"] == 0 and g.moved["gen_ab"] > 0
     assert d.moved["gen_ab"] == 0 and d.moved["disc_b"] > 0 and d.gradient["disc_b"] is not None

@@ -53,14 +53,20 @@ def page(opened: Subject, e: Explained) -> str:
         "changes": story.before_and_after(e, figures),
         "checked": "leave the same weights, bit for bit" if e.same_bits else "DO NOT LEAVE THE SAME WEIGHTS",
     }
-    there = {name: read(name) for name in ("style.css", "script.js")}
+    style = colours() + read("style.css")
     frame = Template(read("page.html"))
-    return frame.substitute(parts, style=there["style.css"], script=there["script.js"], pictures=figures.style())
+    return frame.substitute(parts, style=style, script=read("script.js"), pictures=figures.style())
 
 
 def read(name: str) -> str:
     """A file beside this one."""
     return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def colours() -> str:
+    """The training report's, in light and dark."""
+    report = files((__package__ or "").rpartition(".")[0]).joinpath("template.html").read_text("utf-8")
+    return report.partition("<style>")[2].partition("* {")[0]
 
 
 def facts(opened: Subject, e: Explained) -> str:

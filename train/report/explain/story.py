@@ -84,9 +84,8 @@ def chain(figures: Figures, forwards: dict[str, tuple[Forward, int]], end: str, 
     given, judged = forward.names[i], forward.network.startswith("disc")
     if given.startswith("pool("):
         fake = given[5:-1]
-        before = f'{shown(figures, fake, fake)}<span class="cut">✂<small>cut</small></span>' + shown(
-            figures, f"pool {disc}", "from the pool"
-        )
+        scissors = "" if forward.attached[i] else '<span class="cut">✂<small>cut</small></span>'
+        before = shown(figures, fake, fake) + scissors + shown(figures, f"pool {disc}", "from the pool")
     elif given in forwards and not judged:
         before = chain(figures, forwards, given, disc)
     else:
@@ -146,7 +145,23 @@ def who_learns(e: Explained) -> str:
             )
         rows.append(f"<tr><th><b>{lettered(LETTERS[network])}</b> <code>{network}</code></th>{''.join(cells)}</tr>")
     head = "".join(f"<th>{turn[:-1]}s’ turn</th>" for turn in e.turns)
-    return f'<table class="words"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    table = f'<table class="words"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    said = "".join(f"<p>{turn[:-1].capitalize()}s’ turn: {lettered(histories(e, turn))}.</p>" for turn in e.turns)
+    return table + said
+
+
+def histories(e: Explained, turn: str) -> str:
+    """Which made pictures are handed to a network with their history, and which without."""
+    given: dict[bool, list[str]] = {True: [], False: []}
+    for forward in (f for f in e.forwards if f.turn == turn):
+        for name, attached in zip(forward.names, forward.attached, strict=True):
+            if name not in ("a", "b"):
+                given[attached].append(f"{name} to {LETTERS[forward.network]}")
+    said = {
+        True: "with their history, so that gradients flow back through them, go ",
+        False: "cut from their history go ",
+    }
+    return "; ".join(said[attached] + ", ".join(names) for attached, names in given.items() if names)
 
 
 def losses(e: Explained) -> str:
