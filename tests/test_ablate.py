@@ -13,7 +13,7 @@ import pytest
 
 from train.ablate import main
 from train.cyclegan import CycleGAN
-from train.data import dataset as data
+from train.data import phases
 from train.data.builtin.streets import CLASSES, street
 from train.evaluation import domain_distance
 from train.evaluation.scoring import Asked, score
@@ -85,8 +85,8 @@ def test_a_study_writes_its_page_and_trains_nothing_twice(
 ) -> None:
     monkeypatch.setattr(domain_distance, "STEPS", 2)
     monkeypatch.setattr(display, "write_report", lambda *args, **kwargs: None)  # it has tests of its own
-    monkeypatch.setitem(data._DRAWN, "testA", (5, 2_000_000))
-    monkeypatch.setitem(data._DRAWN, "testB", (5, 2_000_000))
+    monkeypatch.setitem(phases.DRAWN, "testA", (5, 2_000_000))
+    monkeypatch.setitem(phases.DRAWN, "testB", (5, 2_000_000))
     steps: list[str] = []
     step = CycleGAN.step
 
@@ -139,6 +139,7 @@ def test_photos_are_scored_by_the_classes_that_are_read_in_them() -> None:
         pictures={"A": maps, "B": photos},
         translations=lambda model, direction: {"AtoB": photos[1:] + photos[:1], "BtoA": maps}[direction],
         scores=lambda direction, made, distance: {"model": {"l1": 0.1}},
+        mean_for=lambda domain: None,
     )
     model = SimpleNamespace(directions=("AtoB", "BtoA"))
     found = score(model, known, Asked(CLASSES, "A", Reader(), distance=False))  # photos of other streets

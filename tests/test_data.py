@@ -8,7 +8,7 @@ from PIL import Image
 
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
-from train.data import heif
+from train.data import deep, heif
 from train.data.dataset import PartlyPairedDataset, UnpairedDataset
 from train.data.describe import test_partners, training_images, white_level
 from train.data.images import load_image
@@ -136,6 +136,15 @@ def test_where_the_values_of_16_bits_end_is_said_for_the_folder(root):
     )
     (line,) = white_level([UnpairedDataset(c.replace(white_level=255)).a])
     assert "beyond --white_level 255" in line
+
+
+def test_sixteen_bits_of_colour_that_are_read_with_eight_are_said(root, monkeypatch):
+    (root / "trainA" / "deep.png").write_bytes(deep.encode(np.zeros((16, 16, 3), np.uint16), ".png"))
+    assert not ImageFolder(root / "trainA").conversions()
+    monkeypatch.setattr(deep, "available", lambda: False)
+    assert ImageFolder(root / "trainA").conversions() == [
+        '1 of 4 images in trainA have 16 bits in colour; read with 8, or with all by pip install -e ".[deep]"'
+    ]
 
 
 def test_each_domain_has_its_own_channel_count(root):

@@ -142,8 +142,11 @@ def test_strangers_of_one_name_are_scored_without_pairs(
     data: Path, generator: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--dataroot", data, "--crop_size", 24, "--load_size", 24, "--output", data / "out")
+    (data / "testA" / "old.gif").write_text("")
     assert evaluate("--weights", generator, *options, "--no_distance") == 0
-    assert "because testA and testB hold the same names, though only numbers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "because testA and testB hold the same names, though only numbers" in said
+    assert "left out of testA: 1 x .gif" in said
     assert evaluate("--weights", generator, *options, "--unpaired_test") == 0
     got = result(data / "out")
     assert not got["paired"] and set(got["scores"]["A → B"]["model"]) == {"distance"}

@@ -18,7 +18,7 @@ def training_images(dataset: UnpairedDataset) -> str:
     """Such as "horses: 40 images of A, 38 of B, unpaired; left out of trainA: 3 x .gif; not used: val"."""
     c = dataset.config
     root = c.dataroot or f"built-in {c.builtin} ({BUILTIN[c.builtin][1]})"
-    pairs = "unpaired"
+    pairs = "paired by place (--serial_batches)" if c.serial_batches else "unpaired"
     if isinstance(dataset, AlignedDataset):
         rule = ", the halves of each image" if halved(c, "train") else " by name" if c.dataroot else ""
         pairs = f"{len(dataset.pairs)} pairs{rule}"

@@ -12,7 +12,7 @@ from train.data.preprocess import final_size
 from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
 from train.errors import UserError, shown
 
-_DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
+DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
 
 
 def open_phase(config: Config, phase: str) -> tuple[Source, ...]:
@@ -29,7 +29,7 @@ def open_phase(config: Config, phase: str) -> tuple[Source, ...]:
                 sources.append(ImageFolder(root / f"{phase}{domain}", channels, limit, config.white_level))
         else:
             unrelated = config.dataset_mode == "unaligned" and not sup_frac(config)
-            count, first = _DRAWN[f"{phase}{domain if unrelated else 'A'}"]
+            count, first = DRAWN[f"{phase}{domain if unrelated else 'A'}"]
             side = max(sides(config.load_size))
             sources.append(Drawn(domain, min(count, limit or count), first, side, channels, config.builtin))
     return tuple(sources)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from train.data import deep
 from train.data.builtin.colours import colours
 from train.data.builtin.scenes import scene
 from train.data.builtin.streets import street
@@ -28,6 +29,7 @@ class ImageFolder:
     def __init__(self, folder: str | Path, channels: int = 3, limit: int = 0, white: int = LEVELS[16]) -> None:
         self.folder, self.channels, self.white = Path(folder), channels, white
         self.deep: list[int] = []
+        self.cut_short = 0  # of these, how many are read with 8 bits
         self.listing = pictures_below(self.folder)
         self.files = self.listing.pictures[: limit or None]
         self.problems: list[str] = []
@@ -51,6 +53,7 @@ class ImageFolder:
                     self.modes[header.mode] += 1
                 if header.bits == 16:
                     self.deep.append(i)
+                    self.cut_short += header.mode in ("LA", "RGB", "RGBA") and not deep.available()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -81,6 +84,9 @@ class ImageFolder:
                 )
                 share = f"{count} of {len(self)} images in {self.folder.name} are {describe_mode(mode)}"
                 lines.append(f"{share}; read as {describe_mode(native)}{white}")
+        if self.cut_short:
+            share = f"{self.cut_short} of {len(self)} images in {self.folder.name} have 16 bits in colour"
+            lines.append(f'{share}; read with 8, or with all by pip install -e ".[deep]"')
         return lines
 
 

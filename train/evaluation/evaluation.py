@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from train.config.settings import Config
-from train.data.describe import test_partners
+from train.data.describe import left_out, test_partners, white_level
 from train.data.phases import has, has_test, open_checked
 from train.data.plain import images_of, mean_image, pairs_of, plain_images
 from train.errors import UserError
@@ -30,7 +30,8 @@ class Evaluation:
     """The images on which models are judged, read once.
 
     They are testA and testB (`held_out`), or the training images where there are no others. `truth` tells whether the
-    true partner of each is known: then the images of A and B go pair by pair; `partners` says by which rule. `metric` is what --eval_metric comes to.
+    true partner of each is known: then the images of A and B go pair by pair; `partners` says by which rule, `remarks` what
+    was left out and may have been meant. `metric` is what --eval_metric comes to.
     limit: at most so many images of each domain (0: all). `cache`: a file that keeps the classifier behind the domain distance.
     """
 
@@ -39,6 +40,7 @@ class Evaluation:
         sources = open_checked(config, "test" if self.held_out else "train")
         pairs = pairs_of(config, sources, limit) if self.held_out else None
         self.truth, self.partners = pairs is not None, test_partners(config, *sources)
+        self.remarks = [*left_out(sources), *white_level(sources)]
         if pairs:
             named_a, named_b = [(p.name_a, p.a) for p in pairs], [(p.name_b, p.b) for p in pairs]
         else:

@@ -42,6 +42,10 @@ class Asked:
             )
         if self.segmenter and not palette:
             raise UserError("--segmenter reads classes, so it needs --palette too")
+        if self.segmenter:
+            seen, takes = evaluation.pictures["B" if maps == "A" else "A"][0].shape[2], self.segmenter.config.input_nc
+            if seen != takes:
+                raise UserError(f"--segmenter reads photos of {takes} channels; these have {seen}")
         if self.palette and not self.segmenter and not any(direction[-1] == maps for direction in directions):
             raise UserError(f"--label_domain {maps}: there is no generator that makes pictures of it")
         if not self.distance and not (evaluation.truth or self.fid):

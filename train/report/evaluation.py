@@ -32,7 +32,8 @@ def introduction(name: str, evaluation: Evaluation) -> str:
         kind = f"training images, as there are no testA and testB: these flatter{seen}"
     data = evaluation.config.dataroot or f"built-in {evaluation.config.builtin}"
     count = " and ".join(f"{len(x)} of {domain}" for domain, x in evaluation.pictures.items())
-    return f"model    {name}\ndata     {data}: {count}, {kind}"
+    remarks = "".join(f"\n         {line}" for line in evaluation.remarks)
+    return f"model    {name}\ndata     {data}: {count}, {kind}{remarks}"
 
 
 def results(
