@@ -179,12 +179,12 @@ def test_misfit_of_unets() -> None:
 
 def test_no_option_is_lost_between_parser_and_dataclass(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    original = argparse.ArgumentParser.parse_args
+    original = argparse.ArgumentParser.parse_known_args
 
     def spy(self: argparse.ArgumentParser, *args: Any) -> Any:
         seen.extend(action.dest for action in self._actions)
         return original(self, *args)
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", spy)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", spy)
     settings("")
     assert sorted(seen) == sorted([*FIELDS, "help", "config", "preset", "continue_train"])

@@ -230,7 +230,7 @@ def test_missing_networks_start_afresh_and_it_is_said(run, capsys):
         ("notes.txt a.pth", "unknown kind of weights"),
         ("checkpoints/r a.pth --network G_C", "holds gen_ab, gen_ba, disc_a, disc_b"),
         ("checkpoints/r there.pth", "exists already"),
-        ("checkpoints/r a.pth --frce", "no option or argument '--frce'"),
+        ("checkpoints/r a.pth --frce", "no option --frce; did you mean --force"),
         ("checkpoints/r a.pth --run b", "not both"),
         ("checkpoints/r --run r --lambda_identity 0", "already holds a run"),
         ("checkpoints/r --run b", "add --lambda_identity 0"),

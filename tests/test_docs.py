@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kernels.gpu import launch
-from train.config import options
+from train.config import habits, options
 
 ROOT = Path(__file__).parents[1]
 WITH_CODE = ("double_backward", "engine", "fused_conv", "practice", "reductions")
@@ -89,6 +89,11 @@ def test_commands_and_tests_that_the_readme_names_are_there():
 def test_the_page_of_options_is_what_the_program_says():
     shown = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
     assert shown == options.page(), "python -m train.config.options > docs/options.md"
+
+
+def test_the_page_for_those_who_come_from_there_is_what_the_program_says():
+    shown = (ROOT / "docs" / "coming_from.md").read_text(encoding="utf-8")
+    assert shown == habits.page(), "python -m train.config.habits > docs/coming_from.md"
 
 
 def test_the_map_of_the_house_is_what_ls_shows():

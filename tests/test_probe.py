@@ -132,7 +132,7 @@ def test_the_report_has_the_probe_as_it_was_last_found(tmp_path: Path) -> None:
 def test_the_command_says_whether_the_report_shows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    subject = Subject(Honest(), CONFIG, "run", tmp_path, {"step": 3})
+    subject = Subject(Honest(), CONFIG, "run", tmp_path / "run" / "evaluation_latest", {"step": 3})
     monkeypatch.setattr(Honest, "directions", ("AtoB", "BtoA"), raising=False)
     monkeypatch.setattr("train.probe.from_run", lambda *_: subject)
     report = tmp_path / "run" / "report.html"

@@ -21,9 +21,11 @@ from pathlib import Path
 
 from train.config import sides
 from train.config.options import pixels
+from train.config.parser import Parser
 from train.config.settings import Config
 from train.errors import UserError
 from train.files.runs import run_or_file
+from train.models.registry import elsewhere
 from train.run.exit_code import exit_code
 from train.weights.as_run import make_run
 from train.weights.convert import TARGETS, convert
@@ -61,11 +63,11 @@ def listed(w: Weights) -> list[str]:
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The command line, and what is left of it for --run. UserError for what does not go together."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.convert",
+    parser = Parser(
+        "train.convert",
+        elsewhere=elsewhere,
         description="Convert weights between formats; with SOURCE alone, say what it holds.",
         epilog="With --run, every option of python -m train.cyclegan may follow (say --crop_size 128): the run keeps it.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add(
@@ -89,7 +91,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     add("--force", action="store_true", help="replace files that exist (default: off)")
     given, rest = parser.parse_known_args(arguments)
     if rest and not given.run:
-        raise UserError(f"there is no option or argument {rest[0]!r} (--help lists all; training options need --run)")
+        parser.parse_args(arguments)  # which says what is wrong
     if given.size and not given.target:
         raise UserError(f"--size {given.size} is of an .onnx; name one as the target")
     if given.run and given.target:

@@ -21,7 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.config.options import Parser, add_option
+from train.config.options import add_option
+from train.config.parser import Parser
 from train.config.settings import Config
 from train.data.palette import read_palette
 from train.errors import UserError
@@ -79,8 +80,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; settings of the data that were not typed are absent. UserError for a wrong option or value."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
-        "python -m train.evaluate", elsewhere=elsewhere, usage="%(prog)s --name RUN | --weights FILE --dataroot DIR  [options]",
-        description=first, epilog=rest, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train.evaluate", elsewhere=elsewhere, usage="%(prog)s --name RUN | --weights FILE --dataroot DIR  [options]",
+        description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument_group("what to evaluate").add_argument
     add("--name", default="", help="a run: its name under --checkpoints_dir, its folder, or a checkpoint in that")

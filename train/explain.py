@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.config.options import Parser
+from train.config.parser import Parser
 from train.evaluation.explained_step import explain
 from train.evaluation.opening_step import subject
 from train.files.folder_names import check_folder
@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line. UserError for a wrong option or value."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
-        "python -m train.explain", elsewhere=elsewhere, description=first, epilog=rest,
+        "train.explain", elsewhere=elsewhere, description=first, epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.config.options import Parser
+from train.config.parser import Parser
 from train.config.settings import Config
 from train.data.plain import test_samples
 from train.errors import UserError
@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line. UserError for a wrong option or value."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
-        "python -m train.probe",
+        "train.probe",
         elsewhere=elsewhere,
         description=first,
         epilog=rest,

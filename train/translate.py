@@ -17,13 +17,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.config.parser import Parser
 from train.config.settings import Config
 from train.errors import UserError, shown
-from train.files.runs import run_or_file
+from train.files.runs import config_beside, run_or_file
 from train.inference.pictures import translate_images
 from train.inference.server import serve
-from train.models.registry import OWN, include
-from train.run.exit_code import exit_code
+from train.models.registry import OWN, elsewhere, include
+from train.run.exit_code import exit_code, say
 from train.weights.generators import GENERATOR
 
 __all__ = ["main", "translate_images"]
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
     if given.system:
         include(given.system)
+    if config_beside(given.weights).get("direction") == "BtoA":
+        say("note: this run was trained with --direction BtoA: its AtoB, the default, takes pictures of folder B")
     if given.serve is not None:
         more = {"upsample": given.upsample, "network": given.network}
         return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512, **more)
@@ -73,9 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line. UserError for what does not go together."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.translate", description=(__doc__ or "").split("\n")[0], allow_abbrev=False
-    )
+    parser = Parser("train.translate", elsewhere=elsewhere, description=(__doc__ or "").split("\n")[0])
     add = parser.add_argument
     add(
         "--weights", required=True, help="a run's folder (checkpoints/NAME) or name, a checkpoint, .pth or .safetensors"

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import re
 import sys
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from train.config import Size, sides
 from train.config.config_file import blame, read_settings
+from train.config.parser import Elsewhere, Parser
 from train.config.settings import ABOUT_PRESETS, Config
 from train.errors import UserError
-
-ABSENT = {
-    "--gpu_ids": "choose with --device cpu or --device cuda",
-    "--model": "leave it out: the command says which model",
-    "--norm": "leave it out: the norm is instance norm",
-    "--no_dropout": "leave it out: there is no dropout here",
-    "--display_id": "leave it out: the run writes report.html, no server needed",
-}
-"""Options of the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix) that have no counterpart here, and what to do
-instead."""
 
 
 def parse(
@@ -34,22 +23,23 @@ def parse(
     description: str | None,
     config: type[Config] = Config,
     switches: Mapping[str, str] | None = None,
-    elsewhere: Callable[[str], str] | None = None,
+    elsewhere: Elsewhere | None = None,
     under: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """The settings given on the command line, and whether to continue an earlier run.
 
-    Only options that were typed (or set by `--preset` or in the file `--config`) are in the dict. `switches` are further options of the program, by
-    name with their help, which are on or off and no settings of a run; those typed are in the dict too. `elsewhere` says
-    of a word that is no option who has it. `under` are settings on which those typed go, in place of a preset's. Raises UserError for a wrong option or value.
+    Only options that were typed (or set by `--preset` or in the file `--config`) are in the dict. `switches` are further
+    options of the program, by name with their help, which are on or off and no settings of a run; those typed are in the dict
+    too. `elsewhere` says of a word that is no option who has it. `under` are settings on which those typed go, in place of a
+    preset's. Raises UserError for a wrong option or value.
     """
     parser = Parser(
-        prog=typed(program),
+        program,
+        config=config,
+        elsewhere=elsewhere,
         usage="%(prog)s [options]",
         description=(description or "").split("\n")[0],
-        allow_abbrev=False,
         formatter_class=_Help,
-        elsewhere=elsewhere,
     )
     group = parser.add_argument_group("presets", "\n".join(_presets(config)))
     group.add_argument(
@@ -89,12 +79,6 @@ def parse(
         except UserError as error:
             raise blame(error, file, in_file) if file else error from None
     return {**settings, **switched}, go_on
-
-
-def typed(program: str) -> str:
-    """What a user types to run a program: `python -m train.cyclegan`, or `palindrome-gan cyclegan` where that is installed."""
-    installed = __name__ != "train.config.options" and program.startswith("train.")
-    return f"palindrome-gan {program.removeprefix('train.')}" if installed else f"python -m {program}"
 
 
 def _presets(config: type[Config]) -> Iterator[str]:
@@ -167,38 +151,11 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     return spelled
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
-    """What may have been meant, as a question; "" where nothing is near."""
-    if not word.startswith("-"):
-        return f"did you mean --dataroot {word}?"
-    names = {name.lstrip("-"): name for name in known}  # dashes, which all have, would make all alike
-    near = difflib.get_close_matches(word.lstrip("-"), names, 1)
-    return f"did you mean {names[near[0]]}?" if near else ""
-
-
 class _Help(argparse.HelpFormatter):
     """Leaves the lines of a group's description as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(indent + line for line in text.splitlines())
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse that raises UserError and knows the nearest name of a mistyped option, or `elsewhere` who has it."""
-
-    def __init__(self, *args: Any, elsewhere: Callable[[str], str] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.elsewhere = elsewhere or (lambda word: "")
-
-    def error(self, message: str) -> NoReturn:
-        known = [name for action in self._actions for name in action.option_strings]
-        if message.startswith("unrecognized arguments:"):
-            word = message.split()[2].split("=")[0]
-            hint = ABSENT.get(word) or self.elsewhere(word) or _nearest(word, known)
-            message = f"there is no option {word}{'; ' if hint else ''}{hint} (--help lists all)"
-        if match := re.match(r"argument (--\w+).*: expected ", message):
-            message += f"; where a value begins with a dash, type {match[1]}=VALUE"
-        raise UserError(message)
 
 
 if __name__ == "__main__":

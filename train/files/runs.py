@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from train.errors import UserError, shown
+from train.files.bounded import MOST_TEXT, open_file, read_json
 
 
 class Called(NamedTuple):
@@ -36,6 +37,17 @@ def find_run(given: str, parent: Path, option: str, holds: str = "latest.npz") -
         raise UserError(f"{option}: which run? Give --name; {known}")
     what = f"the folder {given!r} holds no {holds}" if Path(given).is_dir() else f"there is no run {given!r}"
     raise UserError(f"{option}: {what}; {known}")
+
+
+def config_beside(weights: Path) -> dict[str, Any]:
+    """The settings that a run wrote beside its weights, for people to read; none where there are none, or no such file."""
+    file = (weights if weights.is_dir() else weights.parent) / "config.json"
+    try:
+        with open_file(file) as opened:
+            found = read_json(opened.read(MOST_TEXT))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def run_or_file(given: str | Path, parent: Path) -> Path:

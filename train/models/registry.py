@@ -82,11 +82,21 @@ def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         ) from error
 
 
-def elsewhere(word: str) -> str:
-    """Which systems have an option that was typed where it is none, in words; "" if none has."""
-    name = word.removeprefix("--")
-    have = [program for program, system in SYSTEMS.items() if name in system.settings.options() and name != word]
-    if not have:
-        return ""
-    first = f"{', '.join(have[:-1])} and " if have[1:] else ""
-    return f"{first}{have[-1]} {'have' if first else 'has'} it"
+class Elsewhere:
+    """What a command line knows of the systems (train/config/parser.py)."""
+
+    def __call__(self, word: str) -> str:
+        """Which systems have an option that was typed where it is none, in words; "" if none has."""
+        name = word.removeprefix("--")
+        have = [program for program, system in SYSTEMS.items() if name in system.settings.options() and name != word]
+        if not have:
+            return ""
+        first = f"{', '.join(have[:-1])} and " if have[1:] else ""
+        return f"{first}{have[-1]} {'have' if first else 'has'} it"
+
+    def settings(self, program: str) -> type[Config] | None:
+        """The settings of a system; None if there is none of that name."""
+        return SYSTEMS[program].settings if program in SYSTEMS else None
+
+
+elsewhere = Elsewhere()

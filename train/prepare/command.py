@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train.config.options import Parser, typed
+from train.config.parser import Parser, typed
 from train.errors import UserError, shown
 from train.files.folder_names import check_folder, names_a_folder
 from train.prepare.earth import earth
@@ -97,7 +97,7 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     """The options, each with its value or the default of its kind of set; empty if nothing was asked for."""
     first, _, rest = (__doc__ or "").partition("\n\n")
     parser = Parser(
-        "python -m train.prepare", description=first, epilog=rest, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        "train.prepare", description=first, epilog=rest, argument_default=argparse.SUPPRESS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("set", nargs="?", default="", help=f"which set: earth, emoji, {', '.join(sorted(SETS))}")

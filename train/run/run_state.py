@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.config.options import typed
+from train.config.parser import typed
 from train.config.settings import Config
 from train.data.dataset import dataset
 from train.data.loader import Loader

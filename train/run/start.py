@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nn.module import SLACK, at_most
-from train.config.options import typed
+from train.config.parser import typed
 from train.config.settings import Config, resolve
 from train.errors import UserError, shown
 from train.files import checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config import options
-from train.config.options import typed
+from train.config.parser import typed
 from train.config.settings import Config
 from train.errors import UserError
 from train.files import checkpoint
@@ -18,6 +18,12 @@ from train.models.registry import elsewhere
 from train.weights.architecture import Architecture
 from train.weights.formats import Weights
 from train.weights.names import FIELD_NAMES
+
+UNLIKE = (
+    "of the reference implementation's options, some mean something else here: --save_latest_freq and --print_freq count steps, "
+    "--lr_policy cosine falls once over all epochs, --gan_mode wgangp adds its penalty; optimisers begin anew (docs/coming_from.md)"
+)
+"""Said to whom brings its weights to be trained on."""
 
 
 def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], source: Path) -> Path:
@@ -61,6 +67,8 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
             f"--{key} {now[key]}" for key, value in kept.items() if value == now[key] != Config.options()[key].default
         ]
         print(f"as in {source}: {' '.join(same) or 'all settings'} (type others to change them)")
+    else:
+        print(UNLIKE)
     data = "" if config.dataroot or kept else " --dataroot DIR"
     print(f"train on with: {typed('train.cyclegan')} --continue_train --name {shlex.quote(name)}{data}")
     return path
