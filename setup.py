@@ -65,6 +65,9 @@ EXTRAS = {
     "dev": [
         "palindrome-gan[test]",
         "cupy-cuda13x>=14; sys_platform == 'linux'",  # imports without a GPU, so that every call of ours is checked against the real thing
+        # The two libraries whose FID people quote: --fid is tested against them, with weights that the test makes.
+        "torch-fidelity>=0.4",
+        "clean-fid>=0.1.35",
         "ruff>=0.6",  # formats and lints
         "mypy>=1.11",  # checks types
         "types-tqdm",  # tqdm's types, for mypy

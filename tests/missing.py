@@ -14,7 +14,7 @@ EXTRAS = {  # what tests import beyond pytest itself -> the extra that brings it
     **dict.fromkeys(
         ("argcomplete", "pyvips", "safetensors", "onnx", "onnxruntime", "pillow_heif", "tensorboardX"), "test"
     ),
-    "cupy": "dev",
+    **dict.fromkeys(("cupy", "torch_fidelity", "cleanfid"), "dev"),
 }
 LINUX_ONLY = ("cupy", "triton")
 complete = False  # --complete: nothing may be missing, as where main is guarded

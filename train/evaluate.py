@@ -27,8 +27,8 @@ from train.config.settings import Config
 from train.data.palette import read_palette
 from train.errors import UserError
 from train.evaluation.evaluation import Evaluation
-from train.evaluation.inception import library
-from train.evaluation.scoring import Asked, score
+from train.evaluation.inception import check_fid, inception
+from train.evaluation.scoring import Asked, score, score_fid
 from train.evaluation.subject import from_run, from_weights
 from train.files.folder_names import check_folder
 from train.files.runs import run_or_file
@@ -49,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start, options = time.perf_counter(), parse(arguments)
     if options.system:
         include(options.system)
+    if options.fid_weights:
+        options.fid = True
     if options.fid:
-        library()  # before anything is computed
+        check_fid(options.fid_weights)
     palette = read_palette(options.palette) if options.palette else None
     changes = {name: getattr(options, name) for name in DATA if hasattr(options, name)}
     subject = (
@@ -69,10 +71,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"note: {note}")
     scored = score(subject.model, evaluation, asked)
     sheet, shown = contact_sheet(evaluation, subject.model, scored.fakes, options.rows, subject.name)
+    failed = None
+    if options.fid:
+        try:
+            with inception(options.fid_weights, subject.config.device == "cuda") as library:
+                score_fid(scored, evaluation, library)
+        except UserError as error:  # told at the end: what has been found is not lost
+            failed = error
     found = results(subject, evaluation, asked, scored, shown)
     print(words(found))  # also if the disk refuses what follows
     print(f"\n{write_evaluation(options.output or subject.output, found, sheet)}")
     print(f"took     {time.perf_counter() - start:.0f} s")
+    if failed:
+        raise failed
     return 0
 
 
@@ -124,6 +135,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="leave out the domain distance, whose classifier takes seconds to train (default: off)",
     )
     add("--fid", action="store_true", help="FID and KID too (default: off)")
+    add(
+        "--fid_weights",
+        type=Path,
+        metavar="FILE",
+        help="Inception's weights for --fid (default: fetched by the library)",
+    )
     add = parser.add_argument_group("output").add_argument
     add(
         "--output",

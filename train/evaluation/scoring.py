@@ -10,7 +10,7 @@ from train.data.builtin.streets import CLASSES
 from train.data.palette import Palette
 from train.errors import UserError
 from train.evaluation.evaluation import Evaluation, Pictures, translate_all
-from train.evaluation.inception import fid_kid
+from train.evaluation.inception import Inception
 from train.evaluation.label_scores import label_scores
 from train.evaluation.metrics import Scores
 
@@ -74,8 +74,6 @@ def score(model: Any, evaluation: Evaluation, asked: Asked) -> Scored:
             found.classes = score_labels(asked.palette, evaluation, direction, made, table)
         elif asked.palette and asked.segmenter:
             score_photos(asked.palette, asked.segmenter, evaluation, direction, made, table)
-        if asked.fid:
-            score_fid(evaluation, direction, made, table)
     return found
 
 
@@ -110,11 +108,14 @@ def score_photos(
         table.setdefault(who, {}).update({name: scores[name] for name in scores if name != "classes"})
 
 
-def score_fid(evaluation: Evaluation, direction: str, made: Pictures, table: Scores) -> None:
-    """Add FID and KID to the rows of `table`, all against the target's training images."""
-    rows = {"model": made, "untouched": evaluation.pictures[direction[0]]}
-    if evaluation.held_out:
-        rows["real"] = evaluation.pictures[direction[-1]]
-    for who, pictures in rows.items():
-        cuda = evaluation.config.device == "cuda"
-        table.setdefault(who, {}).update(fid_kid(pictures, evaluation.reference[direction[-1]], cuda))
+def score_fid(scored: Scored, evaluation: Evaluation, library: Inception) -> None:
+    """Add FID and KID to the rows of all tables, against the target's training images. UserError where the library fails: what
+    was scored before that stays."""
+    for direction, made in scored.fakes.items():
+        start, end = direction[0], direction[-1]
+        rows = {"model": made, "untouched": evaluation.pictures[start]}
+        if evaluation.held_out:
+            rows["real"] = evaluation.pictures[end]
+        for who, pictures in rows.items():
+            found = library.score(pictures, evaluation.reference[end], end)
+            scored.tables[direction].setdefault(who, {}).update(found)
