@@ -7,6 +7,7 @@ import errno
 import hashlib
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size
     temporary = path.parent / f"{start}{os.getpid()}.tmp"
     try:
         make_folder(path.parent)
-        _remove_abandoned(path.parent, start)
+        remove_abandoned(path.parent, start)
         if size > free_bytes(path.parent):  # known before the first byte: other programs keep what room there is
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
@@ -84,18 +85,19 @@ def _opened(temporary: Path) -> BinaryIO:
         file.close()  # somebody found it before it was locked
 
 
-def _remove_abandoned(folder: Path, start: str) -> None:
-    """Remove the temporary files whose names begin so and whose process is no more."""
-    for name in os.listdir(folder):
-        if name.startswith(start) and name.endswith(".tmp"):
-            with contextlib.suppress(OSError), open(folder / name, "r+b") as file:
-                abandoned = lock(file)
-                if abandoned is None:  # nobody can tell; a day is longer than any file takes
-                    abandoned = time.time() - os.fstat(file.fileno()).st_mtime > DAY
-                if abandoned:
-                    if os.name == "nt":
-                        file.close()
-                    os.unlink(folder / name)
+def remove_abandoned(folder: Path, start: str = ".") -> None:
+    """Remove the temporary files of a folder whose names begin so and whose process is no more."""
+    with contextlib.suppress(OSError):  # no such folder
+        for name in os.listdir(folder):
+            if name.startswith(start) and re.search(r"\.\d+\.tmp$", name):
+                with contextlib.suppress(OSError), open(folder / name, "r+b") as file:
+                    abandoned = lock(file)
+                    if abandoned is None:  # nobody can tell; a day is longer than any file takes
+                        abandoned = time.time() - os.fstat(file.fileno()).st_mtime > DAY
+                    if abandoned:
+                        if os.name == "nt":
+                            file.close()
+                        os.unlink(folder / name)
 
 
 def make_folder(folder: Path) -> None:

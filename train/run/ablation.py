@@ -21,11 +21,12 @@ from train.errors import UserError
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import judge
 from train.files import checkpoint
+from train.files.claim import Claim
 from train.files.json_file import write_json
 from train.models.cyclegan import CycleGAN
 from train.report.ablation import Study, summary, write_page
 from train.run.command import introduce
-from train.run.finish import finish
+from train.run.finish import finish, is_finished
 from train.run.start import check_same_run
 from train.run.trainer import Run
 
@@ -84,31 +85,36 @@ class AblationConfig(Config):
 
 def trained(config: Config) -> Run:
     """The run of these settings, done: made now, continued, or found."""
-    run = Run(CycleGAN, resolve(config))
-    latest = run.folder / "latest.npz"
-    if latest.exists():
-        state = checkpoint.load(latest)
-        check_same_run(state["config"], run.config)
-        run.load_state_dict(state)
-    if run.step < run.total:
-        introduce(run)
-        run.train()
-        if run.state == "interrupted":
-            raise UserError(f"stopped in {config.name} after step {run.step}; the same command goes on from there")
-        finish(run)
-    return run
+    with Claim() as claim:
+        claim.take(Path(config.checkpoints_dir) / config.name)
+        run = Run(CycleGAN, resolve(config))
+        run.claim = claim
+        latest = run.folder / "latest.npz"
+        if latest.exists():
+            state = checkpoint.load(latest)
+            check_same_run(state["config"], run.config)
+            run.load_state_dict(state)
+        if not is_finished(run):
+            introduce(run)
+            run.train()
+            if run.state == "interrupted":
+                raise UserError(f"stopped in {config.name} after step {run.step}; the same command goes on from there")
+            finish(run)
+        return run
 
 
 def study(config: AblationConfig) -> Path:
     """Train what is not trained yet and write the page; returns its path."""
     folder, results, histories = Path(config.checkpoints_dir) / config.name, {}, {}
-    for config_ in config.runs().values():
-        config_.check()  # all of them before the first is trained
-    for (variant, seed), settings in config.runs().items():
+    runs = config.runs()
+    for settings in runs.values():
+        settings.check()  # all of them before the first is trained
+    for settings in {settings.netG: resolve(settings) for settings in runs.values()}.values():
+        if not Evaluation(settings).truth:
+            raise UserError("the study needs test images whose partners are known: testA and testB with the same names")
+    for (variant, seed), settings in runs.items():
         run = trained(settings)
         evaluation = Evaluation(run.config, cache=folder / "classifier.npz")
-        if not evaluation.truth:
-            raise UserError("the study needs test images whose partners are known: testA and testB with the same names")
         results[variant, seed], histories[variant, seed] = judge(run.model, evaluation), run.display.history.read()
     found = Study({name: VARIANTS[name][0] for name, _ in results}, results, histories, config, evaluation)
     write_json(folder / "ablation.json", summary(found))

@@ -18,7 +18,7 @@ from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
 from train.run.exit_code import exit_code, say
 from train.run.finish import finish
-from train.run.start import new_run, resume_run
+from train.run.start import started
 from train.run.trainer import Run
 
 SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
@@ -30,13 +30,13 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
     about = sys.modules[system.__module__].__doc__
     settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere)
     dry = settings.pop("dry_run", False)
-    run = (resume_run if continued else new_run)(system, settings)
-    introduce(run)
-    measure_tiles(run.config)
-    if dry:
-        return dry_run(run)
-    run.train()
-    return farewell(run)
+    with started(system, settings, continued, dry) as run:
+        introduce(run)
+        measure_tiles(run.config)
+        if dry:
+            return dry_run(run)
+        run.train()
+        return farewell(run)
 
 
 def introduce(run: Run) -> None:
@@ -54,6 +54,8 @@ def introduce(run: Run) -> None:
     rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
     say(f"steps    {run.total}, batch {batch}, {c.crop_size} pixels, learning rate {rate}")
     say(f"report   {run.folder / 'report.html'}: open it in a browser, it follows the run")
+    if run.step >= run.total:
+        say("all steps are done; what is missing of the end is made now: samples, scores, report")
 
 
 def measure_tiles(config: Config) -> None:

@@ -77,6 +77,13 @@ class Display:
         self.board_step = 0  # the last that TensorBoard's files have
         self.board_due = self.report_due = 0.0  # when they are to be tried again, and when the report is due
 
+    def stand_in(self, folder: Path, config: Config) -> None:
+        """Show it in another folder from here on."""
+        if self.board is not None:
+            self.attempt("TensorBoard", self.board.close)
+        self.folder, self.config, self.board = folder, config, None
+        self.history.path = folder / self.history.path.name
+
     def begin(self, step: int) -> None:
         """Take up what an earlier sitting showed, up to this step; what is beyond will be made again."""
         self.board_step = step

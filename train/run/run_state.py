@@ -18,6 +18,7 @@ from train.errors import UserError
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.metrics import Scores
 from train.files import checkpoint
+from train.files.claim import Claim
 from train.models.model import Model
 from train.report.doctor import NAN, Finding
 from train.run.diagnose import nonfinite_in
@@ -31,6 +32,7 @@ from train.run.watch import Watch
 PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
 EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
 SAMPLES = 3  # pictures per domain in a sample grid
+CLASSIFIER = "domain_classifier.npz"
 
 
 class NotFinite(UserError):
@@ -45,8 +47,9 @@ class RunState:
     best.npz         the state that --eval_metric liked best, with --eval_freq
     metrics.jsonl    one line per step; with --eval_freq the scores stand in the last of an epoch
     samples/*.png    what the generators do to a few test images
-    scores.json      final scores, where true pairs exist
+    scores.json      the step at which it ended, and its scores where true pairs exist
     report.html      all of it on one page
+    lock.json        which process trains it, while one does
     """
 
     def __init__(self, system: type[Model], config: Config) -> None:
@@ -59,7 +62,7 @@ class RunState:
         self.loader = Loader(self.dataset, config.images_per_step, config.num_threads)
         self.shown = test_samples(config, SAMPLES)
         check_sizes(config, self.dataset, self.shown)
-        self.classifier_file = self.folder / "domain_classifier.npz"
+        self.classifier_file = self.folder / CLASSIFIER
         self.evaluation = Evaluation(config, EVALUATED, self.classifier_file) if config.eval_freq else None
         self.tell: Callable[[str], None] = functools.partial(print, file=sys.stderr, flush=True)
         try:
@@ -78,6 +81,7 @@ class RunState:
         self.best: list[Any] | None = None  # the lowest of these
         self.waited = 0.0  # of the loader's waiting, what is accounted for
         self.state = "running"
+        self.claim: Claim | None = None  # to the folder, where others might want it
 
     @property
     def images(self) -> list[int]:
@@ -94,6 +98,14 @@ class RunState:
     def state_bytes(self) -> int:
         """About what a checkpoint of this run takes on the disk."""
         return state_bytes(self.config, self.model, self.shown[0])
+
+    def stand_in(self, folder: Path) -> None:
+        """Write into this folder from here on."""
+        self.config = self.config.replace(name=folder.name, checkpoints_dir=str(folder.parent))
+        self.folder, self.classifier_file = folder, folder / CLASSIFIER
+        if self.evaluation:
+            self.evaluation.cache = self.classifier_file
+        self.display.stand_in(folder, self.config)
 
     def command(self, start: str) -> str:
         """What to type to have a program take up this run: `start`, such as "train.evaluate", and the run's name."""

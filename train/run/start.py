@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,74 @@ from train.config.parser import typed
 from train.config.settings import Config, resolve
 from train.errors import UserError, shown
 from train.files import checkpoint
+from train.files.claim import LOCK, Claim, names
 from train.files.folder_names import names_a_folder
 from train.files.runs import find_run
 from train.files.state import check_state, numbers_in
 from train.models.model import Model
 from train.run.diagnose import nonfinite_in
+from train.run.finish import is_finished
 from train.run.trainer import Run
+
+
+@contextlib.contextmanager
+def started(system: type[Model], settings: dict[str, Any], continued: bool, dry: bool = False) -> Iterator[Run]:
+    """The run that was asked for, its folder claimed until the context ends. A dry run claims none, for it writes in none."""
+    with Claim() as claim:
+        if not dry:
+            folder = (take_saved if continued else take_new)(claim, system, settings)
+            settings = settings | {"name": folder.name, "checkpoints_dir": str(folder.parent)}
+        run = (resume_run if continued else new_run)(system, settings)
+        run.claim = None if dry else claim
+        yield run
+
+
+def take_new(claim: Claim, system: type[Model], settings: dict[str, Any]) -> Path:
+    """Take the folder of a new run, whose name is then nobody else's. UserError where another process has it."""
+    config = system.settings(**settings)
+    parent = Path(config.checkpoints_dir)
+    check_name(config.name)
+    return claim.take(parent / config.name) if config.name else claim.take_free(parent, stem(config))
+
+
+def take_saved(claim: Claim, system: type[Model], settings: dict[str, Any]) -> Path:
+    """Take the folder of the run that is to go on. UserError where there is none, or another process has it."""
+    folder = saved_folder(settings)
+    beside = f"train its networks in a run beside it: {typed('train.convert')} {shlex.quote(str(folder))} --run NEW"
+    return claim.take(folder, mend=beside)
+
+
+def stem(config: Config) -> str:
+    """What a run without a name is called, if nothing else is called so."""
+    return Path(config.dataroot).resolve().name if config.dataroot else config.builtin
+
+
+def check_name(name: str) -> None:
+    """UserError unless it names one folder."""
+    if name and not names_a_folder(name):
+        raise UserError(f"--name {name!r} must name one folder, without slashes; --checkpoints_dir says where it lies")
 
 
 def new_run(system: type[Model], settings: dict[str, Any]) -> Run:
     """A run from scratch, in a folder of its own."""
     config = system.settings(**settings)
     parent = Path(config.checkpoints_dir)
-    if config.name and not names_a_folder(config.name):
-        raise UserError(
-            f"--name {config.name!r} must name one folder, without slashes; --checkpoints_dir says where it lies"
-        )
     if not config.name:
-        stem = Path(config.dataroot).resolve().name if config.dataroot else config.builtin
-        names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
-        config = config.replace(name=next(name for name in names if not (parent / name).exists()))
-    elif (parent / config.name / "latest.npz").exists():
+        config = config.replace(name=next(name for name in names(stem(config)) if not (parent / name).exists()))
+    check_name(config.name)
+    if (parent / config.name / "latest.npz").exists():
         raise UserError(
             f"{parent / config.name} already holds a run; add --continue_train to go on with it, or choose another --name"
         )
     return Run(system, resolve(config))
 
 
-def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
-    """The run `--name`, as it was saved last; settings typed now must not make it another run."""
+def saved_folder(settings: dict[str, Any]) -> Path:
+    """The folder of the run `--name`, or of the only one there is. UserError where there is none."""
     parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
     name = settings.get("name") or _only_run(parent)
-    if not (parent / name / "latest.npz").exists() and (parent / name / "config.json").exists():
+    unsaved = name and not (parent / name / "latest.npz").exists()
+    if unsaved and any((parent / name / file).exists() for file in ("config.json", LOCK)):
         raise UserError(f"run {name!r} was stopped before it was first saved; start it without --continue_train")
     folder, copy = find_run(name, parent, "--continue_train")
     if copy not in ("", "latest"):
@@ -51,7 +88,14 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
             f"--continue_train --name {name}: a run goes on from its latest.npz. From {copy}.npz another one can begin: "
             f"python -m train.convert {shlex.quote(name)} --run NEW"
         )
-    parent, name, file = folder.parent, folder.name, folder / "latest.npz"
+    return folder
+
+
+def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
+    """The run `--name`, as it was saved last; settings typed now must not make it another run."""
+    folder = saved_folder(settings)
+    parent, name = folder.parent, folder.name
+    file = folder / "latest.npz"
     state = checkpoint.load(file)
     check_state(file, state)
     check_finite(file, state)
@@ -67,7 +111,7 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
         with at_most(SLACK + numbers_in(state["model"])):
             run = Run(system, config)
         run.load_state_dict(state)
-        finished = run.step >= run.total
+        finished = is_finished(run)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"{shown(file)} is a checkpoint, but not one that this program can continue "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from train.data.loader import Batch
-from train.errors import NonFiniteLoss
+from train.errors import NonFiniteLoss, UserError
 from train.evaluation.evaluation import overall
 from train.evaluation.metrics import COLUMNS, show
 from train.files.atomic import make_folder
@@ -16,6 +16,7 @@ from train.files.json_file import write_json
 from train.report.doctor import Finding
 from train.run.diagnose import nonfinite_origin
 from train.run.disk import check_room, drop_oldest
+from train.run.folder import keep_up
 from train.run.progress import Progress
 from train.run.run_state import NotFinite, RunState
 from train.run.signals import StopRequest, stop_request
@@ -51,10 +52,13 @@ class Run(RunState):
 
     def loop(self, progress: Progress, stop: StopRequest) -> None:
         """Steps, epoch by epoch."""
+        if self.step >= self.total and self.position >= self.loader.batches_per_epoch:
+            self.end_epoch()  # the last one, which could not be ended when it was over
         while self.step < self.total and not stop.asked:
             self.model.set_lr(self.schedule.lr)
             for batch in self.loader.iterate(self.epoch, self.position):
                 losses = self.train_on(batch)
+                keep_up(self)
                 progress.update(losses, self.schedule.lr)
                 if self.display.sample_due(self.step):
                     self.display.sample(self.step)
@@ -68,6 +72,16 @@ class Run(RunState):
                     self.report()
             if self.position >= self.loader.batches_per_epoch:  # beyond, where there were more images once
                 self.end_epoch()
+
+    def write(self, name: str) -> None:
+        """Write the state to a file of the run's folder, wherever that is."""
+        keep_up(self)
+        try:
+            super().write(name)
+        except UserError:
+            if not keep_up(self):  # it went while the file was written
+                raise
+            super().write(name)
 
     def rescue(self, error: Exception) -> None:
         """Save what an exception leaves, if that is a whole state, and note on it what is saved and how to go on."""
