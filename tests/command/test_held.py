@@ -14,7 +14,7 @@ import pytest
 from kernels.dispatch import references
 from tests.command.typed import TINY, picture, refused, run
 from tests.test_resume import assert_same, leaves
-from train import evaluate
+from train import convert, evaluate
 from train.cyclegan import CycleGAN, main
 from train.files import checkpoint
 from train.files.claim import LOCK, Claim
@@ -51,6 +51,8 @@ def test_a_second_process_is_told_who_has_the_run(paired: Path, capsys: pytest.C
             error = refused(line, capsys)
             assert f"error: checkpoints/data is in use by process {os.getpid()} on " in error and error.count("\n") == 1
         assert "palindrome-gan" in error or "another --name" in error
+        assert convert.main([str(RUN), "--run", "data"]) == 2
+        assert "is in use by process" in capsys.readouterr().err
         assert run("--continue_train --max_steps 4 --dry_run")[0] == 0
         assert evaluate.main(["--name", "data", "--no_distance"]) == 0
         assert run(f"--dataroot {paired}")[0] == 0 and Path("checkpoints/data-2/latest.npz").exists()

@@ -12,6 +12,7 @@ from train.config.parser import typed
 from train.config.settings import Config
 from train.errors import UserError
 from train.files import checkpoint
+from train.files.claim import Claim
 from train.files.folder_names import names_a_folder
 from train.models.cyclegan import CycleGAN
 from train.models.registry import elsewhere
@@ -47,17 +48,18 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
     settings = {**given, **inferred(architectures, unused)}
     config = Config(**settings)
     config.check()
-    path = Path(config.checkpoints_dir) / name / "latest.npz"
-    if path.exists():
-        raise UserError(f"{path.parent} already holds a run; choose another --run")
-    model = CycleGAN(config.replace(device="cpu"))
-    for key, network in model.networks().items():
-        if key in found:
-            network.load_state_dict(found[key].network().state_dict())
-    fresh = [key for key in model.networks() if key not in found]
-    checkpoint.save(
-        path, {"program": CycleGAN.program, "config": config.as_dict(), "run": {}, "model": model.state_dict()}
-    )
+    with Claim() as claim:
+        path = claim.take(Path(config.checkpoints_dir) / name, mend="choose another --run") / "latest.npz"
+        if path.exists():
+            raise UserError(f"{path.parent} already holds a run; choose another --run")
+        model = CycleGAN(config.replace(device="cpu"))
+        for key, network in model.networks().items():
+            if key in found:
+                network.load_state_dict(found[key].network().state_dict())
+        fresh = [key for key in model.networks() if key not in found]
+        checkpoint.save(
+            path, {"program": CycleGAN.program, "config": config.as_dict(), "run": {}, "model": model.state_dict()}
+        )
     if unused:
         print(f"left out, because no name tells what they do in a run: {', '.join(unused)}")
     print(f"{path}  {', '.join(found)}" + (f"; fresh, because not given: {', '.join(fresh)}" if fresh else ""))
