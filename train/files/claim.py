@@ -67,10 +67,14 @@ class Claim:
 
     def take_free(self, parent: Path, stem: str) -> Path:
         """Take a new folder, of the first of these names that nobody has: of several processes each gets its own."""
+        made = [f for f in (parent, *parent.parents) if not f.exists()]
+        make_folder(parent)  # outside of the loop, for a file in its place is FileExistsError too
         for name in names(stem):
             with contextlib.suppress(FileExistsError, Taken):
-                return self.take(parent / name, new=True)
-        raise AssertionError  # names do not end
+                self.take(parent / name, new=True)
+                break
+        self._made += made
+        return parent / name
 
     def _lock(self, path: Path, mend: str) -> None:
         while self._file is None:

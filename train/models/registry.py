@@ -14,6 +14,7 @@ from typing import Any
 from nn.module import SLACK, at_most
 from train.config.settings import Config, resolve
 from train.errors import UserError, shown
+from train.files.finite import check_finite
 from train.files.state import check_state, numbers_in
 from train.models.augmented_cyclegan import AugmentedCycleGAN
 from train.models.cyclegan import CycleGAN
@@ -74,6 +75,7 @@ def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         with at_most(SLACK + numbers_in(state["model"])):
             model = system(config)
         for name, network in model.networks().items():
+            check_finite(file, state["model"]["networks"][name], name)
             network.load_state_dict(state["model"]["networks"][name])
         return config, model
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

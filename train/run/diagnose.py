@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from autograd import Tensor, no_grad
 from kernels.device import Array, xp_of
 from nn.module import Module, observed
@@ -32,14 +30,6 @@ def nonfinite_origin(model: Model, real_a: Array, real_b: Array) -> str:
     with observed(look), no_grad():
         model.run_networks(real_a, real_b)
     return found[0] if found else "a loss itself: every layer's output is finite"
-
-
-def nonfinite_in(tree: Any, place: str = "") -> str:
-    """The name of the first array in a tree of dicts and lists that holds a NaN or an infinity; "" if none does."""
-    if isinstance(tree, dict | list):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return next(filter(None, (nonfinite_in(item, f"{place}/{key}".strip("/")) for key, item in items)), "")
-    return place if isinstance(tree, np.ndarray) and not np.isfinite(tree).all() else ""
 
 
 def finite(array: Array) -> bool:

@@ -19,9 +19,9 @@ from train.evaluation.evaluation import Evaluation
 from train.evaluation.metrics import Scores
 from train.files import checkpoint
 from train.files.claim import Claim
+from train.files.finite import nonfinite_in
 from train.models.model import Model
 from train.report.doctor import NAN, Finding
-from train.run.diagnose import nonfinite_in
 from train.run.disk import state_bytes
 from train.run.display import Display
 from train.run.fit import check_sizes

@@ -14,11 +14,11 @@ from train.config.settings import Config, resolve
 from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.claim import LOCK, Claim, names
+from train.files.finite import check_finite
 from train.files.folder_names import names_a_folder
 from train.files.runs import find_run
 from train.files.state import check_state, numbers_in
 from train.models.model import Model
-from train.run.diagnose import nonfinite_in
 from train.run.finish import is_finished
 from train.run.trainer import Run
 
@@ -98,7 +98,7 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
     file = folder / "latest.npz"
     state = checkpoint.load(file)
     check_state(file, state)
-    check_finite(file, state)
+    check_finite(file, state.get("model"))
     try:
         saved, of = state["config"], state.get("program", "train.cyclegan")
         if of != system.program:
@@ -129,22 +129,6 @@ def _only_run(parent: Path) -> str:
     """The name of the only run there is; "" if there are none or several."""
     runs = [path.parent.name for path in parent.glob("*/latest.npz")]
     return runs[0] if len(runs) == 1 else ""
-
-
-def check_finite(file: Path, state: dict[str, Any]) -> None:
-    """UserError for a state with a NaN or an infinity in it, as older versions saved; it names the newest copy without."""
-    bad = nonfinite_in(state.get("model"))
-    if not bad:
-        return
-    way = "no copy beside it is sound; start afresh under another --name, with a smaller --lr"
-    for copy in sorted(file.parent.glob("*.npz"), key=lambda copy: copy.stat().st_mtime, reverse=True):
-        with contextlib.suppress(UserError):
-            if copy != file and "run" in (other := checkpoint.load(copy)) and not nonfinite_in(other.get("model")):
-                way = f"{copy.name} is sound, step {other['run']['step']}: cp {shlex.quote(str(copy))} {shlex.quote(str(file))}"
-                break
-    raise UserError(
-        f"{shown(file)}: {bad} holds a NaN or an infinity, and nothing comes of training on from that; {way}"
-    )
 
 
 def check_same_run(saved: dict[str, Any], config: Config) -> None:

@@ -29,6 +29,7 @@ from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.atomic import write_bytes
 from train.files.bounded import check_text, open_file, read_json
+from train.files.finite import check_finite
 from train.files.state import check_state
 from train.models.registry import SYSTEMS
 from train.weights import names, torch_files
@@ -73,7 +74,8 @@ class Weights:
         return self._told(lambda: architecture_of(self.state, self.upsample)[0])
 
     def network(self, device: str = "cpu") -> Network:
-        """The network, loaded; UserError naming the file if it is none of ours."""
+        """The network, loaded; UserError naming the file if it is none of ours, or a weight of it no number."""
+        check_finite(self.source, self.state, self.name)
         return self._told(lambda: network_from(self.state, device, self.upsample))
 
     @property
