@@ -199,6 +199,30 @@ def test_a_ladder_shows_no_time_for_something_else_and_its_share_of_the_roof():
     assert np.array_equal(y[: mirror.ROWS], mirror.index_lists(x)[: mirror.ROWS])
 
 
+def test_a_triton_ladders_rungs_agree_and_what_they_ask_for_is_counted(monkeypatch):
+    pytest.importorskip("triton")
+    from benchmarks.cubin import Cubin
+    from lessons.c14_triton import ladder
+
+    code = Cubin(32, 0, 0, 0, 4, {}, {16: 2}, {}, 0, "", 10)
+    monkeypatch.setattr(ladder, "compile_launch", lambda launch, target: code)
+    mirrored, loss, normed, _ = ladder.LADDERS
+    for shown in (mirrored, loss, normed):
+        naive, trains = (ladder.interpreted(rung, shown.small) for rung in shown.rungs)
+        assert np.allclose(naive.y, trains.y, atol=1e-5) and naive.owner.min() == trains.owner.min() == 0
+    assert (naive.owner == np.arange(24)).all() and (
+        trains.owner[..., 0] == trains.owner[..., 5]
+    ).all()  # channels; pixels
+    assert naive.reads[0].mean() == 3 and 2 <= trains.reads[0].mean() < 2.1  # three passes, and two with a pivot
+    small = ((1, 40, 40, 3),) * 2
+    alone, many = (ladder.climbed(rung, small) for rung in loss.rungs)
+    assert (alone.programs, many.programs, len(many.launches)) == (1, 5, 2)
+    assert alone.asked == pytest.approx(3 * 4 * 4800, rel=0.01)  # x, y and dx once; NumPy starts arrays within a sector
+    assert alone.seconds > 100 * alone.asked / ladder.L2  # one multiprocessor of 132
+    far, _ = (ladder.climbed(rung, normed.large) for rung in normed.rungs)
+    assert far.asked == 8 * 4 * far.once / 2  # of each sector of 8 numbers one is used; three reads and a write
+
+
 # -- pages and notebooks
 
 

@@ -1,12 +1,17 @@
-"""A kernel run program by program, its reads and writes drawn; and what the compiler makes of three kernels, without a GPU."""
+"""A kernel run program by program, its reads and writes drawn; and four ladders: two ways each, counted and compiled, without a GPU."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lessons.parts import Part, Pictures, Table, Words
+
+if TYPE_CHECKING:
+    from lessons.c14_triton.ladder import Seen
 
 
 def show() -> list[Part]:
@@ -17,7 +22,7 @@ def show() -> list[Part]:
                 "Triton is not installed here. It runs on Linux: `pip install triton`. The lesson below can be read without."
             )
         ]
-    return [*interpreted(), compiled()]
+    return [*interpreted(), *ladders()]
 
 
 def interpreted() -> list[Part]:
@@ -45,35 +50,66 @@ def interpreted() -> list[Part]:
     ]  # fmt: skip
 
 
-def compiled() -> Table:
-    from benchmarks.cubin import compile_launch
-    from kernels.gpu.launch import launch, recorded
-    from kernels.l1_loss import gpu as l1
-    from lessons.c14_triton.kernels import mirror, scale
+def ladders() -> list[Part]:
+    """Of each, which program writes what, and what the counts and the compiler say."""
+    from lessons.c14_triton.ladder import LADDERS, climbed, interpreted
 
-    x = np.zeros(1 << 20, np.float32)
-    with recorded(run=False) as launches:
-        launch(scale, (1024,), x, x.copy(), x.size, BLOCK=1024)
-        launch(mirror, (1024,), x, x.copy(), 1018, 3, x.size, BLOCK=1024)
-        l1.forward(x, x.copy())
-    rows = []
-    for found in launches[:3]:
-        cubin = compile_launch(found, 90)
-        rows.append(
+    parts: list[Part] = [Words(NOTE)]
+    for ladder in LADDERS:
+        print(f"{ladder.title} ...", file=sys.stderr)
+        seen = [interpreted(rung, ladder.small) for rung in ladder.rungs]
+        found = [climbed(rung, ladder.large) for rung in ladder.rungs]
+        assert np.allclose(seen[0].y, seen[1].y, atol=1e-4), ladder.title
+        columns = [
             (
-                found.name,
-                cubin.registers,
-                cubin.spills,
-                cubin.shared,
-                widths(cubin.loads),
-                f"{found.bytes / 1e6:.1f}",
-                f"{found.bytes / 3.35e12 * 1e6:.1f}",
+                f"{len(f.launches)}",
+                f"{f.programs:,}",
+                f"{f.waves:.2g}",
+                f"{f.registers}",
+                f"{f.spills}",
+                f"{f.shared / 1024:.3g}",
+                widths(f.widths),
+                "yes" if f.tensor else "no",
+                ", ".join(f"{reads.mean():.3g}" for reads in s.reads),
+                *(f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in (f.once / 1e6, f.asked / 1e6, 1e6 * f.seconds)),
+            )
+            for s, f in zip(seen, found, strict=True)
+        ]
+        names = [rung.name for rung in ladder.rungs]
+        parts.append(
+            Pictures(
+                f"{ladder.title.partition(',')[0]}: which program writes what, how often the input is read",
+                {**{name: told_apart(s.owner) for name, s in zip(names, seen, strict=True)}, **reads_of(seen[1])},
+                scale=6,
+                note="Each shade is a program; neighbours differ. The last picture: the brighter, the more often read.",
             )
         )
-    return Table(
-        "The same, compiled for an H100 (sm_90) on this machine", ("kernel", "registers", "spills", "shared, bytes", "loads by width", "MB moved", "µs at 3.35 TB/s"), rows,
-        "µs: bytes over the bandwidth of the data sheet, a floor and not a measurement.",
-    )  # fmt: skip
+        parts.append(Table(ladder.title, ("", *names), list(zip(MEASURES, *columns, strict=True))))
+    return parts
+
+
+MEASURES = (
+    "launches", "programs", "waves", "registers", "spills", "shared memory, KB", "loads by width", "tensor cores",
+    "reads of each input's number, in the small picture", "MB, each number once", "MB asked for", "predicted µs",
+)  # fmt: skip
+NOTE = (
+    "**Four ladders**, compiled for an H100 (sm_90) on this machine. *Asked for* is counted in sectors of 32 bytes, of a few programs, times all. Times are predicted, not "
+    "measured: arithmetic at its peak, memory at 3.35 TB/s or what is asked for at 5.5 TB/s of the L2 cache, whichever takes longest, "
+    "times the unevenness of programs over 132 multiprocessors."
+)
+
+
+def told_apart(owner: np.ndarray) -> np.ndarray:
+    """The programs of a result [1,H,W,C] as shades: its first channel, or pixels down and channels across where channels differ."""
+    planes = owner.reshape(-1, owner.shape[-1])
+    picture = owner[0, :, :, 0] if (planes == planes[:, :1]).all() or owner.shape[-1] == 3 else planes[:48]
+    return 0.15 + 0.85 * (picture * 0.618 % 1)
+
+
+def reads_of(seen: Seen) -> dict[str, np.ndarray]:
+    """How often each pixel of the first input was read by the rung that trains."""
+    reads = seen.reads[0][0, :, :, 0]
+    return {f"reads by the one that trains: {reads.min()} to {reads.max()}": reads / reads.max()}
 
 
 def widths(loads: dict[int, int]) -> str:
