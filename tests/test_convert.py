@@ -16,6 +16,7 @@ from nn.affine import make_affine
 from nn.network import Network
 from nn.patch_discriminator import StridedDiscriminator
 from nn.resnet_generator import PARTS
+from tests import torch_field
 from tests.torch_reference import TorchPatchDiscriminator, TorchResnetGenerator, load_numpy_state, to_numpy, to_torch
 from train.config.settings import Config
 from train.convert import main
@@ -241,13 +242,21 @@ def test_missing_networks_start_afresh_and_it_is_said(run, capsys):
         ("checkpoints/r a.onnx --size 5x3", "mirroring does not make 8x8 of it"),
         ("checkpoints/r a.pth --size 64", "is no .onnx"),
         ("checkpoints/r --size 64", "name one as the target"),
+        ("foreign.pth --run b", "needs a generator whose direction"),
+        ("zeros --run b", "gen_ab has zero padding where runs mirror.*translate with it as it is"),
+        ("strided --run b", "disc_a has strides.*leave its file out"),
         ("two a.onnx", "2 generators, one, two, .* name one with --network"),
     ],
 )
 def test_mistakes_are_told_and_write_nothing(run, line, said, capsys):
     Path("there.pth").write_text("not weights")
     Path("notes.txt").write_text("x")
-    Path("two").mkdir()
+    for folder in ("two", "zeros", "strided"):
+        Path(folder).mkdir()
+    torch.save(torch_field.generator(n_blocks=1).state_dict(), "foreign.pth")
+    torch.save(torch_field.generator(n_blocks=1, up="zeros", name="block").state_dict(), "zeros/G_AB_3.pth")
+    torch.save(torch_field.generator(n_blocks=1).state_dict(), "strided/G_AB_3.pth")
+    torch.save(torch_field.discriminator("strided").state_dict(), "strided/D_A_3.pth")
     for name in ("one", "two"):
         torch.save(TorchResnetGenerator(3, 3, 2, 1).state_dict(), f"two/{name}.pth")
     weights.save(Path("mixed/latest_net_G_A.pth"), {"gen_ab": ResnetGenerator(ngf=2, n_blocks=1)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.attack import pickles as p
 from tests.attack.measure import CLEAR, Result, measured
 from train.errors import UserError
 from train.weights import formats, torch_files
+from train.weights.generators import generators
 
 pytestmark = pytest.mark.skipif(not CLEAR.exists(), reason="memory is read from /proc")
 SECONDS, BYTES = 1.0, 200 << 20  # and twice the file
@@ -112,13 +114,14 @@ def test_a_storage_that_claims_to_be_large_is_refused_at_once(tmp_path: Path) ->
 def small_networks(tmp_path: Path) -> list[Path]:
     """Files that ask for a larger network than they hold: by channels, by blocks."""
     files = []
-    for name, ngf, blocks in (("channels", 1500, 9), ("blocks", 8, 20_000)):
+    for name, ngf, blocks in (("channels", 1500, 9), ("blocks", 8, 2_000)):
         state = {"model.1.weight": np.zeros((ngf, 1, 7, 7), "f4")}
         up = 10 + blocks
         keys = [f"model.{i}.weight" for i in (4, 7)]
         keys += [f"model.{10 + i}.conv_block.{j}.weight" for i in range(blocks) for j in (1, 5)]
         keys += [f"model.{i}.weight" for i in (up, up + 3, up + 7)]
         state |= {key: np.zeros((1, 1, 1, 1), "f4") for key in keys}
+        state |= {key.replace("weight", "bias"): np.zeros(1, "f4") for key in state}
         torch_files.write(tmp_path / f"{name}.pth", state, {})
         files.append(tmp_path / f"{name}.pth")
     state = {f"a{'.model' * 3}.{i}.weight": np.zeros((700, 1, 4, 4), "f4") for i in range(3)}
@@ -129,8 +132,24 @@ def small_networks(tmp_path: Path) -> list[Path]:
 
 def test_a_network_larger_than_its_file_is_not_built(tmp_path: Path) -> None:
     files = small_networks(tmp_path)
-    for file, result in zip(files, measured("weights", files), strict=True):
+    said = ("does not fit the", "4006 convolutions", "a U-Net of 150 levels")
+    for file, result, why in zip(files, measured("weights", files), said, strict=True):
         check(result, file)
+        assert re.search(why, result.said), result.said
+
+
+def test_many_networks_are_read_and_told_in_a_line(tmp_path: Path) -> None:
+    """16,000 small ones under prefixes of their own; and keys that are one long row of places."""
+    state = {f"n{i}.model.{j}.weight": np.zeros((1, 1, 1, 1), "f4") for i in range(4_000) for j in (0, 2, 5)}
+    torch_files.write(tmp_path / "many.pth", state, {})
+    torch_files.write(tmp_path / "long.pth", {"model." * 300_000 + "x.weight": np.zeros((1, 1, 1, 1), "f4")}, {})
+    for file, result in zip(
+        files := [tmp_path / "many.pth", tmp_path / "long.pth"], measured("weights", files), strict=True
+    ):
+        check(result, file)
+    with pytest.raises(UserError) as told:
+        generators(formats.load(files[0]), files[0])
+    assert len(str(told.value)) < 600
 
 
 def test_words_that_are_no_words_of_ours(tmp_path: Path) -> None:

@@ -139,6 +139,13 @@ def test_of_the_reference_implementations_folder_the_latest(tmp_path):
     assert found.keys() == {"gen_ab", "disc_b"} and is_same(found["gen_ab"], ONE)
 
 
+def test_a_hubs_folder_holds_one_network_twice(tmp_path):
+    torch.save(ONE.state_dict(), tmp_path / "pytorch_model.bin")
+    save_file({key: value.numpy() for key, value in ONE.state_dict().items()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("{}")
+    assert list(formats.load(tmp_path)) == ["generator"]
+
+
 def test_two_generators_without_a_direction_are_asked_for(tmp_path, capsys):
     folder = saved(tmp_path / "f", photo2monet=ONE, monet2photo=TWO)
     with pytest.raises(UserError, match=r"2 generators, monet2photo, photo2monet, .* name one with --network"):

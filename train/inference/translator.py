@@ -144,6 +144,8 @@ def open_translator(
     try:
         return Translator(path, direction, device, upsample, network)
     except weights.WholeRun as run:
+        if upsample or network:
+            raise UserError("--upsample and --network speak of weights from elsewhere; a run says both itself") from run
         return ModelTranslator(run, direction, device)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from train.config import options
 from train.config.parser import typed
 from train.config.settings import Config
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.claim import Claim
 from train.files.folder_names import names_a_folder
@@ -97,7 +97,7 @@ def inferred(found: dict[str, Architecture], unused: Sequence[str] = ()) -> dict
     if not found.keys() & {"gen_ab", "gen_ba"}:
         raise UserError(
             f"--run needs a generator whose direction is known, from a file called …_net_G_A.pth or …_net_G_B.pth, or A2B or B2A; "
-            f"seen: {', '.join([*found, *unused])}"
+            f"seen: {shown(', '.join([*found, *unused]), 200)}"
         )
 
     def agree(name: str, key: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def chosen(found: Mapping[str, Weights], name: str, source: str | Path) -> Weigh
     """The network of that name, ours or the reference implementation's (G_A); UserError lists what there is."""
     name = OUR_NAMES.get(name, name)
     if name not in found:
-        raise UserError(f"--network {name}: {shown(source)} holds {', '.join(found)}")
+        raise UserError(f"--network {shown(name)}: {shown(source)} holds {_listed(found)}")
     return found[name]
 
 
@@ -60,9 +60,13 @@ def _only(found: Mapping[str, Weights], source: str | Path) -> Weights:
     there = [w for w in found.values() if w.kind == "generator"]
     if len(there) > 1:
         raise UserError(
-            f"{shown(source)}: holds {len(there)} generators, {', '.join(w.name for w in there)}, and no name tells which leads from A "
+            f"{shown(source)}: holds {len(there)} generators, {_listed([w.name for w in there])}, and no name tells which leads from A "
             "to B (A2B, AtoB, G_AB or G_A would); name one with --network"
         )
     if not there and any(w.kind for w in found.values()):
-        raise UserError(f"{shown(source)}: holds no generator, which alone translates; seen {', '.join(found)}")
+        raise UserError(f"{shown(source)}: holds no generator, which alone translates; seen {_listed(found)}")
     return (there or list(found.values()))[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return shown(", ".join(names), 200)
