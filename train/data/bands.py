@@ -96,17 +96,8 @@ def all_bands(path: Path, data: bytes, bands: Bands, side: int = 0) -> np.ndarra
             f'{shown(path)}: has {bands.samples} bands; pip install -e ".[deep]" reads them all, or save it as .npy [H,W,C]'
         )
     with guard(path, "cannot be decoded"):
-        values, _ = deep.decode(data, "TIFF")
+        factor = max(1, max(bands.width, bands.height) // side) if side else 1
+        values, _ = deep.decode(data, "TIFF", factor)
         if values.shape[2] != bands.samples:
             raise ValueError(f"{values.shape[2]} bands, where its head says {bands.samples}")
-        factor = max(values.shape[:2]) // side if side else 1
-        return values if factor < 2 else _shrunk(values, factor)
-
-
-def _shrunk(values: np.ndarray, factor: int) -> np.ndarray:
-    """[H,W,C] with the mean of every factor x factor pixels in their place; what is left at the edges is cut."""
-    height, width, samples = values.shape[0] // factor, values.shape[1] // factor, values.shape[2]
-    if not height or not width:
         return values
-    tiles = values[: height * factor, : width * factor].reshape(height, factor, width, factor, samples)
-    return tiles.mean(axis=(1, 3), dtype=np.float32).astype(values.dtype)

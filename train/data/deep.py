@@ -29,16 +29,18 @@ def available() -> bool:
     return importlib.util.find_spec("pyvips") is not None
 
 
-def decode(data: bytes, kind: str | None) -> tuple[np.ndarray, bytes | None]:
+def decode(data: bytes, kind: str | None, factor: int = 1) -> tuple[np.ndarray, bytes | None]:
     """Values uint16 [H,W,C], or uint8 where the file's are, upright, all that there are; and the colour profile. ValueError
     on a broken file.
 
+    factor  the mean of every factor x factor pixels stands for these; they are read strip by strip, in little memory
     kind  "PNG" or "TIFF": libvips is not left to find out by itself, for it knows many others, some through other programs
     """
     vips = _vips()
     try:
         read = {"PNG": vips.Image.pngload_buffer, "TIFF": vips.Image.tiffload_buffer}[str(kind)]
-        image = read(data, fail_on="truncated").autorot()
+        image = read(data, fail_on="truncated", **({"access": "sequential"} if factor > 1 else {}))
+        image = (image.shrink(factor, factor) if factor > 1 else image).autorot()
         values = image.numpy()
     except vips.Error as error:
         raise ValueError(" ".join(str(error).split())) from error
