@@ -28,7 +28,10 @@ NEEDS_ONLY_DY = ("reflection_pad", "concat", "add", "batch_slice", "resize", "dr
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations and bytes of a pass as they are usually counted, and the least that any algorithm could do with."""
+    """Operations and bytes of a pass as they are usually counted, and the least that any algorithm could do with.
+
+    The least bytes are those read: what is written may still lie in a cache when the clock stops.
+    """
 
     flops: float
     bytes: float
@@ -51,12 +54,12 @@ def op_cost(op: str, inputs: Sequence[Shape | None], output: Shape, direction: s
     if direction == "forward":
         flops = forward_flops(op, inputs, output)
         moved = taken + made + (math.prod(inputs[0] or ()) if op in FUSED else 0)
-        return Cost(flops, itemsize * moved, flops / fewer, itemsize * moved)
+        return Cost(flops, itemsize * moved, flops / fewer, itemsize * taken)
     flops = backward_flops(op, inputs, output, [shape is not None for shape in inputs])
     if op in FUSED:
         return Cost(taken, itemsize * 2 * taken, 0, 0)  # nothing at all where dy is 1
     moved = taken + made + (0 if op in NEEDS_ONLY_DY else taken)
-    return Cost(flops, itemsize * moved, flops / fewer, itemsize * (taken + made))
+    return Cost(flops, itemsize * moved, flops / fewer, itemsize * made)
 
 
 def fewest_multiplications(R: int, S: int, tile: int = 6) -> float:

@@ -62,9 +62,9 @@ def numbers(row: Row) -> list[str]:
     ]
 
 
-def rate(row: Row) -> str:
-    """GFLOP/s of what is bound by computing, GB/s of what is bound by memory."""
-    return f"{row['gbs']:.3g} GB/s" if row["bound_by"] == "memory" else f"{row['gflops']:.3g} GFLOP/s"
+def rate(row: Row, bound: str = "") -> str:
+    """GFLOP/s of what is bound by computing, GB/s of what is bound by memory (or as `bound` has it)."""
+    return f"{row['gbs']:.3g} GB/s" if (bound or row["bound_by"]) == "memory" else f"{row['gflops']:.3g} GFLOP/s"
 
 
 def along(rows: list[Row]) -> list[str]:
@@ -75,10 +75,11 @@ def along(rows: list[Row]) -> list[str]:
         shapes = list(dict.fromkeys(r["work"].partition("@")[2] for r in mine))
         if len(shapes) < 2:
             continue
+        bound = next((r["bound_by"] for r in reversed(mine) if "bound_by" in r), "")
         lines = []
         for provider in dict.fromkeys(r["provider"] for r in mine):
             timed = {r["work"].partition("@")[2]: r for r in mine if r["provider"] == provider and "seconds" in r}
-            lines.append([provider, *(rate(timed[s]) if s in timed else "-" for s in shapes)])
+            lines.append([provider, *(rate(timed[s], bound) if s in timed else "-" for s in shapes)])
         said += ["", f"{base}, {direction}", "", table.render(["contestant", *shapes], lines)]
     return said
 

@@ -44,14 +44,20 @@ class Peaks:
 
     def roof(self, cost: Cost, cold: bool = False) -> float:
         """Seconds that products and a copy at their best would take."""
-        return max(cost.flops / self.gemm_gflops, cost.bytes / self.gbs(cost.bytes, cold)) / 1e9
+        return max(self.times(cost, cold))
 
     def bound(self, cost: Cost, cold: bool = False) -> str:
         """Which of the two takes longer: "compute" or "memory"."""
-        return "compute" if cost.flops / self.gemm_gflops > cost.bytes / self.gbs(cost.bytes, cold) else "memory"
+        products, copies = self.times(cost, cold)
+        return "compute" if products > copies else "memory"
+
+    def times(self, cost: Cost, cold: bool) -> tuple[float, float]:
+        """Seconds of its products, and of copying its bytes. What multiplies no matrices is held to the copy alone."""
+        products = cost.flops / self.gemm_gflops if cost.least_flops else 0.0
+        return products / 1e9, cost.bytes / self.gbs(cost.bytes, cold) / 1e9
 
     def floor(self, cost: Cost, cold: bool = False) -> float:
-        """Seconds below which nobody gets: fewest multiplications, each operand once, twice as fast as was measured."""
+        """Seconds below which nobody gets: fewest multiplications, each input read once, twice as fast as was measured."""
         rate = self.copy_gbs if cold else max(self.copy_gbs, *self.copies.values(), 0.0)
         return max(cost.least_flops / self.gemm_gflops, cost.least_bytes / rate) / 1e9 / FASTER
 

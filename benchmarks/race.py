@@ -144,7 +144,9 @@ def possible(row: Row, rules: Rules, peaks: Peaks) -> Row:
     least, floor = min(row["samples"]), peaks.floor(cost, rules.cold)
     if least >= floor or rules.work.device == "interpret":
         return {}
-    what = f"{cost.least_bytes / 1e6:.3g} MB" + (f" and {cost.least_flops / 1e9:.3g} GFLOP" if cost.least_flops else "")
+    what = f"{cost.least_bytes / 1e6:.3g} MB to read" + (
+        f" and {cost.least_flops / 1e9:.3g} GFLOP" if cost.least_flops else ""
+    )
     place = " from cold caches" if rules.cold else ""
     words = (
         f"impossible: {least * 1e6:.3g} µs for {what}{place}; this machine needs {floor * 1e6:.3g} µs at the very least"
