@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,7 @@ def ladders() -> list[Part]:
         parts.append(
             Pictures(
                 f"{ladder.title.partition(',')[0]}: which program writes what, how often the input is read",
-                {**{name: told_apart(s.owner) for name, s in zip(names, seen, strict=True)}, **reads_of(seen[1])},
+                {**dict(zip(names, told_apart(seen), strict=True)), **reads_of(seen[1])},
                 scale=6,
                 note="Each shade is a program; neighbours differ. The last picture: the brighter, the more often read.",
             )
@@ -95,15 +96,16 @@ MEASURES = (
 NOTE = (
     "**Four ladders**, compiled for an H100 (sm_90) on this machine. *Asked for* is counted in sectors of 32 bytes, of a few programs, times all. Times are predicted, not "
     "measured: arithmetic at its peak, memory at 3.35 TB/s or what is asked for at 5.5 TB/s of the L2 cache, whichever takes longest, "
-    "times the unevenness of programs over 132 multiprocessors."
+    "times the unevenness of programs over 132 multiprocessors; the 1.5 µs from one launch to the next not counted."
 )
 
 
-def told_apart(owner: np.ndarray) -> np.ndarray:
-    """The programs of a result [1,H,W,C] as shades: its first channel, or pixels down and channels across where channels differ."""
-    planes = owner.reshape(-1, owner.shape[-1])
-    picture = owner[0, :, :, 0] if (planes == planes[:, :1]).all() or owner.shape[-1] == 3 else planes[:48]
-    return 0.15 + 0.85 * (picture * 0.618 % 1)
+def told_apart(seen: Sequence[Seen]) -> list[np.ndarray]:
+    """The programs of each result [1,H,W,C] as shades: of its first channel, or pixels down and channels across where these differ."""
+    planes = [s.owner.reshape(-1, s.owner.shape[-1]) for s in seen]
+    across = any(len(np.unique(p[0])) > 1 for p in planes) and planes[0].shape[1] > 3
+    pictures = [p[:64] if across else s.owner[0, :, :, 0] for p, s in zip(planes, seen, strict=True)]
+    return [0.15 + 0.85 * (picture * 0.618 % 1) for picture in pictures]
 
 
 def reads_of(seen: Seen) -> dict[str, np.ndarray]:
