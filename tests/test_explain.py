@@ -14,14 +14,17 @@ from benchmarks.costs import convolution_flops
 from lessons.plain_step import PlainStep
 from lessons.sources import by_loss as by_loss_of_the_plain_step
 from nn import PatchDiscriminator, PixelDiscriminator, ResnetGenerator
+from nn.losses import gradient_penalty
 from nn.trace import Trace, traced
 from train.config.settings import Config
 from train.data.builtin.scenes import scene
 from train.errors import UserError
 from train.evaluation.explained_step import Draw, Explained, explain, twin_of, watched
 from train.evaluation.gradient_sources import joined, shares
+from train.evaluation.look import looked_at
 from train.evaluation.loss_terms import terms
 from train.evaluation.opening_step import saved
+from train.evaluation.overhearing import LETTERS
 from train.evaluation.receptive_field import nominal, outside, score_gradients
 from train.explain import main
 from train.files import checkpoint
@@ -115,6 +118,20 @@ def test_it_is_the_step_itself_and_adds_up(kind: str):
         assert scores.ndim == 2
 
 
+def test_the_penalty_is_what_is_left_of_the_sum():
+    """Computed for itself, where the step looked."""
+    model = trained(2, gan_mode="wgangp", lambda_identity=0.0)
+    twin = twin_of(model)
+    a, b = pictures(100)
+    found = explain(model, a, b)
+    told = [t for t in terms(found) if t.about == "penalty"]
+    for disc, real, term in ((twin.disc_b, b, told[0]), (twin.disc_a, a, told[1])):
+        share = Tensor(twin.mixing.random((1, 1, 1, 1)).astype(np.float32))
+        fake = next(d.out for d in found.draws if twin.networks()[d.discriminator] is disc)
+        penalty = gradient_penalty(disc, Tensor(real), Tensor(fake[None]), share, term.weight).item()
+        assert abs(term.value - penalty) < 1e-4 * penalty and penalty > 0.1
+
+
 def test_each_source_is_what_the_plain_step_finds(opened: Explained):
     """lessons/plain_step.py, which shares no line with it: all losses' gradients of both generators."""
     model = trained(3)
@@ -139,6 +156,23 @@ def test_shares_add_up_to_one(opened: Explained):
     known = {"x": {"w": np.array([3.0, 0.0])}, "y": {"w": np.array([-1.0, 1.0])}}  # their sum is (2, 1)
     found = shares(known, ["w"])
     assert found["x"].share == 6 / 5 and found["y"].share == -1 / 5 and found["x"].length == 3
+
+
+def test_a_look_is_what_the_networks_do(opened: Explained):
+    """Pictures, scores and layers, before the step and after it, beside networks made of the same weights."""
+    for look in (opened.before, opened.after):
+        for name, letters in LETTERS.items():
+            network = twin_of(opened.model).networks()[name]
+            network.load_state_dict(look.weights[name])
+            of = looked_at(name)
+            with no_grad():
+                y = network(Tensor(look.pictures[of][None])).numpy()[0]
+            said = {**look.pictures, **look.scores}[f"{letters}({of})"]
+            assert np.array_equal(y if y.shape == said.shape else y[:, :, 0], said)
+            assert np.array_equal([*look.layers[name].values()][-1], y)
+    assert {looked_at(name) for name in ("gen_ab", "disc_a")} == {"a"} and looked_at("gen_ba") == looked_at(
+        "disc_b"
+    ) == "b"
 
 
 # -- who learns
@@ -290,7 +324,7 @@ def test_only_runs_of_cyclegan_are_opened(tmp_path: Path, capsys):
              "run": {"step": 7, "epoch": 2, "position": 4}}  # fmt: skip
     checkpoint.save(tmp_path / "run" / "latest.npz", state)
     again, _, place = saved(str(tmp_path / "run"))
-    assert place == {"step": 7, "epoch": 2, "position": 12}
+    assert place == {"step": 7, "epoch": 2, "position": 12, "batch": 3}
     mine, wanted = leaves(again.state_dict()), leaves(model.state_dict())
     assert [key for key in wanted if not np.array_equal(mine[key], wanted[key])] == []
 
@@ -310,6 +344,6 @@ def test_only_runs_of_cyclegan_are_opened(tmp_path: Path, capsys):
         with pytest.raises(UserError, match=words):
             saved(str(tmp_path / path))
     checkpoint.save(tmp_path / "fresh" / "latest.npz", {**state, "run": {}})
-    assert saved(str(tmp_path / "fresh"))[2] == {"step": 0, "epoch": 1, "position": 0}
+    assert saved(str(tmp_path / "fresh"))[2] == {"step": 0, "epoch": 1, "position": 0, "batch": 3}
     assert main(["--weights", str(tmp_path / "pix")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -127,7 +127,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def test_the_wheel_owns_one_name(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {"palindrome_gan", "palindrome_gan-0.1.0.dist-info"}
-    for page in ("train/report/template.html", "train/report/explain/page.html", "train/inference/serve.html"):
+    for page in (
+        "train/report/template.html",
+        "train/report/explain/page.html",
+        "train/report/explain/style.css",
+        "train/report/explain/script.js",
+        "train/inference/serve.html",
+    ):
         assert f"palindrome_gan/{page}" in names
     assert "palindrome_gan/rename.py" not in names and "palindrome_gan/in_place.py" not in names
 

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = parse(arguments)
     opened = subject(options.weights, options.images)
-    print(f"{title(opened)} {pictures(opened)}", file=sys.stderr)
+    if not options.text:
+        print(f"{title(opened)} {pictures(opened)}")
     step = explain(opened.model, opened.a, opened.b)
     print(
         text(step, f"{title(opened)} {pictures(opened)}")

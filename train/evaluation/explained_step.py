@@ -9,33 +9,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from autograd import no_grad
-from nn.module import observed
 from nn.network import Network
 from nn.trace import Op, Trace, traced
 from train.evaluation.gradient_sources import Pull, by_loss
-from train.evaluation.overhearing import ENDS, LETTERS, Forward, overheard
+from train.evaluation.look import Look, look, weights
+from train.evaluation.overhearing import Forward, overheard
 from train.models.cyclegan import CycleGAN
 from train.models.directions import Direction, MicroBatch
 
 Array = np.ndarray
 TURNS = {"generators": "g", "discriminators": "d"}
-
-
-@dataclass
-class Look:
-    """What the networks are, and what they make of the two pictures, at one moment."""
-
-    weights: dict[str, dict[str, Array]]  # network -> PyTorch's name and layout
-    pictures: dict[str, Array]  # "a", "G(a)", "F(G(a))", "G(b)", … [H,W,C]
-    scores: dict[str, Array]  # "D_B(b)", "D_B(G(a))", … [P,Q]
-    layers: dict[str, dict[str, Array]]  # network -> layer -> what it gives [H,W,C]
-    losses: dict[str, float] = field(default_factory=dict)  # weighted, by name
 
 
 @dataclass
@@ -183,45 +171,10 @@ def watched(
             del pool.decide, pool.query
 
 
-def weights(model: CycleGAN) -> dict[str, dict[str, Array]]:
-    """Copies of all weights."""
-    return {name: network.state_dict() for name, network in model.networks().items()}
-
-
 def gradient_length(network: Network, had: list[Any]) -> float | None:
     """Of all its parameters' gradients together; None if none has another than it had."""
     new = [p.grad for p, old in zip(network.parameters(), had, strict=True) if p.grad is not None and p.grad is not old]
     return float(np.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in new))) if new else None
-
-
-@no_grad()
-def look(model: CycleGAN, a: Array, b: Array) -> Look:
-    """What the networks that learn (not their averages) make of pictures a and b [1,H,W,C]."""
-    seen = Look(weights(model), {"a": a[0], "b": b[0]}, {}, {})
-    tensors = {"a": model.tensor(a), "b": model.tensor(b)}
-    networks = model.networks()
-    same = model.config.input_nc == model.config.output_nc
-
-    def make(network: str, of: str) -> None:
-        name = f"{LETTERS[network]}({of})"
-        layers: dict[str, Array] = {}
-        paths = {id(module): path for path, module in networks[network].named_modules()}
-        with observed(lambda module, _, output: layers.__setitem__(paths[id(module)], output.data[0])):
-            y = tensors[name] = networks[network](tensors[of])
-        (seen.scores if network.startswith("disc") else seen.pictures)[name] = (
-            y.data[0, :, :, 0] if network.startswith("disc") else y.data[0]
-        )
-        seen.layers.setdefault(network, {name: path for name, path in layers.items() if name})
-
-    for start, target, there, back, disc in ENDS.values():
-        make(there, start)
-        fake = f"{LETTERS[there]}({start})"
-        make(back, fake)
-        if same:
-            make(there, target)
-        make(disc, fake)
-        make(disc, target)
-    return seen
 
 
 def losses_again(model: CycleGAN, a: Array, b: Array, draws: list[Draw]) -> dict[str, float]:

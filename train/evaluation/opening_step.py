@@ -44,6 +44,7 @@ class Subject:
     names: tuple[str, str]  # of the pictures
     run: str  # "" for a fresh model
     step: int  # steps made so far
+    batch: int = 1  # pictures of each domain that the run's own steps see
 
 
 def subject(weights: str, images: Sequence[Path]) -> Subject:
@@ -66,12 +67,12 @@ def subject(weights: str, images: Sequence[Path]) -> Subject:
         if why:
             raise UserError(f"{shown(name)}, {picture.shape[1]}x{picture.shape[0]} pixels: {why}")
     a, b = (np.ascontiguousarray(picture[None], np.float32) for picture in pictures)
-    return Subject(model, a, b, names, run, place["step"])
+    return Subject(model, a, b, names, run, place["step"], 1 if images else place["batch"])
 
 
 def fresh() -> tuple[CycleGAN, str, dict[str, int]]:
     """A model that has learned nothing."""
-    return CycleGAN(Config(**FRESH)), "", {"step": 0, "epoch": 1, "position": 0}
+    return CycleGAN(Config(**FRESH)), "", {"step": 0, "epoch": 1, "position": 0, "batch": 1}
 
 
 def saved(given: str) -> tuple[CycleGAN, str, dict[str, int]]:
@@ -94,5 +95,6 @@ def saved(given: str) -> tuple[CycleGAN, str, dict[str, int]]:
         raise UserError(
             f"{shown(file)} is a checkpoint, but not one whose training can go on ({type(error).__name__}: {shown(error, 300)})"
         ) from error
-    place["position"] *= int(state["config"].get("batch_size", 1)) * int(state["config"].get("accumulate", 1))
+    batch = int(state["config"].get("batch_size", 1)) * int(state["config"].get("accumulate", 1))
+    place |= {"position": place["position"] * batch, "batch": batch}
     return model, config.name or file.parent.name, place

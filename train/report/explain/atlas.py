@@ -8,7 +8,8 @@ import numpy as np
 
 from nn.module import Module
 from train.evaluation.explained_step import Explained
-from train.evaluation.overhearing import ENDS, LETTERS
+from train.evaluation.look import looked_at
+from train.evaluation.overhearing import LETTERS
 from train.report.explain.figures import TILES, Figures, channels, diverging, filters, lettered, row, shrunk
 
 
@@ -19,12 +20,6 @@ def section(e: Explained, figures: Figures) -> str:
 
 def network(e: Explained, figures: Figures, name: str) -> str:
     """One network, its layers in the order of the forward."""
-    seen = next(
-        start if there == name else target for start, target, there, _, disc in ENDS.values() if name in (there, disc)
-    )
-    if name.startswith("disc"):
-        start, _, there, *_ = next(ends for ends in ENDS.values() if ends[4] == name)
-        seen = f"{LETTERS[there]}({start})"
     modules = dict(e.model.networks()[name].named_modules())
     layers = "".join(
         layer(e, figures, name, path, modules[path], opened=name == "gen_ab" and i == 0)
@@ -33,7 +28,7 @@ def network(e: Explained, figures: Figures, name: str) -> str:
     count = sum(p.size for p in e.model.networks()[name].parameters())
     return (
         f'<details class="card inside"{" open" if name == "gen_ab" else ""}><summary><h3>{lettered(LETTERS[name])}, <code>{name}</code></h3>'
-        f'<span class="soft">{count:,} weights, looking at {seen}</span></summary>{layers}</details>'
+        f'<span class="soft">{count:,} weights, looking at {looked_at(name)}</span></summary>{layers}</details>'
     )
 
 

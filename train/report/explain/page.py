@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from train.config.options import typed
 from train.evaluation.explained_step import Explained
 from train.evaluation.opening_step import Subject
 from train.files.atomic import write_bytes
@@ -22,7 +23,8 @@ def title(opened: Subject) -> str:
 
 def pictures(opened: Subject) -> str:
     """Their names."""
-    return f"on {opened.names[0]} (A) and {opened.names[1]} (B)"
+    first = f", the first of a batch of {opened.batch}" if opened.batch > 1 else ""
+    return f"on {opened.names[0]} (A) and {opened.names[1]} (B){first}"
 
 
 def write_page(folder: Path, opened: Subject, e: Explained) -> Path:
@@ -40,6 +42,7 @@ def page(opened: Subject, e: Explained) -> str:
     parts = {
         "title": escape(title(opened)),
         "names": escape(pictures(opened)),
+        "command": typed("train.explain"),
         "facts": facts(opened, e),
         "flow": story.flow(e, figures),
         "roles": story.who_learns(e),
@@ -86,6 +89,6 @@ def facts(opened: Subject, e: Explained) -> str:
         "Multiply-adds": f"{sum(op.macs + op.backward_macs for op in ops) / 1e9:.2f} billion",
         "This step took": f"{e.seconds * 1e3:.0f} ms",
         "Learning rate": f"{e.model.optimizers['g'].lr:g}",
-        "Loss": c.gan_mode,
+        "Adversarial loss": c.gan_mode if c.lambda_GAN else "none",
     }
     return "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in said.items())

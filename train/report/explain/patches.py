@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nn.network import Network
 from train.evaluation.explained_step import Explained
-from train.evaluation.overhearing import ENDS, LETTERS
-from train.evaluation.receptive_field import nominal, outside, score_gradients
+from train.evaluation.overhearing import LETTERS
+from train.evaluation.receptive_field import Field, nominal, outside, score_gradients
 from train.report.explain.figures import TILE, data_uri, shrunk
 
 PLACES = 14  # scores along a side that are measured, at most
@@ -25,29 +24,48 @@ BUDGET = 250e9  # multiply-accumulates for a map's gradients, about: so large ne
 def data(e: Explained) -> list[dict[str, Any]]:
     """For each of the maps: the picture's name, scores before and after, box, and the tiles. All gradients are those before
     the step."""
-    found = []
-    for start, target, there, _, disc in ENDS.values():
-        network = copy.deepcopy(e.model.networks()[disc])
-        network.load_state_dict(e.before.weights[disc])
-        for picture in (target, f"{LETTERS[there]}({start})"):
-            found.append(one(e, network, disc, picture))
-    return found
+    return [one(e, name) for name in e.before.scores]
 
 
-def one(e: Explained, network: Network, disc: str, picture: str) -> dict[str, Any]:
+def one(e: Explained, name: str) -> dict[str, Any]:
     """One map."""
-    name, x = f"{LETTERS[disc]}({picture})", e.before.pictures[picture]
-    before, after, field = e.before.scores[name], e.after.scores[name], nominal(network)
+    disc, picture = judged(name)
+    x, before, after, box = e.before.pictures[picture], e.before.scores[name], e.after.scores[name], field(e, name)
     rows, columns = (chosen(n, most(e, disc)) for n in before.shape)
     places = [(i, j) for i in rows for j in columns]
-    maps = score_gradients(network, np.ascontiguousarray(x[None]), places)
-    shares = [round(outside(g, field, i, j), 4) for g, (i, j) in zip(maps, places, strict=True)]
+    maps = gradients(e, name, places)
+    shares = [round(outside(g, box, i, j), 4) for g, (i, j) in zip(maps, places, strict=True)]
     return {
         "name": name, "picture": picture, "disc": LETTERS[disc], "height": x.shape[0], "width": x.shape[1],
-        "rows": rows, "columns": columns, "size": field.size, "step": field.step, "start": field.start, "outside": shares,
+        "rows": rows, "columns": columns, "size": box.size, "step": box.step, "start": box.start, "outside": shares,
         "before": before.round(3).tolist(), "after": after.round(3).tolist(), "tile": list(tile(maps[0]).shape),
         "tiles": data_uri(sheet(maps, len(columns))),
     }  # fmt: skip
+
+
+def judged(name: str) -> tuple[str, str]:
+    """The discriminator and the picture of a map such as "D_B(G(a))"."""
+    letters, _, picture = name.partition("(")
+    return next(network for network, word in LETTERS.items() if word == letters), picture[:-1]
+
+
+def field(e: Explained, name: str) -> Field:
+    """The box of a map's scores."""
+    return nominal(e.model.networks()[judged(name)[0]])
+
+
+def gradients(e: Explained, name: str, places: list[tuple[int, int]]) -> np.ndarray:
+    """Of a map's scores at these places, with the weights before the step: [n,H,W]."""
+    disc, picture = judged(name)
+    network = copy.deepcopy(e.model.networks()[disc])
+    network.load_state_dict(e.before.weights[disc])
+    return score_gradients(network, np.ascontiguousarray(e.before.pictures[picture][None]), places)
+
+
+def outside_of(e: Explained, name: str, places: list[tuple[int, int]]) -> list[float]:
+    """The shares of these scores' gradients that lie outside of their boxes."""
+    maps = gradients(e, name, places)
+    return [outside(g, field(e, name), i, j) for g, (i, j) in zip(maps, places, strict=True)]
 
 
 def most(e: Explained, disc: str) -> int:

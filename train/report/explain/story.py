@@ -73,7 +73,7 @@ def lane(e: Explained, figures: Figures, turn: str, name: str, all_terms: list[T
         for term, end in zip(own, [*ends, ""], strict=False):
             if end in forwards:
                 lines.append(f'<div class="chain">{chain(figures, forwards, end, disc)}{formula(e, term)}</div>')
-            elif term.about == "penalty":
+            elif term.about == "penalty" and turn == "discriminators":
                 lines.append(f'<div class="chain">{formula(e, term)}</div>')
     return f'<div class="lane"><h4>{lettered(title)}</h4>{"".join(lines)}</div>'
 
@@ -193,7 +193,10 @@ def losses(e: Explained) -> str:
 
 def pools(e: Explained, figures: Figures) -> str:
     """What came out."""
-    return "".join(pool(draw, figures) for draw in e.draws)
+    return (
+        "".join(pool(draw, figures) for draw in e.draws)
+        or "<p>Nothing: the discriminators take no part in this run.</p>"
+    )
 
 
 def pool(draw: Draw, figures: Figures) -> str:

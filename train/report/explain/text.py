@@ -8,8 +8,8 @@ from train.evaluation.explained_step import Draw, Explained
 from train.evaluation.gradient_sources import cosine, joined, shares
 from train.evaluation.loss_terms import terms
 from train.evaluation.overhearing import LETTERS
-from train.evaluation.receptive_field import nominal
 from train.files.sizes import size_text
+from train.report.explain.patches import field, outside_of
 from train.report.explain.tree import Branch, tree
 
 
@@ -21,14 +21,15 @@ def text(e: Explained, title: str) -> str:
     return "\n\n".join(parts)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns, the first to the left and the others to the right."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[int] = (0,)) -> str:
+    """Columns, those of `words` to the left and the others to the right."""
     lines = [head, *rows]
     wide = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join(
-        "  ".join([line[0].ljust(wide[0]), *(v.rjust(w) for v, w in zip(line[1:], wide[1:], strict=True))]).rstrip()
+    placed = [
+        [v.ljust(w) if i in words else v.rjust(w) for i, (v, w) in enumerate(zip(line, wide, strict=True))]
         for line in lines
-    )
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in placed)
 
 
 def forwards(e: Explained) -> str:
@@ -38,7 +39,9 @@ def forwards(e: Explained) -> str:
          ", ".join(f"{n}{'' if on else ' (cut)'}" for n, on in zip(f.names, f.attached, strict=True)), ", ".join(f.made))
         for f in e.forwards
     ]  # fmt: skip
-    return "Forwards; (cut): no gradient flows on from there\n" + table(("turn", "network", "", "from", "makes"), rows)
+    return "Forwards; (cut): no gradient flows on from there\n" + table(
+        ("turn", "network", "", "from", "makes"), rows, range(5)
+    )
 
 
 def turns(e: Explained) -> str:
@@ -51,13 +54,13 @@ def turns(e: Explained) -> str:
             length = turn.gradient[network]
             rows.append((name, network, LETTERS[network], role, "–" if length is None else f"{length:.3g}", f"{turn.moved[network]:.2g}"))  # fmt: skip
     head = ("turn", "network", "", "", "gradient", "largest move of a weight")
-    return "Who learns, who is frozen\n" + table(head, rows)
+    return "Who learns, who is frozen\n" + table(head, rows, range(4))
 
 
 def losses(e: Explained) -> str:
     """Formula and value of each, and of all on the same pictures after the step."""
     rows = [(t.loss, f"{t.weight:g}", f"{t.mean:.4f}", f"{t.value:.4f}", t.formula) for t in terms(e)]
-    out = "Losses\n" + table(("", "weight", "mean", "value", "of"), rows)
+    out = "Losses\n" + table(("", "weight", "mean", "value", "of"), rows, (0, 4))
     rows2 = [(name, f"{value:.4f}", f"{e.after.losses[name]:.4f}") for name, value in e.before.losses.items() if name in e.after.losses]  # fmt: skip
     return out + "\n\nThe same pictures, before and after the step\n" + table(("", "before", "after"), rows2)
 
@@ -103,15 +106,21 @@ def decision(draw: Draw) -> str:
 
 
 def patches(e: Explained) -> str:
-    """The scores."""
+    """The score maps, and of their middle score how much of the gradient lies outside of the nominal box."""
     rows = []
     for name, before in e.before.scores.items():
-        after = e.after.scores[name]
-        rows.append((name, "×".join(map(str, before.shape)), f"{before.mean():.3f}", f"{before.min():.3f}", f"{before.max():.3f}", f"{after.mean():.3f}"))  # fmt: skip
-    size = {n: nominal(e.model.networks()[n]).size for n in e.model.players["d"]}
-    side = next(iter(size.values()))
-    return f"Scores; each nominally sees {side}×{side} pixels\n" + table(
-        ("", "map", "mean", "least", "most", "mean after"), rows
+        after, middle = e.after.scores[name], tuple(n // 2 for n in before.shape)
+        share = outside_of(e, name, [middle])[0]
+        rows.append((
+            name, "×".join(map(str, before.shape)), f"{before.mean():.3f}", f"{before.min():.3f}", f"{before.max():.3f}",
+            f"{after.mean():.3f}", f"{share:.1%}",
+        ))  # fmt: skip
+    sides = {field(e, name).size for name in e.before.scores}
+    words = " and ".join(f"{side}×{side}" for side in sorted(sides))
+    head = ("", "map", "mean", "least", "most", "mean after", "outside")
+    return (
+        f"Scores; each nominally sees {words} pixels, outside lies so much of the middle score's measured gradient\n"
+        + table(head, rows)
     )
 
 
