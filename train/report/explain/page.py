@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from train.config.options import typed
+from train.config.parser import typed
 from train.evaluation.explained_step import Explained
 from train.evaluation.opening_step import Subject
 from train.files.atomic import write_bytes
