@@ -114,7 +114,7 @@ def test_a_storage_that_claims_to_be_large_is_refused_at_once(tmp_path: Path) ->
 def small_networks(tmp_path: Path) -> list[Path]:
     """Files that ask for a larger network than they hold: by channels, by blocks."""
     files = []
-    for name, ngf, blocks in (("channels", 1500, 9), ("blocks", 8, 2_000)):
+    for name, ngf, blocks in (("channels", 1500, 9), ("blocks", 8, 400)):
         state = {"model.1.weight": np.zeros((ngf, 1, 7, 7), "f4")}
         up = 10 + blocks
         keys = [f"model.{i}.weight" for i in (4, 7)]
@@ -132,15 +132,15 @@ def small_networks(tmp_path: Path) -> list[Path]:
 
 def test_a_network_larger_than_its_file_is_not_built(tmp_path: Path) -> None:
     files = small_networks(tmp_path)
-    said = ("does not fit the", "4006 convolutions", "a U-Net of 150 levels")
+    said = ("does not fit the", "806 convolutions", "a U-Net of 150 levels")
     for file, result, why in zip(files, measured("weights", files), said, strict=True):
         check(result, file)
         assert re.search(why, result.said), result.said
 
 
 def test_many_networks_are_read_and_told_in_a_line(tmp_path: Path) -> None:
-    """16,000 small ones under prefixes of their own; and keys that are one long row of places."""
-    state = {f"n{i}.model.{j}.weight": np.zeros((1, 1, 1, 1), "f4") for i in range(4_000) for j in (0, 2, 5)}
+    """500 small ones under prefixes of their own; and keys that are one long row of places."""
+    state = {f"n{i}.model.{j}.weight": np.zeros((1, 1, 1, 1), "f4") for i in range(500) for j in (0, 2, 5)}
     torch_files.write(tmp_path / "many.pth", state, {})
     torch_files.write(tmp_path / "long.pth", {"model." * 300_000 + "x.weight": np.zeros((1, 1, 1, 1), "f4")}, {})
     for file, result in zip(
