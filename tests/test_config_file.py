@@ -33,6 +33,9 @@ def test_typed_over_file_over_preset(tmp_path: Path) -> None:
     assert settings(f"--config {file}") == {"dataroot": "d"}  # so its preset is the paper's
     file.write_text('netG = "resnet_6blocks"\npreset = "tiny"\n')
     assert settings(f"--config {file} --preset paper") == {"netG": "resnet", "n_blocks": 6}
+    for name, text in (("run.toml", "ngf = 8"), ("run.json", '{"ngf": 8}')):  # as Windows editors save text
+        (tmp_path / name).write_text(text, "utf-8-sig")
+        assert settings(f"--config {tmp_path / name} --preset paper") == {"ngf": 8}
 
 
 def test_a_runs_own_config_makes_the_same_run(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _read(path: Path) -> dict[str, Any]:
         with open_file(path) as file:
             data = file.read()
         check_text(len(data))
-        found = read_json(data) if path.suffix == ".json" else tomllib.loads(data.decode())
+        found = read_json(data) if path.suffix == ".json" else tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"--config {shown(path)}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # tomllib's and json's, which say where, among them

@@ -193,7 +193,8 @@ class Parser(argparse.ArgumentParser):
         if all(answer.words is not None for answer in answers):
             words = [*kept, *(word for answer in answers for word in answer.words or ())]
             lines.append(f"so type: {typed(program)} {shlex.join(words)}")
-        return "\n  ".join([f"{len(answers)} things are typed otherwise here (--help lists all options):", *lines])
+        about = "--help lists all options; docs/coming_from.md, what is typed otherwise in the reference implementation"
+        return "\n  ".join([f"{len(answers)} things are typed otherwise here:", *lines, f"({about})"])
 
 
 def same(setting: Any, value: str) -> bool:
