@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import sys
 from collections import defaultdict
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.command.typed import picture
 from train.cyclegan import main
-from train.run import display
+from train.run import disk, display
 
 TINY = (
     "--preset tiny --device cpu --load_size 28 --crop_size 24 --ngf 2 --ndf 2 --n_blocks 1 --max_dataset_size 6 "
@@ -71,6 +73,44 @@ def test_a_dry_run_of_a_run_that_goes_on_leaves_it_alone(capsys: pytest.CaptureF
     assert "for all 47" in capsys.readouterr().out
     Path("checkpoints/run_dry_run.png").unlink()
     assert files() == before
+
+
+def test_a_dry_run_decodes_every_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those of a test folder, and those that its few steps do not meet; all that are broken are named."""
+    for folder in ("trainA", "trainB", "testA", "testB"):
+        for i in range(4):
+            picture(tmp_path / "data" / folder / f"{i}.png")
+    assert run(f"--dataroot {tmp_path}/data --dry_run --max_dataset_size 3") == 0
+    assert "images   14 decoded in " in (out := capsys.readouterr().out), out
+    for file in ("trainA/2.png", "testB/3.png"):
+        whole = (tmp_path / "data" / file).read_bytes()
+        (tmp_path / "data" / file).write_bytes(whole[: len(whole) // 2])
+    assert run(f"--dataroot {tmp_path}/data --dry_run --max_dataset_size 3 --name x") == 2
+    captured = capsys.readouterr()
+    assert "error: 2 of 14 images cannot be used:\n" in captured.err and "disk  " not in captured.out
+    assert f"{tmp_path}/data/trainA/2.png: cannot be decoded" in captured.err
+    assert f"{tmp_path}/data/testB/3.png: cannot be decoded" in captured.err
+
+
+def test_a_dry_run_tells_the_disk_that_all_checkpoints_need(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so does a run, where there is not so much room."""
+    line = "--n_epochs 4 --n_epochs_decay 4 --save_epoch_freq 2 --pool_size 0"  # 4 copies beside the latest
+    assert run(f"{line} --dry_run") == 0
+    told = re.search(
+        r"disk .* (\d+) kB for each checkpoint, .*; 5 kept in the end \(--save_epoch_freq 2, --keep 0\), (\d+) kB",
+        capsys.readouterr().out,
+    )
+    assert told and abs(int(told[2]) - 5 * int(told[1])) <= 5
+    assert run(f"{line} --keep 2 --max_steps 40 --dry_run") == 0
+    assert "; 3 kept in the end (--save_epoch_freq 2, --keep 2), " in capsys.readouterr().out
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 4 * 1000 * int(told[1]))
+    warning = "5 checkpoints will take "
+    assert run(f"{line} --dry_run") == 0 and warning in capsys.readouterr().out
+    assert run(f"{line} --name a --max_steps 1") == 0 and warning not in capsys.readouterr().err
+    assert run(f"{line} --name b") == 0 and f"warning: checkpoints/b: {warning}" in capsys.readouterr().err
+    assert run(f"{line} --name c --keep 1") == 0 and warning not in capsys.readouterr().err
 
 
 def test_a_dry_run_refuses_what_a_run_refuses(capsys: pytest.CaptureFixture[str]) -> None:

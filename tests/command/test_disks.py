@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.command.typed import refused, run
+from train import convert
 from train.cyclegan import main
 from train.files import checkpoint
 
@@ -128,8 +131,26 @@ def test_other_settings_are_refused_and_told(root: Path, capsys: pytest.CaptureF
     error = refused(f"--dataroot {root} --continue_train --name data --ngf 3 --seed 1 --max_steps 3", capsys)
     for words in ("ngf: saved 2, asked for 3", "seed: saved 0, asked for 1", "--seed 0, --ngf 2"):
         assert words in error
+    assert "train.convert" not in error  # whose networks would not fit
     same = f"--dataroot {root} --continue_train --name data --max_steps 3"  # the very same settings, typed again
     assert run(same)[0] == 0
+
+
+def test_the_way_to_train_on_under_other_settings(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is told can be typed. A new learning rate needs none: it is free."""
+    assert run(f"--dataroot {root}")[0] == 0
+    capsys.readouterr()
+    error = refused("--continue_train --crop_size 28 --load_size 28 --no_flip --max_steps 3", capsys)
+    command = re.search(r"python -m train.convert (checkpoints/data --run NEW --.*)", error)
+    assert command and "--crop_size 28" in command[1] and "--no_flip" in command[1]
+    assert convert.main([*shlex.split(command[1]), "--load_size", "28"]) == 0
+    config = checkpoint.load("checkpoints/NEW/latest.npz")["config"]
+    assert config["crop_size"] == 28 and config["no_flip"] and config["ngf"] == 2
+    assert main(["--continue_train", "--name", "data", "--lr", "0.0001", "--max_steps", "3"]) == 0
+    err = capsys.readouterr().err
+    assert "lr       0.001 until now, 0.0001 from here on" in err and "checkpoints/data --run NEW --lr 0.0001" in err
+    lines = Path("checkpoints/data/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["lr"] for line in lines] == [0.001, 0.001, 0.0001]
 
 
 def test_settings_are_checked_beside_the_saved_ones(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from kernels.device import peak_bytes
+from train.data.sources import ImageFolder
 from train.errors import NonFiniteLoss, UserError
 from train.files.sizes import size_text
 from train.report.page import duration
 from train.report.samples import sample_grid, save_png
+from train.run.disk import room_told
 from train.run.trainer import Run
 
 STEPS = 4  # of which the first, which compiles and makes buffers, is not timed
 ROWS = 4  # pairs of the batch in its picture
 
 
+def check_images(run: Run) -> None:
+    """Decode every image, test images too. One UserError names all that cannot be."""
+    sources = [
+        source for source in (run.dataset.a, run.dataset.b, *run.dataset.test) if isinstance(source, ImageFolder)
+    ]
+    start, count = time.perf_counter(), sum(map(len, sources))
+    if not count:
+        return
+
+    def why(source: ImageFolder, i: int) -> str:
+        try:
+            source.load(i)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(max(1, run.config.num_threads)) as pool:
+        jobs = [pool.submit(why, source, i) for source in sources for i in range(len(source))]
+        bad = list(dict.fromkeys(filter(None, (job.result() for job in jobs))))
+    if bad:
+        raise UserError("\n  ".join([f"{len(bad)} of {count} images cannot be used:", *bad]))
+    print(f"images   {count} decoded in {duration(time.perf_counter() - start)}, test images among them, all sound")
+
+
 def dry_run(run: Run) -> int:
     """Prints the networks, what a few steps took and the whole will take; writes a batch as a picture. Returns 0."""
+    check_images(run)
     height, width = run.shown[0].a.shape[:2]
     shown: list[str] = []
     for name, network in run.model.networks().items():
@@ -52,7 +80,13 @@ def dry_run(run: Run) -> int:
     left = run.total - run.step
     print(f"\nmemory   {size_text(16 * weights)} for weights, gradients and Adam" + (
         f"; {size_text(peak)} in all, at most, in {len(times)} steps" if peak else ""))  # fmt: skip
-    print(f"disk     about {size_text(run.state_bytes)} for each checkpoint, twice that while one replaces another")
+    size, count = run.state_bytes, run.checkpoints
+    print(
+        f"disk     about {size_text(size)} for each checkpoint, twice that while one replaces another; {count} kept in the end "
+        f"(--save_epoch_freq {run.config.save_epoch_freq}, --keep {run.config.keep}), {size_text(count * size)} in all"
+    )
+    if told := room_told(run.folder, size, count):
+        print(f"         {told}")
     print(
         f"time     {seconds:.3g} s a step, {wait:.2g} s of which waiting for images (mean of {len(times[1:] or times)}); so about"
     )

@@ -22,7 +22,7 @@ from train.files.claim import Claim
 from train.files.finite import nonfinite_in
 from train.models.model import Model
 from train.report.doctor import NAN, Finding
-from train.run.disk import state_bytes
+from train.run.disk import most_checkpoints, state_bytes
 from train.run.display import Display
 from train.run.fit import check_sizes
 from train.run.schedule import Schedule
@@ -98,6 +98,11 @@ class RunState:
     def state_bytes(self) -> int:
         """About what a checkpoint of this run takes on the disk."""
         return state_bytes(self.config, self.model, self.shown[0])
+
+    @property
+    def checkpoints(self) -> int:
+        """How many checkpoints it keeps in the end."""
+        return most_checkpoints(self.config, self.total // self.loader.batches_per_epoch)
 
     def stand_in(self, folder: Path) -> None:
         """Write into this folder from here on."""

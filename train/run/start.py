@@ -22,6 +22,9 @@ from train.models.model import Model
 from train.run.finish import is_finished
 from train.run.trainer import Run
 
+OF_NETWORKS = ("input_nc", "output_nc", "ngf", "ndf", "n_blocks", "netG", "netD", "n_layers_D", "upsample")
+"""Settings that weights agree to, or cannot be loaded."""
+
 
 @contextlib.contextmanager
 def started(system: type[Model], settings: dict[str, Any], continued: bool, dry: bool = False) -> Iterator[Run]:
@@ -106,11 +109,16 @@ def resume_run(system: type[Model], settings: dict[str, Any]) -> Run:
         known_settings = {option: saved[option] for option in system.settings.options() if option in saved}
         settings = {**known_settings, **settings, "name": name, "checkpoints_dir": str(parent)}  # it may have moved
         config = resolve(system.settings(**settings))
-        check_same_run(saved, config)
+        check_same_run(saved, config, folder if of == "train.cyclegan" else None)
         config.check()
         with at_most(SLACK + numbers_in(state["model"])):
             run = Run(system, config)
         run.load_state_dict(state)
+        if config.lr != saved.get("lr"):
+            run.tell(
+                f"lr       {saved.get('lr')} until now, {config.lr} from here on; a run of its own, from its beginning, makes: "
+                f"{typed('train.convert')} {shlex.quote(str(folder))} --run NEW --lr {config.lr}"
+            )
         finished = is_finished(run)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
@@ -131,14 +139,15 @@ def _only_run(parent: Path) -> str:
     return runs[0] if len(runs) == 1 else ""
 
 
-def check_same_run(saved: dict[str, Any], config: Config) -> None:
+def check_same_run(saved: dict[str, Any], config: Config, folder: Path | None = None) -> None:
     """Refuse to continue under settings that make it another run.
 
     `saved` is the checkpoint's config as a dict. Fields marked `resume="fixed"` must agree; one that the checkpoint
-    does not know yet counts as its default. Raises `UserError` with every field that differs and how to agree.
+    does not know yet counts as its default. Raises `UserError` with every field that differs and how to agree; and, where
+    these do not say what the networks are, how a run of its own begins with those that are saved in `folder`.
     """
     fields = config.options()
-    lines, flags = [], []
+    lines, flags, asked_for = [], [], []
     for name in sorted(saved.keys() - fields.keys()):
         lines.append(f"  {name}: saved {saved[name]!r}, a setting that this version of the program does not have")
     for name, field in fields.items():
@@ -147,9 +156,17 @@ def check_same_run(saved: dict[str, Any], config: Config) -> None:
             lines.append(f"  {name}: saved {was!r}, asked for {asked!r}")
             switch = f"leave out --{name}" if asked else f"--{name}"
             flags.append(switch if isinstance(was, bool) else f"--{name} {was}")
+            asked_for.append(f"--{name}" if isinstance(asked, bool) else f"--{name} {shlex.quote(str(asked))}")
+            folder = None if name in OF_NETWORKS else folder
     if lines:
-        agree = f"To go on with the saved run: {', '.join(flags)}. " if flags else ""
+        agree = f"To go on with the saved run: {', '.join(flags)}." if flags else ""
+        beside = ""
+        if folder and asked_for:
+            beside = (
+                f"To train the saved networks on under these settings, as a run of its own: {typed('train.convert')} "
+                f"{shlex.quote(str(folder))} --run NEW {' '.join(asked_for)}\n"
+            )
         raise UserError(
-            "The checkpoint belongs to a run with other settings:\n" + "\n".join(lines) + f"\n{agree}"
+            "The checkpoint belongs to a run with other settings:\n" + "\n".join(lines) + f"\n{agree}\n{beside}"
             "To start afresh with the settings asked for: leave out --continue_train and give another --name."
         )

@@ -15,7 +15,7 @@ from train.files.atomic import make_folder
 from train.files.json_file import write_json
 from train.report.doctor import Finding
 from train.run.diagnose import nonfinite_origin
-from train.run.disk import check_room, drop_oldest
+from train.run.disk import check_room, drop_oldest, room_told
 from train.run.folder import keep_up
 from train.run.progress import Progress
 from train.run.run_state import NotFinite, RunState
@@ -32,6 +32,8 @@ class Run(RunState):
         begun to change the state is lost, and those since the last save with it.
         """
         check_room(self.folder, self.state_bytes)
+        if told := room_told(self.folder, self.state_bytes, self.checkpoints):
+            self.tell(f"warning: {told}")
         self.display.begin(self.step)
         make_folder(self.folder)
         write_json(self.folder / "config.json", self.config.as_dict())
