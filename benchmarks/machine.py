@@ -95,10 +95,10 @@ def _ask(*command: str) -> str:
         return ""
 
 
-def control(seconds: float = 0.5, device: str = "cpu", precision: str = "fp32") -> dict[str, float]:
+def control(seconds: float = 0.5, device: str = "cpu", precision: str = "fp32", threads: int = 0) -> dict[str, float]:
     """The best of repeated fixed products (`gemm_gflops`) and copies (`copy_gbs`, bytes read plus written).
 
-    The CPU multiplies float32, whatever the precision.
+    The CPU multiplies float32, whatever the precision, and copies with so many threads (0: one for each core).
     """
     if device == "cuda":
         from benchmarks.gpu import control as on_gpu
@@ -107,7 +107,7 @@ def control(seconds: float = 0.5, device: str = "cpu", precision: str = "fp32") 
     a = np.random.default_rng(0).standard_normal((GEMM, GEMM), np.float32)
     out = np.empty_like(a)
     gemm = 2 * GEMM**3 / best(lambda: np.matmul(a, a, out=out), seconds / 2)
-    source = [np.ones(COPY, np.uint8) for _ in range(cores())]
+    source = [np.ones(COPY, np.uint8) for _ in range(threads or cores())]
     target = [np.ones(COPY, np.uint8) for _ in source]
     with ThreadPoolExecutor(len(source)) as pool:  # one core alone cannot fill the memory bus
         copy = 2 * COPY * len(source) / best(lambda: list(pool.map(np.copyto, target, source)), seconds / 2)

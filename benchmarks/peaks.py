@@ -18,7 +18,9 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.costs import Cost
+from benchmarks.worker import Result, Worker
 from kernels.conv2d.geometry import Geometry
+from kernels.cpu import threads
 
 SIZES = tuple(1 << power for power in range(14, 27, 2))  # bytes read and written
 FASTER = 2.0
@@ -72,21 +74,43 @@ class Peaks:
 
 
 def measure(seconds: float = 2.0, device: str = "cpu", precision: str = "fp32") -> Peaks:
-    """The peaks of the processor or, on cuda, of the GPU, within about so many seconds."""
-    known = machine.control(seconds / 2, device, precision)
-    if device == "cuda":
-        return Peaks(**known, copies={})  # a GPU is timed with its cache flushed
-    copies = {size: copy_gbs(size, seconds / 4 / len(SIZES)) for size in SIZES}
-    gemm = max(known["gemm_gflops"], our_product(seconds / 4))
-    return Peaks(gemm, known["copy_gbs"], copies)
+    """The peaks of the processor or, on cuda, of the GPU, within about so many seconds; in a process with a contestant's threads."""
+    worker = Worker(f"{__name__}:Meter", (seconds, device, precision))
+    try:
+        return Peaks(**worker("result", None)[0])
+    finally:
+        worker.close()
 
 
-def copy_gbs(nbytes: int, seconds: float, parts: int = 0) -> float:
-    """The best rate of a copy that moves `nbytes` in all, by one core or by `parts` together (0: all that there are)."""
+class Meter:
+    """What a worker does to measure peaks."""
+
+    def __init__(self, work: tuple[float, str, str]) -> None:
+        self.work = work
+
+    def load(self) -> None:
+        """There are no weights."""
+
+    def inputs(self, key: None) -> None:
+        """Nor inputs."""
+
+    def run(self, inputs: None) -> Peaks:
+        seconds, device, precision = self.work
+        known = machine.control(seconds / 2, device, precision, threads.COUNT)
+        if device == "cuda":
+            return Peaks(**known, copies={})  # a GPU is timed with its cache flushed
+        copies = {size: copy_gbs(size, seconds / 4 / len(SIZES), threads.COUNT) for size in SIZES}
+        return Peaks(max(known["gemm_gflops"], our_product(seconds / 4)), known["copy_gbs"], copies)
+
+    def result(self, output: Peaks) -> Result:
+        return output.described()
+
+
+def copy_gbs(nbytes: int, seconds: float, parts: int) -> float:
+    """The best rate of a copy that moves `nbytes` in all, by one core or by `parts` together."""
     half = nbytes // 2
     source, target = np.ones(half, np.uint8), np.empty(half, np.uint8)
     alone = machine.best(lambda: np.copyto(target, source), seconds / 2)
-    parts = parts or machine.cores()
     if nbytes < 1 << 20 or parts == 1:  # not worth a second thread
         return 2 * half / alone / 1e9
     pieces = list(zip(np.array_split(target, parts), np.array_split(source, parts), strict=True))
