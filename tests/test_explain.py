@@ -18,12 +18,13 @@ from nn.losses import gradient_penalty
 from nn.trace import Trace, traced
 from train.config.settings import Config
 from train.data.builtin.scenes import scene
+from train.data.saving import save_image
 from train.errors import UserError
 from train.evaluation.explained_step import Draw, Explained, explain, twin_of, watched
 from train.evaluation.gradient_sources import joined, shares
 from train.evaluation.look import looked_at
 from train.evaluation.loss_terms import terms
-from train.evaluation.opening_step import saved
+from train.evaluation.opening_step import saved, subject
 from train.evaluation.overhearing import LETTERS
 from train.evaluation.receptive_field import nominal, outside, score_gradients
 from train.explain import main
@@ -316,6 +317,23 @@ def test_the_measured_gradient_is_what_pixels_do():
 
 
 # -- the command
+
+
+def test_pictures_of_ones_own(tmp_path: Path):
+    """They are made as large as the run's; and whose pictures are gone is told how to go on."""
+    for name, size in (("a.png", (90, 70)), ("b.png", (40, 40))):
+        save_image(tmp_path / name, np.random.default_rng(0).uniform(-1, 1, (*size, 3)).astype(np.float32))
+    opened = subject("", [tmp_path / "a.png", tmp_path / "b.png"])
+    assert (
+        opened.a.shape == opened.b.shape == (1, 64, 64, 3) and opened.names == ("a.png", "b.png") and opened.run == ""
+    )
+    model = trained(0, dataroot=str(tmp_path / "gone"), load_size=36, crop_size=(34), preprocess="resize_and_crop")
+    state = {"program": "train.cyclegan", "config": model.config.as_dict(), "model": model.state_dict(), "run": {}}
+    checkpoint.save(tmp_path / "run" / "latest.npz", state)
+    with pytest.raises(UserError, match="--images A B"):
+        subject(str(tmp_path / "run"), [])
+    with pytest.raises(UserError, match="34x34 pixels: --netG resnet wants sides that are multiples of 4"):
+        subject(str(tmp_path / "run"), [tmp_path / "a.png", tmp_path / "b.png"])
 
 
 def test_only_runs_of_cyclegan_are_opened(tmp_path: Path, capsys):

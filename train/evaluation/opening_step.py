@@ -59,7 +59,10 @@ def subject(weights: str, images: Sequence[Path]) -> Subject:
         pictures = [preprocess(load_image(file, n), config, None) for file, n in zip(images, channels, strict=True)]
         names = images[0].name, images[1].name
     else:
-        data = dataset(config)
+        try:
+            data = dataset(config)
+        except UserError as error:
+            raise UserError(f"{error}\nor name two pictures: --images A B") from error
         sample = data.sample(place["epoch"], place["position"] % len(data))
         pictures, names = [sample.a, sample.b], (sample.name_a, sample.name_b)
     for picture, name in zip(pictures, names, strict=True):
