@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
 from autograd import Tensor, no_grad
 from nn import PatchDiscriminator, ResnetGenerator, UnetGenerator
+from tests import torch_field
 from train import augmented_cyclegan, stochastic_cyclegan
 from train.data import deep
 from train.data.images import load_image
@@ -73,6 +75,21 @@ def test_phone_photos_go_through_unharmed():
     x = load_image("photos/2024/turned.jpg")
     close = abs(load_image(made["2024/turned.jpg"]) - expected(NETWORKS["gen_ab"], x)).mean()
     assert close < 0.1 < abs(load_image(made["2024/turned.jpg"]) - expected(NETWORKS["gen_ab"], x[::-1])).mean()
+
+
+def test_what_the_weights_do_not_tell_is_said_and_can_be_told(capsys):
+    """As PyTorch-GAN has it: how the generator resizes is in no file."""
+    photo("in/a.png", 16, 20)
+    Path("G").mkdir()
+    torch.manual_seed(0)
+    torch.save(torch_field.generator(up="zeros", name="block").state_dict(), "G/G_AB_7.pth")
+    made = {}
+    for said, upsample in ((True, ""), (False, "nearest"), (False, "bilinear")):
+        options = ["--upsample", upsample] if upsample else []
+        assert main(["--weights", "G", "--input", "in", "--output", f"out{upsample}", *options]) == 0
+        assert ("note: it resizes" in capsys.readouterr().out) == said
+        made[upsample] = load_image(f"out{upsample}/a.png")
+    assert np.array_equal(made[""], made["nearest"]) and not np.array_equal(made[""], made["bilinear"])
 
 
 def test_16_bit_grayscale_stays_16_bit_grayscale():

@@ -11,15 +11,12 @@ Names are ours: gen_ab, gen_ba, disc_a, disc_b (train/weights/names.py). A lone 
 
 from __future__ import annotations
 
-import importlib
-import json
 import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,19 +24,16 @@ import numpy as np
 from nn.network import Network
 from train.errors import UserError, shown
 from train.files import checkpoint
-from train.files.atomic import write_bytes
-from train.files.bounded import check_text, open_file, read_json
 from train.files.finite import check_finite
 from train.files.state import check_state
 from train.models.registry import SYSTEMS
-from train.weights import names, torch_files
+from train.weights import names, safetensors_files, torch_files
 from train.weights.architecture import Architecture, architecture_of, describe, network_from
 from train.weights.layers import State
 from train.weights.parts import states
 
 TORCH = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
 FORMATS = (*TORCH, ".safetensors", ".npz")
-ABOUT = "palindrome"  # the key under which a safetensors file of ours says what it holds
 
 
 class WholeRun(UserError):
@@ -143,18 +137,10 @@ def save(path: Path, networks: Mapping[str, Network]) -> None:
         for key, value in network.state_dict().items()
     }
     if path.suffix == ".safetensors":
-        write_bytes(path, safetensors().save(state, {"format": "pt", ABOUT: json.dumps(text)}))
+        safetensors_files.write(path, state, text)
     else:
         assert single, "a .pth holds one network"
         torch_files.write(path, state, text)
-
-
-def safetensors() -> ModuleType:
-    """The library, or an error that says how to get it."""
-    try:
-        return importlib.import_module("safetensors.numpy")
-    except ImportError as error:
-        raise UserError('safetensors is not installed: pip install -e ".[exchange]"') from error
 
 
 def _folder(path: Path) -> dict[str, Weights]:
@@ -220,7 +206,7 @@ def _ours(path: Path) -> dict[str, Weights]:
 
 def _parts(path: Path) -> dict[str, Weights]:
     """The networks in a file, by label: their place in it; of a lone one what tells its direction, the file, its place or its name."""
-    tree, about = _read_safetensors(path) if path.suffix == ".safetensors" else torch_files.read(path)
+    tree, about = (safetensors_files if path.suffix == ".safetensors" else torch_files).read(path)
     found, modes = states(tree), _modes(path, about)
     if not found:
         kind = type(tree).__name__
@@ -246,18 +232,6 @@ def _modes(path: Path, about: Any) -> dict[str, Any]:
     if not isinstance(about, dict) or not all(isinstance(words, dict) for words in about.values()):
         raise UserError(f"{shown(path)}: what it says of its networks is not in this program's words; export it again")
     return {name: words.get("upsample") for name, words in about.items()}
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], Any]:
-    safetensors()
-    try:
-        with open_file(path) as start:
-            check_text(int.from_bytes(start.read(8), "little"))  # of the header, before a library reads it
-        with importlib.import_module("safetensors").safe_open(path, "np") as file:
-            about = read_json((file.metadata() or {}).get(ABOUT, "{}").encode())
-            return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118  the library's own method
-    except Exception as error:  # its own error type, or NumPy's for a dtype that NumPy lacks
-        raise UserError(f"{shown(path)}: cannot be read as safetensors ({shown(error, 300)})") from error
 
 
 def _mode(upsample: Any) -> str:
