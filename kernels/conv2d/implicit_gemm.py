@@ -38,11 +38,15 @@ def load(pointer, mask, MASKED: tl.constexpr):
 
 @triton.jit
 def tap_and_channel(start, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
-    """The flat indices start, start + 1, ... split; the tap is one number where BLOCK divides CHANNELS, else [BLOCK]."""
+    """The flat indices start, start + 1, ... split; the tap is one number where BLOCK divides CHANNELS, else [BLOCK].
+
+    `start` is a multiple of BLOCK, and so is its remainder. Before 3.9 Triton does not follow that by itself, and then loads
+    2 bytes at a time (docs/fused_conv.md).
+    """
     flat = start + tl.arange(0, BLOCK)  # [BLOCK]
     if CHANNELS % BLOCK == 0:
         tap = start // CHANNELS
-        channel = start % CHANNELS + tl.arange(0, BLOCK)  # [BLOCK]
+        channel = tl.multiple_of(start % CHANNELS, BLOCK) + tl.arange(0, BLOCK)  # [BLOCK]
     else:
         tap = flat // CHANNELS  # [BLOCK]
         channel = flat % CHANNELS  # [BLOCK]
