@@ -1,7 +1,7 @@
 """Every kernel of a training step at the paper's setting, compiled for GPUs on a machine without one, and what it costs there.
 
-A gate too: it fails on spilled registers, on more shared memory than a program may have, on atomics on floats, and on a
-matrix product that misses the tensor cores.
+A gate too: it fails on spilled registers, on more shared memory than a program may have, on atomics on floats, on a
+matrix product that misses the tensor cores, and on one whose loop loads narrowly, or through registers, where it need not.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ Bytes count every array of a launch once; what is read again is taken to come fr
 that all multiprocessors hold at a time; those of a GPU for which nothing was compiled are those of older code of its
 generation, which it runs. Predicted time: for every launch the longer of FLOPs over peak and bytes over
 bandwidth; times the busiest multiprocessor's share over the average; plus a gap for each launch. Real kernels do not reach
-the peak. Loads and stores: bytes for each thread x instructions. PyTorch's numbers were measured beforehand, not by this
+the peak. Loads and stores: bytes for each thread x instructions. Loop: instructions of the innermost one around a
+product. PyTorch's numbers were measured beforehand, not by this
 program."""
 
 

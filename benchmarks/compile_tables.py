@@ -43,11 +43,20 @@ class Kernel:
     def products(self) -> str:
         return next((c.products for c in self.compiled.values() if isinstance(c, Cubin)), "")
 
+    @property
+    def even(self) -> bool:
+        """Whether it is a convolution whose blocks divide the channels that they are cut from."""
+        c = self.shown.constexprs
+        if not {"C", "K", "BM", "BN", "BK"} <= c.keys():
+            return False
+        along = c["BM"] if "slices" in c or self.shown.name.endswith("_wgrad") else c["BK"]
+        return c["C"] % along == 0 and c["K"] % c["BN"] == c["K"] % c["BK"] == 0
+
     def problems(self) -> list[str]:
         """One line for each target and offence."""
         lines = []
         for target, result in self.compiled.items():
-            found = [result] if isinstance(result, str) else result.problems(target)
+            found = [result] if isinstance(result, str) else result.problems(target, self.even)
             lines += [f"{self.shown.name} ({tile(self.shown)}) on sm_{target}: {problem}" for problem in found]
         return lines
 
@@ -86,18 +95,31 @@ def kernel_table(kernels: list[Kernel]) -> str:
 
 def code_table(kernels: list[Kernel]) -> str:
     """What the compiler made of each. Loads and stores: bytes for each thread x instructions; resident: programs per
-    multiprocessor."""
-    head = ["kernel", "no.", "target", "registers", "spills", "stack", "shared KB", "resident", "tensor cores", "loads"]
+    multiprocessor; loop: instructions of the innermost loop around the product."""
+    head = [
+        "kernel",
+        "no.",
+        "target",
+        "registers",
+        "spills",
+        "stack",
+        "shared KB",
+        "resident",
+        "tensor cores",
+        "loop",
+        "loads",
+    ]
     lines = []
     for number, kernel in enumerate(kernels, 1):
         for target, c in kernel.compiled.items():
             cells = [kernel.shown.name, str(number), f"sm_{target}"]
             if isinstance(c, str):
-                lines.append([*cells, c, *[""] * 8])
+                lines.append([*cells, c, *[""] * 9])
                 continue
             cells += [str(c.registers), str(c.spills), str(c.stack), f"{c.shared / 1024:.0f}", str(c.resident(target))]
             cells += [
                 " ".join(f"{n} {name}" for name, n in c.tensor.items()) or "-",
+                str(c.loop.instructions or "-"),
                 _counts(c.loads),
                 _counts(c.stores),
             ]

@@ -46,6 +46,16 @@ Work = Sequence[tuple[Launch, int]]
 
 
 @dataclass(frozen=True)
+class Loop:
+    """The innermost loop around a matrix product: how many instructions, and its loads from DRAM by their width in bytes,
+    those that go straight to shared memory while the product of earlier ones is made, and those that wait in registers."""
+
+    instructions: int
+    straight: dict[int, int]
+    waiting: dict[int, int]
+
+
+@dataclass(frozen=True)
 class Cubin:
     """One kernel for one target. `loads` and `stores` count instructions on DRAM by their width in bytes."""
 
@@ -62,6 +72,7 @@ class Cubin:
         str  # how it multiplies matrices: "bf16", "tf32", "fp32" (in full, without tensor cores), or "" for not at all
     )
     instructions: int
+    loop: Loop
 
     def resident(self, target: int) -> int:
         """Programs that one multiprocessor of sm_<target> holds at a time; 0 where shared memory does not suffice.
@@ -73,8 +84,8 @@ class Cubin:
         threads, most = (1536, 24) if target in (86, 89, 120) else (THREADS, PROGRAMS)
         return min(by_registers, by_shared, threads // (32 * self.warps), most)
 
-    def problems(self, target: int) -> list[str]:
-        """What makes this kernel unfit for sm_<target>, in words."""
+    def problems(self, target: int, even: bool = False) -> list[str]:
+        """What makes this kernel unfit for sm_<target>, in words. `even`: blocks divide channels, so that loads can be wide."""
         found = []
         if self.spills or self.stack:
             found.append(f"spills: {self.spills} accesses to local memory, {self.stack} bytes of stack")
@@ -85,6 +96,12 @@ class Cubin:
         wanted = TENSOR_CORES.get(target, "HMMA")
         if self.products not in ("", "fp32") and not fnmatch.filter(self.tensor, wanted):
             found.append(f"{self.products} product without {wanted} (found: {', '.join(self.tensor) or 'none'})")
+        narrow = sum(n for width, n in self.loop.straight.items() if width < 16)
+        if even and self.products in ("bf16", "tf32") and (narrow or self.loop.waiting):
+            found.append(
+                f"{narrow} loads under 16 bytes, {sum(self.loop.waiting.values())} that wait in registers, in the loop of "
+                f"{self.loop.instructions} instructions around the product"
+            )
         return found
 
 
@@ -127,8 +144,8 @@ def read(built: Iterable[Built | str]) -> list[Cubin | str]:
     results: list[Any] = list(built)
     for target in {b.target for b in results if isinstance(b, Built)}:
         mine = [i for i, b in enumerate(results) if isinstance(b, Built) and b.target == target]
-        for i, names in zip(mine, sass.instructions([results[i].code for i in mine], target), strict=True):
-            results[i] = Cubin(**results[i].about, **_counted(names))
+        for i, code in zip(mine, sass.instructions([results[i].code for i in mine], target), strict=True):
+            results[i] = Cubin(**results[i].about, **_counted(code))
     return results
 
 
@@ -173,17 +190,17 @@ def _usage(cubin: bytes) -> tuple[int, int]:
     return registers, stack + local
 
 
-def _counted(names: Counter[str]) -> dict[str, Any]:
+def _counted(code: Sequence[sass.Instruction]) -> dict[str, Any]:
     """The fields of Cubin that instructions tell."""
-    kinds: Counter[str] = Counter()
-    for name, count in names.items():
-        kinds[name.split(".")[0]] += count
+    kinds = Counter(instruction.kind for instruction in code)
+    loop = sass.product_loop(code)
     return dict(
         spills=kinds["STL"] + kinds["LDL"],
-        tensor={name: n for name, n in kinds.items() if re.fullmatch(r"HMMA|HGMMA|UTC[A-Z]*MMA", name)},
-        loads=_widths(names, ("LDG", "LDGSTS")),
-        stores=_widths(names, ("STG",)),
-        instructions=names.total(),
+        tensor={name: n for name, n in kinds.items() if sass.TENSOR.fullmatch(name)},
+        loads=_widths(code, "LDG", "LDGSTS"),
+        stores=_widths(code, "STG"),
+        instructions=len(code),
+        loop=Loop(len(loop), _widths(loop, "LDGSTS"), _widths(loop, "LDG")),
     )
 
 
@@ -196,11 +213,10 @@ def _products(code: str) -> str:
     return "tf32" if "inputPrecision = tf32" in product[1] else "fp32"
 
 
-def _widths(names: Counter[str], kinds: tuple[str, ...]) -> dict[int, int]:
+def _widths(code: Sequence[sass.Instruction], *kinds: str) -> dict[int, int]:
     """Bytes for each thread -> how many such instructions, widest first."""
     found: Counter[int] = Counter()
-    for name, count in names.items():
-        kind, *modifiers = name.split(".")
-        if kind in kinds:
-            found[next((WIDTHS[m] for m in modifiers if m in WIDTHS), 4)] += count
+    for instruction in code:
+        if instruction.kind in kinds:
+            found[next((WIDTHS[m] for m in instruction.name.split(".") if m in WIDTHS), 4)] += 1
     return dict(sorted(found.items(), reverse=True))

@@ -11,30 +11,60 @@ import re
 import struct
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
-# "        /*0100*/              @!P0 LDG.E.128 R4, ..." -> "0100", "LDG.E.128"
-INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*)", re.MULTILINE)
+# "        /*0100*/              @!P0 BRA 0x80 ;" -> "0100", "BRA", "80"; "... LDG.E.128 R4, ..." -> "0100", "LDG.E.128", ""
+INSTRUCTION = re.compile(
+    r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*)(?: +(?:\w+, )?0x([0-9a-f]+) *;)?", re.MULTILINE
+)
+TENSOR = re.compile(r"HMMA|HGMMA|UTC[A-Z]*MMA")
 
 
-def instructions(codes: Sequence[bytes], target: int) -> list[Counter[str]]:
-    """For each kernel, of whose machine code for sm_<target> `codes` has the bytes: its instructions, counted by name."""
+class Instruction(NamedTuple):
+    """Its address, its name with all modifiers, and the address that it may jump to."""
+
+    address: int
+    name: str
+    jump: int | None
+
+    @property
+    def kind(self) -> str:
+        """Its name without modifiers."""
+        return self.name.partition(".")[0]
+
+
+def product_loop(code: Sequence[Instruction]) -> Sequence[Instruction]:
+    """The innermost loop that has an instruction of the tensor cores in it; where all loops are unrolled, what lies between the
+    first and the last of these; empty where there are none."""
+    at = {instruction.address: i for i, instruction in enumerate(code)}
+    loops = [
+        code[at[one.jump] : i + 1]
+        for i, one in enumerate(code)
+        if one.kind == "BRA" and one.jump is not None and one.jump < one.address and one.jump in at
+    ]
+    products = [i for i, one in enumerate(code) if TENSOR.fullmatch(one.kind)]
+    unrolled = code[products[0] : products[-1] + 1] if products else ()
+    return min((loop for loop in loops if any(TENSOR.fullmatch(one.kind) for one in loop)), key=len, default=unrolled)
+
+
+def instructions(codes: Sequence[bytes], target: int) -> list[list[Instruction]]:
+    """For each kernel, of whose machine code for sm_<target> `codes` has the bytes: its instructions in order."""
     from triton import knobs
 
     with tempfile.NamedTemporaryFile(suffix=".bin") as file:
         Path(file.name).write_bytes(b"".join(codes))
         command = [knobs.nvidia.nvdisasm.path, "--binary", f"SM{target}", file.name]
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found: list[Counter[str]] = [Counter() for _ in codes]
+    found: list[list[Instruction]] = [[] for _ in codes]
     ends = list(accumulate(map(len, codes)))
     index = 0
-    for address, name in INSTRUCTION.findall(listing):
+    for address, name, jump in INSTRUCTION.findall(listing):
         while int(address, 16) >= ends[index]:
             index += 1
-        found[index][name] += 1
+        found[index].append(Instruction(int(address, 16), name, int(jump, 16) if jump else None))
     return found
 
 
