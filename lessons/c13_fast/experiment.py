@@ -26,7 +26,7 @@ ONE_THREAD = {
 def show() -> list[Part]:
     """Four ladders: each rung's time, its rate, and its share of the roof."""
     print("four ladders, half a minute; numba compiles meanwhile", file=sys.stderr)
-    command = [sys.executable, "-m", "lessons.c13_fast.ladder"]
+    command = [sys.executable, "-m", "lessons.c13_fast.climb"]
     answer = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=True
     )

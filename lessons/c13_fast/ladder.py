@@ -1,14 +1,9 @@
-"""A ladder: one op computed in several ways, from the definition to the code that trains, each timed on one thread of this machine.
-
-Run by the experiment in a process of its own, so that NumPy's and our threads can be held to one: `python -m
-lessons.c13_fast.ladder` prints the four ladders as JSON.
-"""
+"""A ladder: one op computed in several ways, from the definition to the code that trains, each timed on one thread of this machine."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -77,17 +72,3 @@ def roof(ladder: Ladder) -> float:
         return peaks.copy_gbs(ladder.bytes, SECONDS, parts=1)
     a = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
     return max(2 * len(a) ** 3 / best(lambda: a @ a) / 1e9, peaks.our_product(SECONDS))
-
-
-def ladders() -> Iterator[Ladder]:
-    """All four, climbed."""
-    from lessons.c13_fast import convolution, mirror, norm, reduction
-
-    for module in (convolution, norm, reduction, mirror):
-        ladder = module.ladder()
-        ladder.roof = roof(ladder)
-        yield ladder
-
-
-if __name__ == "__main__":
-    print(json.dumps([ladder.done() for ladder in ladders()]))
