@@ -185,10 +185,10 @@ def test_a_ladder_shows_no_time_for_something_else_and_its_share_of_the_roof():
     from lessons.c13_fast.ladder import Ladder
 
     ladder = Ladder("x", "memory", 0, 8 * 10**6, np.arange(4.0))
-    ladder.rung("slow", lambda: np.arange(4.0), compiled=False)
-    ladder.rung("half of it", lambda: np.arange(2.0), share=0.5, compiled=False)
+    ladder.rung("slow", lambda: np.arange(4.0))
+    ladder.rung("half of it", lambda: np.arange(2.0), share=0.5)
     with pytest.raises(ValueError, match="“wrong” is off by 3"):
-        ladder.rung("wrong", lambda: np.zeros(4), compiled=False)
+        ladder.rung("wrong", lambda: np.zeros(4))
     ladder.rungs[0]["ms"], ladder.rungs[1]["ms"], ladder.roof = 4.0, 0.5, 32.0
     said = drawn(ladder.done()).text().split("\n")
     assert said[2].split() == ["slow", "4", "2", "6%", "none"] and said[3].split()[-4:] == ["0.5", "16", "50%", "none"]

@@ -67,7 +67,7 @@ def ladder() -> Ladder:
     def filled(loop: Callable, rows: int = H - 2) -> Callable[[], np.ndarray]:
         return lambda: (loop(x, w, y, rows), y)[1]
 
-    found.rung("Python loops (one row, times 62)", filled(python_loops, 1), 1 / (H - 2), compiled=False)
+    found.rung("Python loops (one row, times 62)", filled(python_loops, 1), 1 / (H - 2))
     found.rung("the same loops, compiled by numba", filled(njit(python_loops)))
     found.rung("channels innermost", filled(njit(fastmath=True)(channels_inside)))
     found.rung("nine matrix products", lambda: nine_products(x, w))

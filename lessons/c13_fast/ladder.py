@@ -29,9 +29,7 @@ class Ladder:
     rungs: list[dict] = field(default_factory=list)
     roof: float = 0.0
 
-    def rung(
-        self, name: str, run: Callable[[], Any], share: float = 1.0, compiled: bool = True, allowed: float = 1e-3
-    ) -> None:
+    def rung(self, name: str, run: Callable[[], Any], share: float = 1.0, allowed: float = 1e-3) -> None:
         """Time one way and hold it to the truth. One that does only `share` of the work, at its start, is scaled up.
 
         ValueError for an error above `allowed`: no time is shown for something else.
@@ -41,7 +39,7 @@ class Ladder:
         error = float(abs(found[: wanted.size] - wanted).max())
         if not error <= allowed:
             raise ValueError(f"{self.title}: “{name}” is off by {error:.2g}, of {allowed:g} allowed")
-        seconds = (best(run) if compiled else timed(run)) / share
+        seconds = best(run) / share
         self.rungs.append({"name": name, "ms": 1e3 * seconds, "error": error})
 
     def done(self) -> dict:

@@ -46,7 +46,7 @@ def ladder() -> Ladder:
         return lambda: (loop(x, y, rows), y)[1]
 
     share = ROWS / len(y)
-    found.rung(f"Python loops ({ROWS} rows, times {1 / share:.0f})", filled(python_loops, ROWS), share, compiled=False)
+    found.rung(f"Python loops ({ROWS} rows, times {1 / share:.0f})", filled(python_loops, ROWS), share)
     found.rung("the same loops, compiled by numba", filled(njit(python_loops), len(y)))
     found.rung("two lists of indices", lambda: index_lists(x))
     found.rung("NumPy's own, np.pad", lambda: reference.forward(x[None], pad=PAD)[0])

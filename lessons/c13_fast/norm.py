@@ -83,7 +83,7 @@ def ladder() -> Ladder:
         y[:, 1:] = true[:, 1:]
         return y
 
-    found.rung("Python loops (one channel, times 64)", one_channel, compiled=False)
+    found.rung("Python loops (one channel, times 64)", one_channel)
     found.rungs[-1]["ms"] *= C
     found.rung("the same loops, compiled by numba", filled(njit(python_loops)))
     found.rung("pixel by pixel, as memory lies", filled(njit(fastmath=True)(pixel_by_pixel)))

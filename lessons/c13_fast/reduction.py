@@ -42,7 +42,7 @@ def ladder() -> Ladder:
     def filled(loop: Callable) -> Callable[[], Looked]:
         return lambda: Looked(loop(x, y, dx, N), dx)
 
-    found.rung("Python loops", filled(python_loops), compiled=False)
+    found.rung("Python loops", filled(python_loops))
     found.rung("the same loop, compiled: one sum, in order", filled(njit(python_loops)))
     found.rung("compiled, the order of the sum left open", filled(njit(fastmath={"reassoc", "nsz"})(python_loops)))
     found.rung("NumPy, five passes: the code that trains", lambda: Looked(*reference.forward(x, y)))
