@@ -71,6 +71,18 @@ def test_who_said_it(tmp_path: Path) -> None:
     assert "says" not in refusal(file, "ngf = 8\n", "--beta1 1")
 
 
+def test_names_of_the_reference_implementation(tmp_path: Path) -> None:
+    said = refusal(tmp_path / "run.toml", "fineSize = 64\nepoch = 5\nno_lsgan = true\ngpu_ids = -1\nload_iter = 3\n")
+    for line in (
+        "fineSize; it is crop_size",
+        "epoch; leave it out: a run goes on",
+        "no_lsgan; --gan_mode vanilla",
+        "gpu_ids; --device cpu",
+    ):
+        assert f"there is no setting {line}" in said
+    assert "load_iter; leave it out" in said and "did you mean" not in said
+
+
 @pytest.mark.parametrize(
     "name, text, said",
     [

@@ -135,6 +135,8 @@ def test_a_line_for_another_command_is_answered_as_that_command_would() -> None:
     assert (
         said.startswith("5 things are typed otherwise") and "so type" not in said
     )  # what a slip meant is for the user to say
+    said = answer("translate --weights w --name n --dataroot d --output o --results_dir r")
+    assert said.splitlines()[-2] == "  so type: python -m train.translate --weights w --output o --input d/testA"
     said = answer("cyclegan --dataroot d --name n --phase test --which_epoch 10 --ngf 64")
     assert (
         said.splitlines()[-2]
@@ -163,7 +165,11 @@ def test_what_happens_anyway_is_taken_and_noted(capsys: pytest.CaptureFixture[st
 
 def test_a_wrong_value_is_told_with_the_rest() -> None:
     said = answer("pix2pix --dataroot d --gan_mode wgangp --fineSize 64")
-    assert "invalid choice: 'wgangp'" in said and "--fineSize 64: type --crop_size 64" in said and "so type" not in said
+    assert (
+        "--gan_mode wgangp: its penalty is train.cyclegan's alone" in said
+        and "--fineSize 64: type --crop_size 64" in said
+        and "so type" not in said
+    )
 
 
 @pytest.mark.parametrize("habit", HABITS, ids=lambda habit: f"{habit.flag} {habit.where}".strip())
@@ -184,7 +190,7 @@ def test_every_row_answers_somebody(habit: Any, capsys: pytest.CaptureFixture[st
     programs = [program for program in PROGRAMS if reached(program)]
     assert programs or habit.flag == "use_wandb"  # one of its two rows, by whether there is --track
     for program in {*programs[:1], *programs[-1:]}:
-        needed = "" if habit.program or habit.beside else NEEDED.get(program, "")
+        needed = NEEDED.get(program, "") if habit.taken and not habit.beside else ""
         line = f"{program} {needed} {text}{beside}"
         if habit.taken and not habit.beside:
             typed(line)

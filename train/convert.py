@@ -89,9 +89,9 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     add("--upsample", **GENERATOR["--upsample"])
     add("--size", type=pixels, metavar="WxH", help="of an .onnx: the only size that it takes, WIDTHxHEIGHT or a side, mirrored and cut inside it as train.translate does; for runtimes that want numbers (default: any)")  # fmt: skip
     add("--force", action="store_true", help="replace files that exist (default: off)")
-    given, rest = parser.parse_known_args(arguments)
-    if rest and not given.run:
-        parser.parse_args(arguments)  # which says what is wrong
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_run = any(word.split("=")[0] == "--run" for word in words)  # then what is left is for its settings
+    given, rest = parser.parse_known_args(words) if as_run else (parser.parse_args(words), [])
     if given.size and not given.target:
         raise UserError(f"--size {given.size} is of an .onnx; name one as the target")
     if given.run and given.target:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.config.checks import wanted
+from train.config.habits import KNOWN, RENAMED, rows
 from train.errors import UserError, shown
 from train.files.bounded import check_text, open_file, read_json
 
@@ -30,13 +31,22 @@ def read_settings(path: Path, config: type[Config]) -> dict[str, Any]:
             if value not in config.presets:
                 problems.append(f"preset is {shown(repr(value))}; wanted one of {', '.join(config.presets)}")
         elif name not in options:
-            near = difflib.get_close_matches(name, [*options, "preset"], 1)
-            problems.append(f"there is no setting {shown(name)}" + (f"; did you mean {near[0]}?" if near else ""))
+            problems.append(f"there is no setting {shown(name)}" + _hint(name, value, [*options, "preset"]))
         elif why := wanted(options[name], value):
             problems.append(f"{name} is {shown(repr(value))}; {why}")
     if problems:
         raise UserError("\n  ".join([f"--config {shown(path)}:", *problems]))
     return found
+
+
+def _hint(name: str, value: Any, known: list[str]) -> str:
+    """What may have been meant by a name that is none; of the reference implementation's the nearest would lead astray."""
+    if name in RENAMED:
+        return f"; it is {RENAMED[name]}"
+    if habit := rows(name, str(value), "", "train", known, {}):
+        return f"; {habit.here.format(value=value) or habit.why}"
+    near = difflib.get_close_matches(name, known, 1) if name not in KNOWN else []
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def blame(error: UserError, path: Path, found: dict[str, Any]) -> UserError:

@@ -101,6 +101,7 @@ HABITS = (
     taken("lr_policy", "lambda", "train", "linear, its name of today, is the default"),
     taken("no_lsgan", ALL, "pix2pix", "vanilla is this model's loss"),
     Habit("no_lsgan", ALL, "train", "--gan_mode vanilla"),
+    Habit("gan_mode", "wgangp", "pix2pix", why="its penalty is train.cyclegan's alone; here vanilla, which is the default, lsgan or hinge"),
     Habit("epoch_count", ALL, "train", why="leave it out: a run that goes on knows its epoch", beside="continue_train"),
     # states
     taken("epoch", "latest", "train probe explain convert", "the latest state is taken"),
@@ -114,9 +115,13 @@ HABITS = (
     Habit("save_by_iter", ALL, "", why="leave it out: states are kept by epoch (--save_epoch_freq, --keep)"),
     Habit("suffix", ALL, "", why="leave it out, and put it into --name"),
     # the reference implementation's test.py
+    Habit("name", ALL, "translate", why="leave it out: --weights says which", beside="weights"),
     Habit("name", ALL, "translate", "--weights {weights}"),
     Habit("checkpoints_dir", ALL, "translate", why="leave it out: it is part of --weights", beside="name"),
+    Habit("dataroot", ALL, "translate", why="leave it out: --input says which pictures", beside="input"),
+    Habit("dataroot", ALL, "translate", "--input {input}", "one direction at a time", beside="output"),
     Habit("dataroot", ALL, "translate", "--input {input} --output {output}", "one direction at a time"),
+    Habit("results_dir", ALL, "translate evaluate", why="leave it out: --output says where to", beside="output"),
     Habit("results_dir", ALL, "translate", why="leave it out: it is part of --output", beside="dataroot"),
     Habit("results_dir", ALL, "translate evaluate", "--output {value}"),
     taken("direction", "AtoB", "translate", "it is the default", beside="dataroot"),
@@ -199,6 +204,7 @@ COMMANDS = (
     ("`python train.py --model pix2pix …`", "`python -m train.pix2pix …`"),
     ("`python test.py --name NAME --dataroot DATA …`", "`python -m train.translate --weights NAME --input DATA/testA --output DIR` makes the pictures; `python -m train.evaluate --name NAME` scores them"),
     ("`python test.py --model test …`", "`python -m train.translate --weights FILE_OR_FOLDER --input PICTURES --output DIR`"),
+    ("`torchrun --nproc_per_node=4 train.py …`", "`python -m train.cyclegan …`: one process, on one GPU"),
     ("`bash scripts/download_cyclegan_model.sh …`", "fetch `latest_net_G.pth`; every command takes such files as they are"),
     ("`python datasets/combine_A_and_B.py …`", "not needed: trainA and trainB with the same names are pairs, and so are joined images in `train`"),
 )  # fmt: skip
