@@ -16,7 +16,7 @@ from PIL import Image
 from tests.browser import Browser
 from tests.test_explain import SMALL, pictures, trained
 from tests.test_report_page import DESK, PHONE, luminance
-from train.evaluation.explained_step import explain
+from train.evaluation.explained_step import Explained, explain
 from train.evaluation.opening_step import Subject
 from train.explain import main
 from train.report.explain import figures, patches
@@ -32,14 +32,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
-    """The address of a page, and what its script knows of the maps."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]], Explained]:
+    """The address of a page, what its script knows of the maps, and the step."""
     a, b = pictures(100)
     model = trained(3, n_blocks=2)
     opened = Subject(model, a, b, ("<a>.png", "b.png"), "a <run>", 3)
     step = explain(model, a, b)
     path = report.write_page(tmp_path_factory.mktemp("explained"), opened, step)
-    return path.as_uri(), patches.data(step)
+    return path.as_uri(), patches.data(step), step
 
 
 def show(browser: Browser, address: str, width: int) -> None:
@@ -120,6 +120,24 @@ def test_what_is_lit_is_where_the_gradient_is(browser: Browser, made: Any) -> No
     inside = lit[field[0] + 3 : field[0] + field[1] - 3, field[0] + 3 : field[0] + field[1] - 3].mean()
     corners = np.mean([lit[:4, :4].mean(), lit[-4:, -4:].mean(), lit[:4, -4:].mean(), lit[-4:, :4].mean()])
     assert inside > 1.5 * corners
+
+
+def test_all_scores_lie_over_the_picture(browser: Browser, made: Any) -> None:
+    """Each in its colour, blue below the middle and orange above, around the middle of what it sees; before and after."""
+    show(browser, made[0], DESK)
+    m, picture = made[1][3], figures.picture(made[2].before.pictures["F(b)"])
+    browser.run("document.querySelectorAll('.patches > .tabs button')[3].click()")
+    browser.run("document.querySelectorAll('.over button')[1].click()")
+    for when, button in (("before", 0), ("after", 1)):
+        browser.run(f"document.querySelectorAll('.when button')[{button}].click()")
+        for i, j in ((2, 3), (10, 9), (5, 10)):
+            row, column = (
+                m["start"] + k * m["step"] + m["size"] // 2 for k in (i, j)
+            )  # a pixel beside the box's middle
+            got = browser.run(f"[...document.querySelector('.view').getContext('2d').getImageData({15 * column + 7}, {15 * row + 7}, 1, 1).data]")  # fmt: skip
+            tint = figures.diverging(np.array([[m[when][i][j]]]), 0.5, 1.0)[0, 0].astype(float)
+            wanted = 0.45 * picture[row, column] + 0.55 * tint
+            assert np.abs(np.array(got[:3]) - wanted).max() < 6, (when, i, j)
 
 
 def test_the_graph_folds_by_keys_and_the_chart_is_read_out(browser: Browser, made: Any) -> None:

@@ -3,8 +3,8 @@
   if (!maps.length) return;
   card.hidden = false;
   const [view, map] = [card.querySelector(".view"), card.querySelector(".map")], said = card.querySelector(".said");
-  const [tabs, when] = [card.querySelector(".tabs"), card.querySelector(".when")];
-  let m = maps[0], now = "before", row = 0, column = 0; // of the measured scores
+  const tabs = card.querySelector(".tabs");
+  let m = maps[0], now = "before", over = "gradient", row = 0, column = 0; // of the measured scores
   const image = source => { const i = new Image(); i.src = source; return i };
   const drawn = name => { // the picture that the style sheet holds under this name
     const probe = document.createElement("span");
@@ -23,6 +23,7 @@
     tabs.append(button);
   }
   const middle = () => { row = m.rows.length >> 1, column = m.columns.length >> 1 };
+  const centre = k => m.start + k * m.step + (m.size - 1) / 2;  // of what score k sees, a pixel
   const colour = s => { // as figures.diverging
     const t = Math.max(-1, Math.min(1, (s - scale[0]) / scale[1])), end = t < 0 ? [33, 102, 172] : [196, 82, 10];
     return `rgb(${[247, 247, 247].map((c, i) => Math.round(c + (end[i] - c) * Math.abs(t)))})`;
@@ -33,30 +34,40 @@
     piece.getContext("2d", { willReadFrequently: true }).drawImage(from, -x, -y);
     return piece;
   };
-  const lit = (lamp, w, h) => { // a tile as large as the picture
+  const enlarged = (lamp, w, h) => { // a tile as large as the picture
     const large = document.createElement("canvas");
     large.width = w, large.height = h;
     const c = large.getContext("2d", { willReadFrequently: true });
     c.drawImage(lamp, 0, 0, w, h);
     return c.getImageData(0, 0, w, h).data;
   };
-  function draw() {
-    const W = view.width = 480, H = view.height = Math.round(480 * m.height / m.width), c = view.getContext("2d");
-    if (!m.image.complete || !m.sheet.complete) return Promise.all([m.image.decode(), m.sheet.decode()]).then(draw);
-    const [th, tw] = m.tile, lamp = sheet(m.sheet, tw, th), { width: w, height: h } = m.image, light = lit(lamp, w, h);
+  const lit = () => { // what moves the score is lit, in the light of a lamp
+    const [th, tw] = m.tile, { width: w, height: h } = m.image, light = enlarged(sheet(m.sheet, tw, th), w, h);
     const scene = sheet(m.image, w, h, 0, 0), at = scene.getContext("2d"), pixels = at.getImageData(0, 0, w, h), d = pixels.data;
-    for (let i = 0; i < d.length; i += 4) { // what moves the score is lit, in the light of a lamp
+    for (let i = 0; i < d.length; i += 4) {
       const g = light[i] / 252;
       for (let k = 0; k < 3; k++) d[i + k] = d[i + k] * (.18 + .5 * g) + [255, 186, 90][k] * .34 * g;
     }
     at.putImageData(pixels, 0, 0);
+    return scene;
+  };
+  function draw() {
+    const W = view.width = 480, H = view.height = Math.round(480 * m.height / m.width), c = view.getContext("2d");
+    if (!m.image.complete || !m.sheet.complete) return Promise.all([m.image.decode(), m.sheet.decode()]).then(draw);
+    const unit = W / m.width, scores = m[now], P = scores.length, Q = scores[0].length;
     c.imageSmoothingEnabled = false;
-    c.drawImage(scene, 0, 0, W, H);
-    const unit = W / m.width, [i, j] = [m.rows[row], m.columns[column]];
+    c.drawImage(over == "gradient" ? lit() : m.image, 0, 0, W, H);
+    c.globalAlpha = .55;
+    if (over == "scores") scores.forEach((line, y) => line.forEach((score, x) => { // each around the middle of its box
+      c.fillStyle = colour(score);
+      c.fillRect((centre(x) + .5 - m.step / 2) * unit, (centre(y) + .5 - m.step / 2) * unit, m.step * unit, m.step * unit);
+    }));
+    c.globalAlpha = 1;
+    const [i, j] = [m.rows[row], m.columns[column]];
     const [top, left] = [m.start + i * m.step, m.start + j * m.step];
     c.lineWidth = 3, c.setLineDash([9, 6]), c.strokeStyle = "#fff";
     c.strokeRect(left * unit, top * unit, m.size * unit, m.size * unit);
-    const scores = m[now], P = scores.length, Q = scores[0].length, s = map.getContext("2d");
+    const s = map.getContext("2d");
     map.width = Q * 16, map.height = P * 16;
     scores.forEach((line, y) => line.forEach((score, x) => { s.fillStyle = colour(score); s.fillRect(x * 16, y * 16, 16, 16) }));
     s.lineWidth = 4, s.strokeStyle = "#000", s.strokeRect(j * 16, i * 16, 16, 16);
@@ -77,7 +88,6 @@
     canvas.onpointerdown = point;
     canvas.onpointermove = e => { if (e.pointerType == "mouse" || e.buttons) point(e) };
   };
-  const centre = k => m.start + k * m.step + (m.size - 1) / 2;
   follow(view, (x, y) => [nearest(m.rows.map(centre), y * m.height - .5), nearest(m.columns.map(centre), x * m.width - .5)]);
   follow(map, (x, y) => [nearest(m.rows, y * m.before.length - .5), nearest(m.columns, x * m.before[0].length - .5)]);
   view.onkeydown = e => {
@@ -87,11 +97,13 @@
     e.preventDefault();
     draw();
   };
-  [...when.children].forEach((button, k) => button.onclick = () => {
-    now = ["before", "after"][k];
-    [...when.children].forEach((other, n) => other.setAttribute("aria-pressed", n == k));
+  const choice = (group, set) => [...group.children].forEach((button, k) => button.onclick = () => {
+    set(k);
+    [...group.children].forEach((other, n) => other.setAttribute("aria-pressed", n == k));
     draw();
   });
+  choice(card.querySelector(".when"), k => now = ["before", "after"][k]);
+  choice(card.querySelector(".over"), k => over = ["gradient", "scores"][k]);
   middle();
   draw();
 })();
