@@ -42,11 +42,13 @@ def test_to_uint8_rounds_and_clips():
 
 
 @pytest.mark.parametrize("extension", sorted(EXTENSIONS - {".npy"}))
-def test_every_extension_is_read(tmp_path, extension):
+def test_every_extension_is_read_and_written(tmp_path, extension):
     Image.new("RGB", (9, 6), (200, 100, 50)).save(tmp_path / f"a{extension}")
     x = load_image(tmp_path / f"a{extension}")
     assert x.shape == (6, 9, 3)
     np.testing.assert_allclose(to_uint8(x)[3, 4], (200, 100, 50), atol=4)
+    save_image(tmp_path / f"b{extension}", x)
+    np.testing.assert_allclose(load_image(tmp_path / f"b{extension}"), x, atol=4 / 127)
 
 
 @pytest.mark.parametrize("extension", ["png", "tif"])

@@ -32,6 +32,11 @@ class Listing(NamedTuple):
         kinds = [f"{n} {shown(kind)}" for kind, n in self.left_out.most_common()]
         return ", ".join(kinds[:4] + [f"{len(kinds) - 4} kinds more"] * (len(kinds) > 4))
 
+    def remarks(self, folder: Path) -> list[str]:
+        """What to say of a folder, in lines: of links that lead round, and of what is left out."""
+        left_out = f"left out of {shown(folder)}: {self.told()}" if self.left_out else ""
+        return [line for line in (self.links, left_out) if line]
+
 
 def pictures_below(folder: Path) -> Listing:
     """The pictures below a folder."""
@@ -76,10 +81,3 @@ def _left_out(file: PurePath) -> str:
     if suffix in heif.EXTENSIONS and not heif.available():
         return f"x {suffix} ({heif.INSTALL} reads them)"
     return "" if is_picture(file.name) else f"x {suffix}" if suffix else "without ending"
-
-
-def list_images(folder: Path) -> tuple[list[str], str]:
-    """The pictures below a folder, and what to say of links and of what is left out, if anything."""
-    listing = pictures_below(folder)
-    left_out = f"left out of {shown(folder)}: {listing.told()}" if listing.left_out else ""
-    return listing.pictures, "\n".join(line for line in (listing.links, left_out) if line)

@@ -37,15 +37,12 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
                 else "there is no such file, folder or pattern with a match"
             )
             raise UserError(f"--input {shown(item)}: {what}")
-        left_out = listing.told()
         if not listing.pictures:
             known = " ".join(sorted(EXTENSIONS))
-            seen = f"; seen: {left_out}" if left_out else ""
+            seen = f"; seen: {listing.told()}" if listing.left_out else ""
             raise UserError(f"--input {shown(item)}: holds no pictures ({known}){seen}")
-        if listing.links:
-            print(listing.links, file=sys.stderr)
-        if left_out:
-            print(f"left out under {shown(item)}: {left_out}", file=sys.stderr)
+        for remark in listing.remarks(path):
+            print(remark, file=sys.stderr)
         roots.append(root)
         found |= dict.fromkeys(root / picture for picture in listing.pictures)
     common, inside = Path(os.path.commonpath([os.path.abspath(root) for root in roots])), Path(os.path.abspath(output))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from train.data.listing import list_images
+from train.data.listing import pictures_below
 from train.errors import UserError, shown
 from train.prepare.alike import Picture, Twins, look, twins_among
 from train.prepare.place import PARTS, check_room
@@ -90,10 +90,10 @@ def worst(log: list[LeftOut], most: int) -> str:
 def look_at(source: Path, log: list[LeftOut]) -> list[Picture]:
     """The pictures of a folder that can be read; `log` gets those that cannot."""
     pictures = []
-    names, links = list_images(source)
-    if links:
-        print(links)
-    for name in tqdm(sorted(names), desc=f"reading {source.name}", unit="image"):
+    listing = pictures_below(source)
+    for remark in listing.remarks(source):
+        print(remark)
+    for name in tqdm(listing.pictures, desc=f"reading {source.name}", unit="image"):
         try:
             pictures.append(look(source, name))
         except UserError as error:
