@@ -314,6 +314,11 @@ def test_bands_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
         patched.setattr(Image, "MAX_IMAGE_PIXELS", 50)
         with pytest.raises(UserError, match=r"a\.tif: too large"):
             inspect(tmp_path / "a.tif")
+        tiff(tmp_path / "many.tif", np.repeat(values, 2, axis=2), 1, (0,) * 7)
+        patched.setattr(Image, "MAX_IMAGE_PIXELS", 60)  # it has 54, but as many values as 108 of four
+        assert inspect(tmp_path / "a.tif").channels == 4
+        with pytest.raises(UserError, match=r"many\.tif: too large"):
+            inspect(tmp_path / "many.tif")
     monkeypatch.setattr(deep, "available", lambda: False)
     with pytest.raises(UserError, match=r'a\.tif: has 4 bands; pip install -e "\.\[deep\]" reads them all, or .*\.npy'):
         load_image(tmp_path / "a.tif", 4)
