@@ -96,10 +96,11 @@ class Cubin:
         wanted = TENSOR_CORES.get(target, "HMMA")
         if self.products not in ("", "fp32") and not fnmatch.filter(self.tensor, wanted):
             found.append(f"{self.products} product without {wanted} (found: {', '.join(self.tensor) or 'none'})")
-        narrow = sum(n for width, n in self.loop.straight.items() if width < 16)
-        if even and self.products in ("bf16", "tf32") and (narrow or self.loop.waiting):
+        least = {"bf16": 16, "tf32": 4}.get(self.products, 0)  # tf32 is turned around on its way, number by number
+        narrow = sum(n for width, n in self.loop.straight.items() if width < least)
+        if even and least and (narrow or self.loop.waiting):
             found.append(
-                f"{narrow} loads under 16 bytes, {sum(self.loop.waiting.values())} that wait in registers, in the loop of "
+                f"{narrow} loads under {least} bytes, {sum(self.loop.waiting.values())} that wait in registers, in the loop of "
                 f"{self.loop.instructions} instructions around the product"
             )
         return found
