@@ -39,6 +39,7 @@ ONE, TWO, JUDGE = generator(ngf=2, n_blocks=1), generator(ngf=3, n_blocks=1), di
         ("anything", "generator"),
         ("netG netD", "generator discriminator"),
         ("gen disc", "gen disc"),
+        ("generator netG", "generator netG"),
         ("photo2monet monet2photo", "photo2monet monet2photo"),
         ("gen_A gen_B", "gen_A gen_B"),  # from A, or to A? It is asked
         ("a.G_A b.G_A G_B", "a.G_A b.G_A gen_ba"),
@@ -76,7 +77,11 @@ FILES: dict[str, tuple[str, Any, dict[str, torch.nn.Module]]] = {
     ),
     "one attribute deeper": ("x.ckpt", {"state_dict": {f"model.{k}": v for k, v in flat(G_A=ONE, G_B=TWO).items()}}, {"gen_ab": ONE, "gen_ba": TWO}),
     "wrapped": ("x.pth", {f"module.{k}": v for k, v in flat(netG=ONE, netD=JUDGE).items()}, {"generator": ONE, "discriminator": JUDGE}),
-    "wrapped inside": ("x.pth", {k.replace("G.", "G.module."): v for k, v in flat(netG=ONE).items()}, {"generator": ONE}),
+    "wrapped inside": (
+        "x.pth",
+        {k.replace(".", ".module.", 1): v for k, v in flat(photo=ONE, monet=TWO).items()},
+        {"photo": ONE, "monet": TWO},
+    ),
     "of 2018": ("x.pth.tar", {"G": ONE.state_dict(), "optimizer": OPTIMISER}, {"generator": ONE}),
     "a list": ("x.pt", [ONE.state_dict(), TWO.state_dict()], {"0": ONE, "1": TWO}),
     "no names": ("x.pt", {"photo": ONE.state_dict(), "monet": TWO.state_dict()}, {"photo": ONE, "monet": TWO}),

@@ -45,7 +45,7 @@ def ours(kinds: Mapping[str, str]) -> dict[str, str]:
     for lone in ("generator", "discriminator"):
         left = [label for label, kind in kinds.items() if kind == lone and label not in names]
         family = "gen_" if lone == "generator" else "disc_"
-        if len(left) == 1 and not any(name.startswith(family) for name in names.values()):
+        if len(left) == 1 and not any(name == lone or name.startswith(family) for name in names.values()):
             names[left[0]] = lone
     return {label: names.get(label, label) for label in kinds}
 
