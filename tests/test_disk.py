@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_resume import assert_same, command, result
+from tests.run_result import assert_same
+from tests.test_resume import command, result
 from train.cyclegan import main
 from train.files import atomic
 from train.files.checkpoint import load

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shlex
@@ -18,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import run_result
+from tests.run_result import assert_same
 from train.cyclegan import CycleGAN, main
 from train.files import checkpoint
 from train.run import display
@@ -53,34 +54,12 @@ def command(data: Path, folder: Path, options: str = "") -> list[str]:
 
 
 def result(folder: Path) -> dict[str, Any]:
-    """All that a run leaves behind, without clock times and places."""
-    state = checkpoint.load(folder / "run" / "latest.npz")
-    del state["run"]["seconds"], state["config"]
-    samples = folder / "run" / "samples"
-    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
-    return {
-        "state": leaves(state),
-        "metrics": {line["step"]: line | {"seconds": 0, "wait": 0} for line in lines},
-        "samples": {f: (samples / f).read_bytes() for f in PLANNED if (samples / f).exists()},  # each stop adds one
-        "kept": {file.name: leaves(checkpoint.load(file)["model"]) for file in (folder / "run").glob("epoch_*.npz")},
-    }
-
-
-def leaves(tree: Any) -> dict[str, Any]:
-    """A tree as one flat dict; arrays as type and bytes."""
-    if isinstance(tree, dict | list):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {f"{key}/{path}": leaf for key, item in items for path, leaf in leaves(item).items()}
-    return {"": (str(tree.dtype), tree.shape, tree.tobytes()) if isinstance(tree, np.ndarray) else tree}
-
-
-def assert_same(got: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Like ==, but naming the first thing that differs."""
-    for part, leaf in wanted.items():
-        assert got[part].keys() == leaf.keys(), part
-        different = [key for key in leaf if got[part][key] != leaf[key]]
-        assert not different, (part, different[:3])
+    """All that a run leaves behind, without clock times and places; a line of metrics for every step."""
+    left = run_result.result(folder / "run")
+    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    assert list(left["metrics"]) == list(range(1, len(lines) + 1))
+    left["samples"] = {name: left["samples"][name] for name in PLANNED if name in left["samples"]}  # each stop adds one
+    return left
 
 
 @pytest.fixture(scope="module")

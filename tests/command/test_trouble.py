@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 
 from kernels.dispatch import references
+from tests import run_result
 from tests.command.typed import TINY, picture
-from tests.test_resume import assert_same, leaves
+from tests.run_result import assert_same
 from train.cyclegan import CycleGAN
 from train.data.loader import Loader
 from train.evaluation import evaluation
@@ -73,15 +73,7 @@ def run(root: Path, options: str = "", system: type[Model] = CycleGAN) -> int:
 
 def result() -> dict[str, Any]:
     """All that a run leaves behind, without clock times and places."""
-    state = checkpoint.load(RUN / "latest.npz")
-    del state["run"]["seconds"], state["config"]
-    lines = [json.loads(line) for line in (RUN / "metrics.jsonl").read_text().splitlines()]
-    return {
-        "state": leaves(state),
-        "metrics": {line["step"]: line | {"seconds": 0, "wait": 0} for line in lines},
-        "samples": {file.name: file.read_bytes() for file in (RUN / "samples").glob("step_0*")},
-        "kept": {file.name: leaves(checkpoint.load(file)["model"]) for file in RUN.glob("[eb]*.npz")},
-    }
+    return run_result.result(RUN)
 
 
 @pytest.fixture(scope="module")
