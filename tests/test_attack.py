@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attack.__main__ import attack
+from tests.attack.files import attack
 from tests.attack.measure import CLEAR, measured
 from tests.attack.mutate import KINDS, mutations
 

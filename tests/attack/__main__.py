@@ -1,72 +1,46 @@
-"""Mutated files of every kind through everything that reads them, and what became of them.
+"""Attacks on files that it reads and on runs that it makes.
 
-    python -m tests.attack [--count N] [--seed S] [--kind KIND]
+    python -m tests.attack [files|crashes|kills] [--seed S] [--count N] …
 
-refused   a UserError of one line
-sound     read, and what came of it is as it should be
-FAULT     anything else: another exception, a crash, too much time or memory. Files that did so are kept and named
+files     mutated files of every kind through everything that reads them
+crashes   a short run of each system, stopped at every change that it makes to the disk, and continued
+kills     real processes of one run, killed at random moments, and started again
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from tests.attack.measure import Result, measured
-from tests.attack.mutate import KINDS, mutations
-
-LIMITS = {"weights": (1.0, 200 << 20), "picture": (20.0, 3 << 30), "unzip": (1.0, 200 << 20), "untar": (1.0, 200 << 20)}
-"""Seconds of the processor, and bytes beyond twice the file. A picture may have Pillow's 89 million pixels."""
-
-
-def verdict(reader: str, file: Path, result: Result) -> str:
-    """The outcome; FAULT too for what took longer or more than it may."""
-    seconds, room = LIMITS[reader]
-    slow = result.seconds > seconds or result.peak > 2 * file.stat().st_size + room
-    return "FAULT" if slow else result.outcome
-
-
-def attack(kind: str, count: int, seed: int, folder: Path) -> tuple[dict[str, int], list[tuple[Path, Result]]]:
-    """Counts of the outcomes, and the faults."""
-    reader = KINDS[kind][0]
-    counts, faults = {"refused": 0, "sound": 0, "FAULT": 0}, []
-    files = mutations(kind, count, seed, folder)
-    for start in range(0, len(files), 500):
-        some = files[start : start + 500]
-        for file, result in zip(some, measured(reader, some), strict=True):
-            outcome = verdict(reader, file, result)
-            if file == files[0]:
-                assert outcome == "sound", f"a sound {kind} is not read: {result.said}"
-                continue
-            counts[outcome] += 1
-            if outcome == "FAULT":
-                faults.append((file, result))
-    return counts, faults
+from tests.attack import crashes, files, kills
+from tests.attack.mutate import KINDS
+from tests.attack.runs import SYSTEMS
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.attack", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
-    parser.add_argument("--count", type=int, default=1000, help="mutations of each kind (default: 1000)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="what they follow from (default: the time)")
-    parser.add_argument("--kind", choices=sorted(KINDS), action="append", help="only this kind; may be given again")
+    parser.add_argument("what", nargs="?", choices=("files", "crashes", "kills"), default="files")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="what is random follows from it (default: the time)"
+    )
+    parser.add_argument("--count", type=int, help="mutations of each kind (default: 1000); states of each system that are gone on\nfrom (default: all); kills (default: 100)")  # fmt: skip
+    parser.add_argument(
+        "--kind", choices=sorted(KINDS), action="append", help="files: only this kind; may be given again"
+    )
+    parser.add_argument(
+        "--system", choices=SYSTEMS, action="append", help="crashes: only this system; may be given again"
+    )
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="attack-"))
-    print(f"seed {given.seed}\n\n{'kind':14}{'refused':>9}{'sound':>9}{'FAULT':>9}", flush=True)
-    total, bad = 0, 0
-    for kind in given.kind or KINDS:
-        counts, faults = attack(kind, given.count, given.seed, folder / kind.replace(" ", "_"))
-        print(f"{kind:14}" + "".join(f"{n:9,}" for n in counts.values()), flush=True)
-        for file, result in faults:
-            print(f"  {file}: {result.said.strip().splitlines()[-1] if result.said else ''} {result.seconds:.1f} s, {result.peak >> 20} MB")  # fmt: skip
-        total, bad = total + sum(counts.values()), bad + len(faults)
-    print(f"\n{total:,} files, {bad} faults")
-    if not bad:
-        shutil.rmtree(folder)
-    return 1 if bad else 0
+    print(f"seed {given.seed}\n", flush=True)
+    match given.what:
+        case "files":
+            faults = files.report(given.count or 1000, given.seed, given.kind or [*KINDS])
+        case "crashes":
+            faults = crashes.report(given.count, given.seed, given.system or [*SYSTEMS])
+        case _:
+            faults = kills.report(given.count or 100, given.seed)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import io
 import json
 import os
 import random
+import re
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,10 +32,12 @@ from PIL import Image
 from tests.attack import disk
 from tests.attack.disk import TEMPORARY, Disk, Folder
 from tests.attack.recording import Change, recorded
-from tests.attack.runs import LATEST, METRICS, System, within
+from tests.attack.runs import LATEST, METRICS, System, make_data, quick, within
 from train.files import checkpoint
 
 T = TypeVar("T")
+NEEDED = re.compile(r"(checkpoints|/run|config\.json|(latest|best|epoch_\d+)\.npz|scores\.json)(\.\d+\.tmp)?$")
+"""What a run may end for: its folder, its settings, its states, its scores."""
 ROOM = ("create", "write", "mkdir")  # changes that a full disk refuses
 
 
@@ -100,7 +104,7 @@ def broken(suffix: str, content: bytes) -> str:
                 json.loads(content)
             case ".html":
                 assert content.rstrip().endswith(b"</html>")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  of a dozen types
         return repr(error)
     return ""
 
@@ -136,7 +140,7 @@ def attack(system: System, rng: random.Random, count: int | None = None) -> Outc
         again = dict([rng.choice([*again.items()])])
     for point in again.values():
         more, why = system.recorded(point.folder)
-        outcome.add("run", f"{point.mishap} after {point.words}", why)
+        outcome.add("again", f"{point.mishap} after {point.words}", why)
         states += crash(outcome, point.folder, more)
     for point in chosen(states, rng, count):
         with within(point.folder):
@@ -188,6 +192,28 @@ def refused(system: System, kind: str, number: int) -> str:
             return f"exit status {status}: {said}"
         if status == 0:
             return system.difference(said)
+        if kind == "EIO" and not NEEDED.search(system.changes[number].path):
+            return f"ended for what the run does not need: {said}"
         told = "warning: metrics.jsonl" in said
         point = Point(kind, said, {path: x for path, x in found.items() if not (told and path == METRICS)}, promised)
         return (damage(point) if not told else "") or system.end(said)
+
+
+COLUMNS = ("kill", "power cut", "state", "again", "ENOSPC", "EIO")
+
+
+def report(count: int | None, seed: int, names: Sequence[str]) -> int:
+    """Print what became of each system; the number of faults."""
+    print(f"{'system':20}" + "".join(f"{column:>11}" for column in COLUMNS) + f"{'FAULT':>11}", flush=True)
+    bad = 0
+    with tempfile.TemporaryDirectory() as folder, quick():
+        data = make_data(Path(folder).resolve() / "data")
+        for name in names:
+            outcome = attack(System(name, data), random.Random(f"{seed} {name}"), count)
+            numbers = [*(outcome.tried[column] for column in COLUMNS), len(outcome.faults)]
+            print(f"{name:20}" + "".join(f"{n:11,}" for n in numbers), flush=True)
+            for fault in outcome.faults:
+                print(f"  {fault}", flush=True)
+            bad += len(outcome.faults)
+    print(f"\n{bad} faults")
+    return bad

@@ -49,6 +49,9 @@ class Recording:
         self.tried = 0  # changes, the refused ones among them
         found = sorted((str(path.relative_to(root)), path) for path in Path(root).rglob("*"))
         self.files = {path.stat().st_ino: -i for i, (_, path) in enumerate(found, 1)}  # inode -> number of the file
+        self.opened = {
+            -i: name for i, (name, _) in enumerate(found, 1)
+        }  # number of a file -> path at which it was opened
         self.folders = {
             path.stat().st_ino: name for name, path in [("", Path(root)), *found] if path.is_dir()
         }  # -> path
@@ -97,6 +100,7 @@ class Recording:
         else:
             raw = RecordedFile(file, plain)
         raw.recording, raw.path, raw.number = self, path, self.files[os.fstat(raw.fileno()).st_ino]
+        self.opened[raw.number] = path
         if buffering == 0:
             return raw
         buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
@@ -108,7 +112,8 @@ class Recording:
         if stat.S_ISDIR(status.st_mode) and status.st_ino in self.folders:
             self.make(Change("sync", self.folders[status.st_ino]), lambda: None)
         elif status.st_ino in self.files:
-            self.make(Change("fsync", "", self.files[status.st_ino]), lambda: None)
+            number = self.files[status.st_ino]
+            self.make(Change("fsync", self.opened[number], number), lambda: None)
 
     def name(self, kind: str, real: Any, path: Any, *more: Any, **kwargs: Any) -> Any:
         """What changes a name: rename, unlink, mkdir, rmdir."""

@@ -20,6 +20,7 @@ The classifier sees pictures at 64x64, computes on the CPU whatever the device, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,8 @@ class DomainDistance:
         if not (cache and self._recall(cache, key.hexdigest())):
             train_classifier(self.classifier, a, b, seed)
             if cache:
-                checkpoint.save(cache, {"key": key.hexdigest(), "network": self.classifier.state_dict()})
+                with contextlib.suppress(UserError):  # where the disk refuses, it is trained anew the next time
+                    checkpoint.save(cache, {"key": key.hexdigest(), "network": self.classifier.state_dict()})
         real = {"A": self._look(a)[0], "B": self._look(b)[0]}
         self.unit = np.sqrt((real["A"].var(axis=0) + real["B"].var(axis=0)) / 2) + 1e-8  # [F]; of a domain's own spread
         self.real = {domain: features / self.unit for domain, features in real.items()}
