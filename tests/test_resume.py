@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -228,49 +226,15 @@ def test_the_history_is_on_disk_before_the_state(data: Path, tmp_path: Path, mon
     assert seen == [3, 5, 6, 8]
 
 
-# -- real processes
-
-QUIET = "import sys, train.run.display as t; t.write_report = lambda *a, **k: None; from train.cyclegan import main; sys.exit(main())"
-
-
-def start(line: list[str], *program: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, *program, *line], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )  # fmt: skip
-
-
-def test_killed_at_random_moments(data: Path, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    """SIGKILL asks nobody. Whatever was saved last is whole, and the run goes on from there to the same end."""
-    rng = random.Random(0)
-    line = command(data, tmp_path, "--save_latest_freq 2")
-    kills = starts = 0
-    while True:
-        saved = (tmp_path / "run" / "latest.npz").exists()
-        process = start([*line, *["--continue_train"] * saved], "-c", QUIET)
-        starts += 1
-        assert process.stdout is not None
-        while "report  " not in process.stdout.readline():  # it is about to train: 20 steps take half a second
-            assert process.poll() is None, process.communicate()
-        if kills < 5:
-            time.sleep(rng.uniform(0.0, 0.25))
-            process.kill()
-        _, err = process.communicate(timeout=60)
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, err
-        kills += 1
-    assert kills >= 2 and starts == kills + 1
-    assert not [file.name for file in (tmp_path / "run").iterdir() if file.name.endswith("latest.npz.tmp")]
-    assert_same(result(tmp_path), undisturbed)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_say_how_to_go_on(
     data: Path, tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
 ) -> None:
     """The real command, stopped once by a real signal, then by the printed command brought to its end."""
-    process = start(command(data, tmp_path / "my runs", "--print_freq 1"), "-m", "train.cyclegan")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train.cyclegan", *command(data, tmp_path / "my runs", "--print_freq 1")],
+        cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     assert process.stderr is not None
     while not (line := process.stderr.readline()).startswith("step 2/20"):
         assert line, process.communicate()
