@@ -17,6 +17,7 @@ Folder = dict[str, bytes | None]
 """Paths and contents; None: a folder."""
 FOLDER = 0  # in place of a file's number
 TEMPORARY = ".tmp"  # files that nobody reads: what they hold makes no other state
+UNSURE = (TEMPORARY, "lock.json")  # files in which anything may stand
 CONTENTS = ("lost", "kept", "zeros", "first half", "second half")  # of what was not synced
 FEW = 3  # changes of names, of which all combinations are tried
 
@@ -91,7 +92,7 @@ class Disk:
             names = dict(self.lasting)
             for i in kept:
                 _rename(names, self.loose[i])
-            loose = any(n in self.touched and not path.endswith(TEMPORARY) for path, n in names.items())
+            loose = any(n in self.touched and not path.endswith(UNSURE) for path, n in names.items())
             for how in CONTENTS if loose else ("kept",):
                 yield f"names {len(kept)} of {count}, contents {how}", self._folder(names, how)
 
