@@ -185,8 +185,18 @@ def refused(system: System, kind: str, number: int) -> str:
     """What is wrong with a run to which the disk says no, and with what becomes of it later."""
     error = OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)))
 
+    hit: list[Change] = []  # which may be another than in the first run: clock times have more digits or fewer
+
     def refuse(i: int, change: Change) -> OSError | None:
-        return error if i == number or (kind == "ENOSPC" and i > number and change.kind in ROOM) else None
+        if (
+            i < number
+            or (hit and kind == "EIO")
+            or (kind == "ENOSPC" and change.kind not in ROOM)
+            or change.kind == "mark"
+        ):
+            return None
+        hit.append(change)
+        return error
 
     with within({}) as root:
         with recorded(root, refuse) as recording:
@@ -197,7 +207,7 @@ def refused(system: System, kind: str, number: int) -> str:
             return f"exit status {status}: {said}"
         if status == 0:
             return system.difference(said)
-        if kind == "EIO" and not NEEDED.search(system.changes[number].path):
+        if kind == "EIO" and not NEEDED.search(hit[0].path):
             return f"ended for what the run does not need: {said}"
         told = "warning: metrics.jsonl" in said
         point = Point(kind, said, {path: x for path, x in found.items() if not (told and path == METRICS)}, promised)
