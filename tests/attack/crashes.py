@@ -137,7 +137,7 @@ class Outcome:
 
 
 def attack(system: System, rng: random.Random, count: int | None = None) -> Outcome:
-    """Everything above; or `count` states that a run goes on from, and a fourth of that of each kind of refusal."""
+    """Everything above; or `count` states that a run goes on from, and a fourth of that of refusals."""
     outcome = Outcome()
     states = crash(outcome, {}, changes := system.changes)
     again = {step_in(point.folder.get(LATEST)): point for point in states if point.mishap == "kill"}  # the last of each
@@ -150,10 +150,9 @@ def attack(system: System, rng: random.Random, count: int | None = None) -> Outc
     for point in chosen(states, rng, count):
         with within(point.folder):
             outcome.add("state", f"{point.mishap} after {point.words}", system.end())
-    for kind in ("ENOSPC", "EIO"):
-        numbers = [i for i, change in enumerate(changes) if refusable(kind, changes, i)]
-        for number in chosen(numbers, rng, None if count is None else count // 4):
-            outcome.add(kind, f"{kind} at change {number}: {changes[number]}", refused(system, kind, number))
+    numbers = [(kind, i) for kind in ("ENOSPC", "EIO") for i in range(len(changes)) if refusable(kind, changes, i)]
+    for kind, number in chosen(numbers, rng, count and count // 4):
+        outcome.add(kind, f"{kind} at change {number}: {changes[number]}", refused(system, kind, number))
     return outcome
 
 
