@@ -76,18 +76,23 @@ def points(start: Folder, changes: Sequence[Change]) -> Iterator[Point]:
 
 def damage(point: Point) -> str:
     """What is wrong with a state, before anybody goes on from it; "" if nothing is."""
-    for path, content in point.folder.items():
-        if (
-            content is not None
-            and path != METRICS
-            and not path.endswith(UNSURE)
-            and (why := broken(Path(path).suffix, content))
-        ):
+    return unsound(point.folder, point.promised) or hole(point.folder)
+
+
+def unsound(folder: Folder, promised: int) -> str:
+    """Which file is not whole, or which step is not saved."""
+    for path, content in folder.items():
+        sure = path != METRICS and not path.endswith(UNSURE)
+        if sure and (why := broken(Path(path).suffix, content)):
             return f"{path} is damaged: {why}"
-    saved = step_in(point.folder.get(LATEST))
-    if saved < point.promised:
-        return f"step {saved} is saved, {point.promised} were promised"
-    lines = (point.folder.get(METRICS) or b"").splitlines()[:saved]
+    saved = step_in(folder.get(LATEST))
+    return f"step {saved} is saved, {promised} were promised" if saved < promised else ""
+
+
+def hole(folder: Folder) -> str:
+    """Which records of steps that are saved are missing."""
+    saved = step_in(folder.get(LATEST))
+    lines = (folder.get(METRICS) or b"").splitlines()[:saved]
     try:
         steps = [json.loads(line)["step"] for line in lines]
     except ValueError as error:
@@ -96,8 +101,10 @@ def damage(point: Point) -> str:
 
 
 @functools.lru_cache(1000)
-def broken(suffix: str, content: bytes) -> str:
-    """Why a file is not whole; "" if it is."""
+def broken(suffix: str, content: bytes | None) -> str:
+    """Why a file, or a folder, is not whole; "" if it is."""
+    if content is None:
+        return ""
     try:
         match suffix:
             case ".npz":
@@ -182,35 +189,28 @@ def refusable(kind: str, changes: Sequence[Change], i: int) -> bool:
 
 def refused(system: System, kind: str, number: int) -> str:
     """What is wrong with a run to which the disk says no, and with what becomes of it later."""
-    error = OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)))
-
+    code = getattr(errno, kind)
     hit: list[Change] = []  # which may be another than in the first run: clock times have more digits or fewer
 
     def refuse(i: int, change: Change) -> OSError | None:
-        if (
-            i < number
-            or (hit and kind == "EIO")
-            or (kind == "ENOSPC" and change.kind not in ROOM)
-            or change.kind == "mark"
-        ):
+        if i < number or (change.kind not in ROOM if kind == "ENOSPC" else hit):
             return None
         hit.append(change)
-        return error
+        return OSError(code, os.strerror(code))
 
     with within({}) as root:
         with recorded(root, refuse) as recording:
             status, said = system.run("", recording)
         promised = max((change.at for change in recording.changes if change.kind == "mark"), default=0)
-        found = disk.found_in(root)
         if status not in (0, 2) or (status == 2) != (said.count("error: ") == 1) or "Traceback" in said:
             return f"exit status {status}: {said}"
         if status == 0:
             return system.difference(said)
         if kind == "EIO" and not NEEDED.search(hit[0].path):
             return f"ended for what the run does not need: {said}"
+        found = disk.found_in(root)
         told = "warning: metrics.jsonl" in said
-        point = Point(kind, said, {path: x for path, x in found.items() if not (told and path == METRICS)}, promised)
-        return (damage(point) if not told else "") or system.end(said)
+        return unsound(found, promised) or ("" if told else hole(found)) or system.end(said)
 
 
 COLUMNS = ("kill", "power cut", "state", "again", "ENOSPC", "EIO")
