@@ -11,7 +11,7 @@ import pytest
 
 from train.errors import UserError
 from train.files.folder_names import check_folder
-from train.files.runs import find_run, run_or_file
+from train.files.runs import config_beside, find_run, run_or_file
 from train.models.registry import SYSTEMS
 from train.run.exit_code import exit_code
 
@@ -63,6 +63,15 @@ def test_weights_are_a_path_or_a_run_of_that_name(runs: Path) -> None:
     assert run_or_file("nowhere", runs) == Path("nowhere")  # as typed, so that the error names it so
     Path("r").touch()
     assert run_or_file("r", runs) == Path("r")
+
+
+def test_the_settings_beside_weights_are_read_if_they_are_there(runs: Path) -> None:
+    (runs / "r" / "config.json").write_text('{"direction": "BtoA"}')
+    assert config_beside(runs / "r") == config_beside(runs / "r" / "epoch_005.npz") == {"direction": "BtoA"}
+    for text in ("[1]", "{", "[" * 10**6):
+        (runs / "r" / "config.json").write_text(text)
+        assert config_beside(runs / "r") == {}
+    assert config_beside(runs / "theirs") == config_beside(Path("nowhere")) == {}
 
 
 def test_a_folder_is_not_called_as_a_file_is(tmp_path: Path) -> None:

@@ -189,7 +189,10 @@ def test_the_reference_implementations_files_become_a_run_that_trains_on(run, ca
     main(["checkpoints/r", "field"])
     options = "--crop_size 24 --load_size 24 --lambda_identity 0 --pool_size 3"
     assert main(["field", "--run", "mine", *options.split()]) == 0
-    assert "fresh" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        "fresh" not in said and "--save_latest_freq and --print_freq count steps" in said and "coming_from.md" in said
+    )
     state = checkpoint.load("checkpoints/mine/latest.npz")
     assert {key: state["config"][key] for key in ("netD", "n_layers_D", "input_nc", "output_nc", "n_blocks", "crop_size")} == {
         "netD": "n_layers", "n_layers_D": 2, "input_nc": 1, "output_nc": 3, "n_blocks": 6, "crop_size": 24,

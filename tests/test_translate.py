@@ -251,6 +251,9 @@ def test_directions_and_lone_generators(capsys):
         np.testing.assert_array_equal(load_image(f"{name}.png"), load_image(f"{direction}.png"))
     assert main(["--weights", "gen_ab.pth", "--input", "x.png", "--output", "y.png", "--direction", "BtoA"]) == 2
     assert "the other direction only" in capsys.readouterr().err
+    Path("config.json").write_text('{"direction": "BtoA"}')  # of a run that was trained so
+    assert main(["--weights", "gen_ab.pth", "--input", "x.png", "--output", "z.png"]) == 0
+    assert "its AtoB, the default, takes pictures of folder B" in capsys.readouterr().out
     weights.save(Path("g.npz"), {"generator": NETWORKS["gen_ab"]})
     assert main(["--weights", "g.npz", "--input", "x.png", "--output", "y.png", "--direction", "BtoA"]) == 2
     assert "leave out --direction" in capsys.readouterr().err
