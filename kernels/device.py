@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from kernels.caches import spare_gpu_caches
+
 Array = Any
 """A NumPy or a CuPy array."""
 
@@ -80,7 +82,10 @@ def _why_no_cuda() -> str | None:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return f"CUDA reports {error}"
-    return None if count else "no GPU was found"
+    if not count:
+        return "no GPU was found"
+    spare_gpu_caches()
+    return None
 
 
 def xp_of(array: Array) -> ModuleType:

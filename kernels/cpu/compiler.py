@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 from numba import njit
 from numba.core import event
+
+from kernels.caches import can_keep_loops
 
 # Sums may be reordered, which vector code needs; NaN and infinity keep their meaning.
 OPTIONS: dict[str, Any] = dict(
@@ -32,9 +35,15 @@ _digest = hashlib.sha256(b"".join([__name__.encode(), *(file.read_bytes() for fi
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compiles a function that one thread runs, without Python's global lock; or takes the code kept on disk."""
+    """Compiles a function that one thread runs, without Python's global lock; or takes the code kept on disk, if it can be."""
     function.__qualname__ += f"_{_digest}"
-    return njit(**OPTIONS)(function)
+    if can_keep_loops(function.__code__.co_filename):
+        with contextlib.suppress(RuntimeError):  # numba found no folder after all
+            return njit(**OPTIONS)(function)
+    _Announce.often = (
+        "at every start, for no folder can be written in which to keep them (NUMBA_CACHE_DIR names another)"
+    )
+    return njit(**OPTIONS | {"cache": False})(function)
 
 
 class _Announce(event.Listener):
@@ -43,12 +52,12 @@ class _Announce(event.Listener):
     def on_start(self, event: Any) -> None:
         if not self.said:
             self.said = True
-            print("compiling CPU kernels, once: about 15 s ...", file=sys.stderr, flush=True)
+            print(f"compiling CPU kernels, {self.often}: about 15 s ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
         pass
 
-    said = False
+    said, often = False, "once"
 
 
 event.register("numba:compile", _Announce())
