@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from kernels.caches import spare_gpu_caches
-
 Array = Any
 """A NumPy or a CuPy array."""
 
@@ -84,6 +82,8 @@ def _why_no_cuda() -> str | None:
         return f"CUDA reports {error}"
     if not count:
         return "no GPU was found"
+    from kernels.caches import spare_gpu_caches
+
     spare_gpu_caches()
     return None
 
