@@ -9,6 +9,7 @@ from PIL import Image
 from train.augmented_cyclegan import AugmentedConfig
 from train.config.settings import Config
 from train.data import deep, heif
+from train.data.agreement import agreement
 from train.data.dataset import PartlyPairedDataset, UnpairedDataset
 from train.data.describe import test_partners, training_images, white_level
 from train.data.images import load_image
@@ -17,7 +18,7 @@ from train.data.pairing import pair_up
 from train.data.pixels import resize
 from train.data.plain import paired_test, plain_images, test_samples
 from train.data.preprocess import final_size, preprocess
-from train.data.sources import ImageFolder
+from train.data.sources import BUILTIN, ImageFolder
 from train.errors import UserError
 
 
@@ -394,6 +395,17 @@ def test_partners_are_told_by_name(a, b, pairs, told):
 
     pairing = pair_up(Named(a), Named(b))
     assert pairing.pairs == pairs and pairing.told() == told and pairing.complete == (not told)
+
+
+@pytest.mark.parametrize("builtin", ["scenes", "streets", "colours"])
+def test_edges_tell_partners_from_strangers(builtin):
+    draw = BUILTIN[builtin][0]
+    a, b = ([draw(domain, seed, 48) for seed in range(6)] for domain in "AB")
+    own, others, partners = agreement(a, b)
+    assert partners and own > others + 0.1
+    for strangers in (b[1:] + b[:1], [draw("B", seed, 48) for seed in range(100, 106)], [np.zeros_like(x) for x in b]):
+        assert not agreement(a, strangers)[2]
+    assert agreement(a, [-x[..., :1] for x in b])[2]  # of other colours and channels
 
 
 def test_one_line_says_what_was_found_and_left_out(root):

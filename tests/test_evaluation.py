@@ -185,6 +185,7 @@ def test_names_make_pairs_unless_one_says_no(tmp_path: Path) -> None:
     numbered = Evaluation(config)
     assert numbered.truth and numbered.metric == "ssim"
     assert numbered.partners.startswith("3 pairs, because testA and testB hold the same names, though only numbers; ")
+    assert "their edges agree NO better than those of any other two (" in numbered.partners  # noise
     strangers = Evaluation(config.replace(unpaired_test=True))
     assert not strangers.truth and strangers.metric == "distance" and "--unpaired_test" in strangers.partners
     (tmp_path / "testA" / "0.png").rename(tmp_path / "testA" / "zero.png")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from train.config.settings import Config
+from train.data.agreement import agreement
 from train.data.dataset import AlignedDataset, PartlyPairedDataset, UnpairedDataset
 from train.data.pairing import pair_up
 from train.data.phases import halved, unused
 from train.data.pixels import ends_at
 from train.data.sources import BUILTIN, Drawn, ImageFolder, Source
 
+COMPARED = 12  # pairs of test images whose edges are compared
 LOOKED_AT = 8  # images of 16 bits that are read to see where their values end
 
 
@@ -66,9 +68,18 @@ def test_partners(config: Config, a: Source, b: Source) -> str:
     numbered = all(a.name(i).rpartition("/")[2].partition(".")[0].isdecimal() for i in range(len(a)))
     only = ", though only numbers" if numbered else ""
     return (
-        f"{len(a)} pairs, because testA and testB hold the same names{only}; if these show no partners, --unpaired_test scores "
-        "them without pairs"
+        f"{len(a)} pairs, because testA and testB hold the same names{only}{edges_say(a, b, pairing.pairs)}; if these show no "
+        "partners, --unpaired_test scores them without pairs"
     )
+
+
+def edges_say(a: Source, b: Source, pairs: Sequence[tuple[int, int]]) -> str:
+    """Whether a few pairs look like partners; "" for too few to tell."""
+    chosen = [pairs[i * len(pairs) // COMPARED] for i in range(COMPARED)] if len(pairs) > COMPARED else pairs
+    if len(chosen) < 3:
+        return ""
+    own, others, partners = agreement([a.load(i) for i, _ in chosen], [b.load(j) for _, j in chosen])
+    return f"; their edges agree {'better' if partners else 'NO better'} than those of any other two ({own:.2f}, {others:.2f})"
 
 
 test_partners.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test

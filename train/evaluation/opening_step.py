@@ -56,7 +56,10 @@ def subject(weights: str, images: Sequence[Path]) -> Subject:
     config = model.config
     if images:
         channels = config.input_nc, config.output_nc
-        pictures = [preprocess(load_image(file, n), config, None) for file, n in zip(images, channels, strict=True)]
+        pictures = [
+            preprocess(load_image(file, n, config.white_level), config, None)
+            for file, n in zip(images, channels, strict=True)
+        ]
         names = images[0].name, images[1].name
     else:
         try:
