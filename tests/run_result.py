@@ -15,10 +15,14 @@ def result(run: Path) -> dict[str, Any]:
     """The state, the records and samples of a run's folder, and the networks of its other checkpoints."""
     state = checkpoint.load(run / "latest.npz")
     del state["run"]["seconds"], state["config"]
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    metrics: dict[int, dict[str, Any]] = {}
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        metrics.setdefault(line["step"], {}).update(
+            line | {"seconds": 0, "wait": 0}
+        )  # scores may have a line of their own
     return {
         "state": leaves(state),
-        "metrics": {line["step"]: line | {"seconds": 0, "wait": 0} for line in lines},
+        "metrics": metrics,
         "samples": {file.name: file.read_bytes() for file in (run / "samples").glob("step_0*")},
         "kept": {file.name: leaves(checkpoint.load(file)["model"]) for file in run.glob("[eb]*.npz")},
     }

@@ -13,7 +13,7 @@ import pytest
 
 from kernels.dispatch import references
 from tests.command.typed import TINY, picture, refused, run
-from tests.test_resume import assert_same, leaves
+from tests.run_result import assert_same, leaves
 from train import convert, evaluate
 from train.cyclegan import CycleGAN, main
 from train.files import checkpoint

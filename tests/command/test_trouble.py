@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,9 +193,19 @@ def test_tensorboards_thread_may_end(tmp_path: Path) -> None:
         patch.setattr(events, "write_event", lambda event: 1 / 0)
         board.write({"step": 1, "loss": 1.0})
         board.writer.file_writer.event_writer._worker.join(timeout=10)
-    with pytest.raises(OSError, match="disk full"):
-        for step in range(50):
-            board.write({"step": step, "loss": 1.0})
+    raised: list[OSError] = []
+
+    def write() -> None:
+        try:
+            for step in range(50):
+                board.write({"step": step, "loss": 1.0})
+        except OSError as error:
+            raised.append(error)
+
+    writer = threading.Thread(target=write, daemon=True)  # which would wait for ever
+    writer.start()
+    writer.join(timeout=10)
+    assert raised and "disk full" in str(raised[0])
 
 
 # -- what ends the loop
@@ -268,11 +280,7 @@ def test_whatever_else_fails(
         run(root, "--num_threads 0")
     assert f"Step {kept} is saved" in "\n".join(raised.value.__notes__)
     assert run(root, "--continue_train") == 0
-    got = result()
-    if name == "__call__":  # the scores stand in a line of their own
-        assert got["metrics"][6].pop("ssim_A") == undisturbed["metrics"][6]["ssim_A"]
-        got["metrics"], undisturbed["metrics"] = {}, {}
-    assert_same(got, undisturbed)
+    assert_same(result(), undisturbed)
 
 
 # -- numbers that are none
@@ -307,7 +315,7 @@ def test_a_state_that_was_saved_with_nan(root: Path, capsys: pytest.CaptureFixtu
         state = checkpoint.load(RUN / name)
         state["model"]["optimizers"]["g"]["m"][0][...] = np.inf
         checkpoint.save(RUN / name, state)
-    (RUN / "best.npz").unlink()
+    os.utime(RUN / "best.npz", (0, 0))  # sound, but older than epoch_001.npz
     capsys.readouterr()
     assert run(root, "--continue_train --max_steps 9") == 2
     err = capsys.readouterr().err

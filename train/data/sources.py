@@ -36,11 +36,11 @@ class ImageFolder:
         self.sizes: dict[str, tuple[int, int]] = {}
         self.modes: Counter[str] = Counter()
         if not self.folder.is_dir():
-            self.problems.append(f"{self.folder}: there is no such folder")
+            self.problems.append(f"{shown(self.folder)}: there is no such folder")
         elif not self.files:
             seen = self.listing.told()
             kinds = " ".join(sorted(e[1:] for e in EXTENSIONS))
-            self.problems.append(f"{self.folder}: holds no images ({kinds}){f'; seen: {seen}' if seen else ''}")
+            self.problems.append(f"{shown(self.folder)}: holds no images ({kinds}){f'; seen: {seen}' if seen else ''}")
         for i, file in enumerate(self.files):
             path = self.folder / file
             try:

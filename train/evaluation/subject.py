@@ -12,7 +12,7 @@ import numpy as np
 from autograd import Tensor, no_grad
 from nn.network import Network
 from train.config.settings import Config, resolve
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files import checkpoint
 from train.files.runs import find_run
 from train.models.registry import loaded
@@ -57,7 +57,7 @@ def from_run(name: str, parent: Path, epoch: str, changes: Mapping[str, Any], op
     file = called.folder / f"{state}.npz"
     if not file.exists():
         kept = ", ".join(sorted(p.stem.removeprefix("epoch_") for p in file.parent.glob("*.npz") if _is_state(p)))
-        raise UserError(f"--epoch {epoch}: there is no {file}; this run has kept {kept}")
+        raise UserError(f"--epoch {epoch}: there is no {shown(file)}; this run has kept {kept}")
     state = checkpoint.load(file)
     config, model = loaded(file, state, changes)
     about = {"step": state["run"]["step"], "weights": str(file)}
@@ -73,7 +73,7 @@ def from_weights(file: Path, changes: Mapping[str, Any], upsample: str = "", net
     """The generators in a file or folder of weights, on the data that `changes` name; the rest as train/weights/generators.py
     has it."""
     if not changes.get("dataroot"):
-        raise UserError(f"--weights {file}: on which images? Name their folder with --dataroot")
+        raise UserError(f"--weights {shown(file)}: on which images? Name their folder with --dataroot")
     found = generators(weights.load(file, upsample), file, network=network)
     config = resolve(Config(**{**settings_of(found), **changes}))
     config.check()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files.lock import lock, same_file
 
 LONGEST = 200  # bytes of a name to which more is added; most disks end names at 255
@@ -53,7 +53,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], size
         needed = f" It needs {size:,} bytes there{beside}." if size else ""
         kept = " The earlier file is untouched." if path.exists() else ""
         raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}.{needed}{kept} "
+            f"{shown(path)}: cannot be written: {error.strerror or error}.{needed}{kept} "
             "Make room, check that you may write in this folder, or choose another --checkpoints_dir."
         ) from error
     sync_folder(path.parent)  # makes the rename itself last through a power cut

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files.atomic import make_folder, sync_folder
 from train.files.json_file import finite
 from train.files.lock import same_file
@@ -154,7 +154,7 @@ class History:
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("step"), int):
             raise UserError(
-                f'{self.path}, line {number}: {line[:40]!r} is not a record such as {{"step": 1, …}}. '
+                f'{shown(self.path)}, line {number}: {line[:40]!r} is not a record such as {{"step": 1, …}}. '
                 "Delete this line, or move the file away: training does not need it."
             )
         return record

@@ -50,7 +50,7 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
     if common in inside.parents:  # earlier outputs are no inputs
         places = {file: place for file, place in places.items() if inside not in place.parents}
     if not places:
-        raise UserError(f"--input: all pictures lie in --output {output}; choose another folder")
+        raise UserError(f"--input: all pictures lie in --output {shown(output)}; choose another folder")
     return {file: place.relative_to(common) for file, place in places.items()}
 
 
@@ -79,7 +79,7 @@ def plan(files: dict[Path, Path], output: Path, format: str, existing: str, code
         raise UserError(f"--format {format}: unknown; wanted one of {' '.join(sorted(e[1:] for e in EXTENSIONS))}")
     if output.suffix.lower() in EXTENSIONS and not output.is_dir():
         if len(files) > 1:
-            raise UserError(f"--output {output} is one file, but there are {len(files)} inputs; name a folder")
+            raise UserError(f"--output {shown(output)} is one file, but there are {len(files)} inputs; name a folder")
         jobs = {next(iter(files)): output}
     else:
         check_folder(output, "--output", f"a folder, or of one input a file: {' '.join(sorted(EXTENSIONS))}")
@@ -88,16 +88,18 @@ def plan(files: dict[Path, Path], output: Path, format: str, existing: str, code
         }
         jobs = {file: output / place.with_suffix(endings[file]) for file, place in files.items()}
     if output.is_file() and output not in jobs.values():
-        raise UserError(f"--output {output} is a file, and not a picture; name a folder")
+        raise UserError(f"--output {shown(output)} is a file, and not a picture; name a folder")
     numbers = [f"_{i + 1}" for i in range(codes)] if codes > 1 else [""]
     plans = {file: [target.with_stem(target.stem + i) for i in numbers] for file, target in jobs.items()}
     sources = {file.resolve() for file in files}
     taken: dict[Path, Path] = {}
     for file, target in ((file, target) for file, targets in plans.items() for target in targets):
         if target.resolve() in sources:
-            raise UserError(f"--output: {target} would overwrite an input; choose another folder")
+            raise UserError(f"--output: {shown(target)} would overwrite an input; choose another folder")
         if target in taken:
-            raise UserError(f"{taken[target]} and {file} would both become {target}; leave out --format, or rename one")
+            raise UserError(
+                f"{shown(taken[target])} and {shown(file)} would both become {shown(target)}; leave out --format, or rename one"
+            )
         taken[target] = file
     there = [target for target in taken if target.exists()]
     if there and existing == "refuse":

@@ -42,7 +42,7 @@ def from_folders(
     """Copy the images of two folders into trainA trainB testA testB below `folder`; `out` is where that will come to lie."""
     for source in sources:
         if not source.is_dir():
-            raise UserError(f"--from {source}: there is no such folder")
+            raise UserError(f"--from {shown(source)}: there is no such folder")
     if sources[0].resolve() == sources[1].resolve():
         raise UserError(f"--from {sources[0]} {sources[1]}: one and the same folder; wanted a folder for each domain")
     log: list[LeftOut] = []
@@ -52,7 +52,7 @@ def from_folders(
     for source, pictures in zip(sources, kept, strict=True):
         if len(pictures) < 2:
             more = f"; {worst(log, 3)}" if log else ""
-            raise UserError(f"--from {source}: leaves {len(pictures)} images; wanted at least 2{more}")
+            raise UserError(f"--from {shown(source)}: leaves {len(pictures)} images; wanted at least 2{more}")
     parts = split(kept, test_fraction, paired, seed)
     check_room(
         out.parent, sum((sources[i % 2] / name).stat().st_size for i, names in enumerate(parts) for name in names)
@@ -99,7 +99,7 @@ def look_at(source: Path, log: list[LeftOut]) -> list[Picture]:
         except UserError as error:
             log.append(LeftOut(str(error), -1))
     if not pictures:
-        raise UserError(f"--from {source}: holds no image that can be read{f'; {log[-1].why}' if log else ''}")
+        raise UserError(f"--from {shown(source)}: holds no image that can be read{f'; {log[-1].why}' if log else ''}")
     return pictures
 
 

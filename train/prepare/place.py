@@ -78,9 +78,11 @@ def check_free(out: Path, force: bool) -> None:
     if not out.exists():
         return
     if not force:
-        raise UserError(f"{out} exists already; use it as it is, make it anew with --force, or name another --out")
+        raise UserError(
+            f"{shown(out)} exists already; use it as it is, make it anew with --force, or name another --out"
+        )
     if not out.is_dir() or {p.name for p in out.iterdir()} - WRITTEN:
-        raise UserError(f"{out} holds other things than a data set made here; --force does not delete those")
+        raise UserError(f"{shown(out)} holds other things than a data set made here; --force does not delete those")
 
 
 def check_room(folder: Path, size: int) -> None:

@@ -10,7 +10,7 @@ from kernels.gpu import autotune as tuning
 from train.config.options import parse
 from train.config.settings import Config
 from train.data.describe import test_partners, training_images, white_level
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
 from train.models.model import Model
@@ -43,7 +43,7 @@ def introduce(run: Run) -> None:
     """What is about to happen."""
     c = run.config
     weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
-    say(f"run      {c.name}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
+    say(f"run      {shown(c.name)}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
     say(f"data     {training_images(run.dataset)}")
     if run.dataset.test:
         say(f"test     {test_partners(c, *run.dataset.test)}")
@@ -53,7 +53,7 @@ def introduce(run: Run) -> None:
     batch = " x ".join(map(str, [c.batch_size, *(n for n in (c.accumulate, c.n_critic) if n > 1)]))
     rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
     say(f"steps    {run.total}, batch {batch}, {c.crop_size} pixels, learning rate {rate}")
-    say(f"report   {run.folder / 'report.html'}: open it in a browser, it follows the run")
+    say(f"report   {shown(run.folder / 'report.html')}: open it in a browser, it follows the run")
     if run.step >= run.total:
         say("all steps are done; what is missing of the end is made now: samples, scores, report")
 
@@ -92,9 +92,9 @@ def farewell(run: Run) -> int:
         say(f"\n{format_scores(table, title)}")
     if scores:
         say("\nuntouched input: the picture as it is. mean image: the same average picture for everything.")
-    say(f"\nreport   {run.folder / 'report.html'}")
-    say(f"samples  {run.display.sample_path(run.step)}")
-    say(f"weights  {run.folder / 'latest.npz'}")
+    say(f"\nreport   {shown(run.folder / 'report.html')}")
+    say(f"samples  {shown(run.display.sample_path(run.step))}")
+    say(f"weights  {shown(run.folder / 'latest.npz')}")
     own = "" if run.system.program in SYSTEMS else f" --system {run.system.program}"
     say(f"scores   {run.command('train.evaluate' + own)}")
     return 0

@@ -41,7 +41,7 @@ def check_room(folder: Path, size: int) -> None:
     free = free_bytes(folder)
     if 2 * size > free:
         raise UserError(
-            f"{folder}: a checkpoint of this run takes about {size_text(size)}, twice that while it replaces the one "
+            f"{shown(folder)}: a checkpoint of this run takes about {size_text(size)}, twice that while it replaces the one "
             f"before, but only {size_text(int(free))} are free; make room, or choose another --checkpoints_dir"
         )
 

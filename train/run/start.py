@@ -73,7 +73,7 @@ def new_run(system: type[Model], settings: dict[str, Any]) -> Run:
     check_name(config.name)
     if (parent / config.name / "latest.npz").exists():
         raise UserError(
-            f"{parent / config.name} already holds a run; add --continue_train to go on with it, or choose another --name"
+            f"{shown(parent / config.name)} already holds a run; add --continue_train to go on with it, or choose another --name"
         )
     return Run(system, resolve(config))
 

@@ -44,7 +44,7 @@ class WholeRun(UserError):
         name = shlex.quote(str(state.get("config", {}).get("name", "NAME")))
         takes = "codes" if hasattr(SYSTEMS[state["program"]], "codes") else "more than a picture"
         super().__init__(
-            f"{file}: a run of {state['program']}, whose generators take {takes}; no other file format and no other "
+            f"{shown(file)}: a run of {state['program']}, whose generators take {takes}; no other file format and no other "
             f"program has such networks. See what it does by python -m train.evaluate --name {name} or python -m train.probe --name "
             f"{name}, and translate by python -m train.translate"
         )
@@ -101,7 +101,7 @@ def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: there is no such file or folder of weights")
+        raise UserError(f"{shown(path)}: there is no such file or folder of weights")
     if path.is_dir():
         found = _ours(path / "latest.npz") if (path / "latest.npz").exists() else _named(_folder(path))
     elif path.suffix == ".npz":
@@ -109,9 +109,9 @@ def load(path: str | Path, upsample: str = "") -> dict[str, Weights]:
     elif path.name.endswith(FORMATS):
         found = _named(_parts(path))
     else:
-        raise UserError(f"{path}: unknown kind of weights; wanted a run's folder or a file {' '.join(FORMATS)}")
+        raise UserError(f"{shown(path)}: unknown kind of weights; wanted a run's folder or a file {' '.join(FORMATS)}")
     if not found:
-        raise UserError(f"{path}: holds no network")
+        raise UserError(f"{shown(path)}: holds no network")
     for name in found:
         if not re.fullmatch(
             r"\w[\w.-]{0,99}", name
@@ -161,7 +161,7 @@ def _folder(path: Path) -> dict[str, Weights]:
     found = {name if often[name] == 1 else f"{label}.{name}": w for label, name, w in kept}
     if not found:
         raise UserError(
-            f"{path}: holds neither latest.npz (a run of this program) nor weights {' '.join(FORMATS[:-1])} "
+            f"{shown(path)}: holds neither latest.npz (a run of this program) nor weights {' '.join(FORMATS[:-1])} "
             "(latest_net_G_A.pth and the like); give the folder of one run, or one file"
         )
     if all(w.error for w in found.values()):
