@@ -149,5 +149,68 @@ def test_tensorboard_has_what_metrics_jsonl_has() -> None:
 def test_tensorboard_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert run("--tensorboard") == 2
-    assert '--tensorboard needs tensorboardX: pip install -e ".[tensorboard]"' in capsys.readouterr().err
+    assert '--track tensorboard needs tensorboardX: pip install -e ".[tensorboard]"' in capsys.readouterr().err
     assert files() == {}
+
+
+class Library:
+    """A stand-in for a tracker's library: any call is noted, and answered by itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.calls, self.fails = name, [], False
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Library:
+            self.calls.append((name, args, kwargs))
+            if self.fails and name in ("log", "log_metrics"):
+                raise ConnectionError("no such server")
+            return self
+
+        return call
+
+
+LOGS = {"trackio": "log", "wandb": "log", "mlflow": "log_metrics"}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_trackers_have_what_metrics_jsonl_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a run is the same with one as without."""
+    monkeypatch.setitem(sys.modules, name, Library(name))
+    assert run(f"--track {name} --max_steps 2") == 0
+    calls = sys.modules[name].calls  # type: ignore[attr-defined]
+    lines = [json.loads(line) for line in Path("checkpoints/run/metrics.jsonl").read_text().splitlines()]
+    logged = [
+        (args[0], kwargs["step"]) for called, args, kwargs in calls if called == LOGS[name] and "samples" not in args[0]
+    ]
+    assert [step for _, step in logged] == [1, 2]
+    for (values, _), line in zip(logged, lines, strict=True):
+        assert (
+            values["D/D_A"] == line["D_A"]
+            and values["run/lr"] == line["lr"]
+            and values["cycle/cycle_A"] == line["cycle_A"]
+        )
+    shown = [kwargs.get("step", args[-1:]) for called, args, kwargs in calls if called in ("Image", "log_image")]
+    assert len(shown) == 2  # samples after 0 and 2 steps
+    begun = {"trackio": "init", "wandb": "init", "mlflow": "log_params"}[name]
+    ((_, args, kwargs),) = [call for call in calls if call[0] == begun]
+    assert (kwargs.get("config") or args[0])["crop_size"] == 24
+    assert calls[-1][0] in ("finish", "end_run")
+
+
+def test_a_tracker_that_fails_ends_no_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    library = Library("wandb")
+    library.fails = True
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    assert run("--track wandb --max_steps 3") == 0
+    assert capsys.readouterr().err.count("warning: wandb: no such server") == 1
+    assert len(Path("checkpoints/run/metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_trackers_that_are_off_or_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in LOGS:
+        monkeypatch.setitem(sys.modules, name, None)
+        assert run(f"--track {name}") == 2
+        assert f"--track {name} needs {name}: pip install {name}" in capsys.readouterr().err
+    assert run("--track wandb --tensorboard") == 2
+    assert "choose one of them" in capsys.readouterr().err
+    assert run("--max_steps 1") == 0  # though none can be imported

@@ -65,8 +65,37 @@ def test_scores_stand_in_the_record_that_ends_an_epoch(tmp_path: Path, capsys: p
     # The same from the state itself.
     model = CycleGAN(Config(**state["config"]))
     model.load_state_dict(state["model"])
-    again = Evaluation(Config(**state["config"]), 6)(model, distance=False)
+    again = Evaluation(Config(**state["config"]), 6, phase="val")(model, distance=False)
     assert overall(again, "ssim") == pytest.approx(min(losses))
+
+
+def test_no_test_image_chooses(tmp_path: Path) -> None:
+    """With valA and valB these, else training images; scores at the end are those of the test images."""
+    draw = np.random.default_rng(0)
+    for part, bright in (("train", 0.1), ("val", 0.4), ("test", 0.8)):
+        for domain in "AB":
+            (tmp_path / f"{part}{domain}").mkdir()
+            for i in range(2):
+                pixels = (255 * (bright + draw.uniform(0, 0.1, (24, 24, 3)))).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / f"{part}{domain}" / f"{part}{i}.png")
+    config = Config(
+        dataroot=str(tmp_path), load_size=24, crop_size=24, eval_freq=1, device="cpu", ngf=2, ndf=2, name="run"
+    )
+
+    def light(evaluation: Evaluation) -> float:
+        return float(np.mean([x.mean() for x in (*evaluation.pictures["A"], *evaluation.pictures["B"])]) / 2 + 0.5)
+
+    while_training = run_state.RunState(CycleGAN, config).evaluation
+    assert while_training is not None and while_training.truth and "no test image" in while_training.told()
+    assert light(while_training) == pytest.approx(0.45, abs=0.01) and light(Evaluation(config)) == pytest.approx(
+        0.85, abs=0.01
+    )
+    (tmp_path / "valA").rename(tmp_path / "away")
+    while_training = run_state.RunState(CycleGAN, config).evaluation
+    assert while_training is not None and not while_training.truth and "which flatter" in while_training.told()
+    assert light(while_training) == pytest.approx(0.15, abs=0.01)
+    with pytest.raises(UserError, match="--eval_metric ssim needs val images whose true partners are known"):
+        run_state.RunState(CycleGAN, config.replace(eval_metric="ssim"))
 
 
 @pytest.mark.parametrize("stops", [[6], [5, 7, 11, 12, 13]])

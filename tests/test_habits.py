@@ -51,17 +51,16 @@ def answer(line: str) -> str:
     return str(caught.value)
 
 
-TRACK = "--track wandb" if "track" in SYSTEMS["train.cyclegan"].settings.options() else "--tensorboard"
 RESULT = "translate --input {} --output {} --weights {}"
 LINES = (
     # README.md, in its order
     ("prepare maps", ""),
-    ("cyclegan --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan --use_wandb", TRACK),
+    ("cyclegan --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan --use_wandb", "--track wandb"),
     ("cyclegan --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan", ""),
     ("translate --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan", RESULT.format("./datasets/maps/testA", "results/maps_cyclegan", "checkpoints/maps_cyclegan")),
     ("evaluate --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan", ""),
     ("prepare facades", ""),
-    ("pix2pix --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --direction BtoA --use_wandb", TRACK),
+    ("pix2pix --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --direction BtoA --use_wandb", "--track wandb"),
     ("pix2pix --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --direction BtoA", ""),
     ("translate --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --direction BtoA", RESULT.format("./datasets/facades/testB", "results/facades_pix2pix", "checkpoints/facades_pix2pix")),
     ("evaluate --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --direction BtoA", ""),
@@ -75,7 +74,7 @@ LINES = (
     ("cyclegan --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan --pool_size 50 --no_dropout", ""),
     ("translate --dataroot ./datasets/maps --name maps_cyclegan --model cycle_gan --phase test --no_dropout", RESULT.format("./datasets/maps/testA", "results/maps_cyclegan", "checkpoints/maps_cyclegan")),
     ("pix2pix --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --netG unet_256 --direction BtoA --lambda_L1 100 --dataset_mode aligned --norm batch --pool_size 0 --use_wandb",
-     f"pix2pix --dataroot ./datasets/facades --name facades_pix2pix --netG unet_256 --direction BtoA --lambda_L1 100 {TRACK}"),
+     "pix2pix --dataroot ./datasets/facades --name facades_pix2pix --netG unet_256 --direction BtoA --lambda_L1 100 --track wandb"),
     ("translate --dataroot ./datasets/facades --name facades_pix2pix --model pix2pix --netG unet_256 --direction BtoA --dataset_mode aligned --norm batch", RESULT.format("./datasets/facades/testB", "results/facades_pix2pix", "checkpoints/facades_pix2pix")),
     ("translate --dataroot ./datasets/facades/testB/ --name facades_pix2pix --model test --netG unet_256 --direction BtoA --dataset_mode single --norm batch", RESULT.format("./datasets/facades/testB/", "results/facades_pix2pix", "checkpoints/facades_pix2pix")),
     # docs/tips.md, docs/qa.md, docs/datasets.md
@@ -188,7 +187,7 @@ def test_every_row_answers_somebody(habit: Any, capsys: pytest.CaptureFixture[st
         return bool(answers) and rows(habit.flag, given, program, kind, own[program], said) is habit
 
     programs = [program for program in PROGRAMS if reached(program)]
-    assert programs or habit.flag == "use_wandb"  # one of its two rows, by whether there is --track
+    assert programs
     for program in {*programs[:1], *programs[-1:]}:
         needed = NEEDED.get(program, "") if habit.taken and not habit.beside else ""
         line = f"{program} {needed} {text}{beside}"

@@ -236,6 +236,30 @@ def test_folders_of_pairs_keep_their_pairs_for_the_test(here: Path) -> None:
     assert got["testA"] == got["testB"] and len(got["testA"]) == 3 and len(got["trainA"]) == 7
 
 
+def test_a_share_is_kept_apart_for_choosing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """valA and valB, disjoint from the rest; the test images are those without it, and of pairs both hold the same."""
+    two_folders(here)
+    for name, options in (("plain", []), ("val", ["--val_fraction", "0.2"])):
+        assert main(["--from", "cats", "dogs", "--name", name, "--test_fraction", "0.25", *options]) == 0
+    found = {
+        part: {
+            p.relative_to(Path("datasets/val") / part).as_posix() for p in (Path("datasets/val") / part).rglob("*.png")
+        }
+        for part in (*PARTS, "valA", "valB")
+    }
+    assert {part: len(some) for part, some in found.items()} == {
+        "trainA": 11, "trainB": 11, "testA": 5, "testB": 5, "valA": 4, "valB": 4
+    }  # fmt: skip
+    assert found["valA"] == found["valB"] and found["testA"] == found["testB"]  # the folders hold the same names
+    assert len(found["trainA"] | found["testA"] | found["valA"]) == 20
+    assert found["testA"] == {
+        p.relative_to("datasets/plain/testA").as_posix() for p in Path("datasets/plain/testA").rglob("*.png")
+    }
+    assert not Path("datasets/plain/valA").exists()
+    assert main(["--from", "cats", "dogs", "--name", "x", "--val_fraction", "0.9"]) == 2
+    assert "--val_fraction is 0.9" in capsys.readouterr().err
+
+
 def letters(folder: Path, size: int, side: int = 64) -> None:
     """The alphabet on white, a picture each."""
     folder.mkdir()
@@ -311,7 +335,7 @@ def test_the_readme_has_the_command_that_was_typed(here: Path) -> None:
     text = Path("datasets/my set/README.txt").read_text()
     assert "--dataroot 'datasets/my set'\n" in text
     made_by = shlex.split(text.split("Made by: python -m train.prepare ")[1])
-    assert made_by == [*typed, "--test_fraction", "0.1"]
+    assert made_by == [*typed, "--test_fraction", "0.1", "--val_fraction", "0.0"]
     before = names("datasets/my set")
     assert main([*made_by, "--force"]) == 0 and names("datasets/my set") == before
 

@@ -15,6 +15,7 @@ from kernels.dispatch import references
 from tests import run_result
 from tests.command.typed import TINY, picture
 from tests.run_result import assert_same
+from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.data.loader import Loader
 from train.evaluation import evaluation
@@ -24,7 +25,7 @@ from train.models.model import Model
 from train.report.page import write_report
 from train.run import display
 from train.run.command import run_command
-from train.run.tensorboard import Board
+from train.run.tracking import Board
 from train.run.watch import Watch
 
 RUN = Path("checkpoints/data")
@@ -64,6 +65,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "testA/t1",
         "testB/t0",
         "testB/t1",
+        "valA/t0",
+        "valA/t1",
+        "valB/t0",
+        "valB/t1",
     ):
         picture(folder / f"{name}.png")
     return folder
@@ -186,7 +191,7 @@ def test_a_sample_that_is_no_picture(
 
 def test_tensorboards_thread_may_end(tmp_path: Path) -> None:
     """It does on a full disk, and what is put into its queue of ten then waits for ever."""
-    board = Board(tmp_path, 0)
+    board = Board(Config(), tmp_path, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("threading.excepthook", lambda *args: None)
         events = board.writer.file_writer.event_writer._ev_writer

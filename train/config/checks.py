@@ -31,6 +31,8 @@ def check(config: Config) -> None:
         raise UserError(f"--lr_D {config.lr_D} keeps its ratio to --lr, which is 0; give --lr a value too")
     if config.n_critic > 1 and not config.lambda_GAN:
         raise UserError(f"--n_critic {config.n_critic}: with --lambda_GAN 0 there are no discriminators; leave it out")
+    if config.tensorboard and config.track not in ("none", "tensorboard"):
+        raise UserError(f"--tensorboard and --track {config.track}: choose one of them")
     check_augmentation(config)
     if config.checkpointing and config.netG != "resnet":
         raise UserError(f"--checkpointing is for the blocks of --netG resnet; --netG {config.netG} has none")

@@ -149,7 +149,6 @@ HABITS = (
     Habit("update_html_freq", ALL, "", why="leave it out: report.html renews itself about every 20 seconds"),
     Habit("no_html", ALL, "", why="leave it out: report.html is one file, and the doctor writes into it"),
     Habit("use_wandb", ALL, "train", "--track wandb"),
-    Habit("use_wandb", ALL, "train", "--tensorboard", "the same numbers, for TensorBoard"),
     Habit("wandb_project_name", ALL, "", why="leave it out"),
     taken("verbose", ALL, "", "networks are always introduced, and --dry_run shows more"),
     taken("isTrain", ALL, "", "the command says so"),

@@ -37,6 +37,14 @@ class RunSettings:
         resume="free",
     )
     seed: int = setting(0, "seed of everything random: weights, data order, crops, pools", group="run", least=0)
+    seeds: int = setting(
+        1,
+        "train and score under so many seeds, from seed on, as runs NAME-s0 and so on; their scores' mean, deviation and interval "
+        "are printed, and written to NAME_seeds.json",
+        group="run",
+        least=1,
+        resume="free",
+    )
     checkpointing: bool = setting(
         False,
         "compute the insides of the resnet generator's blocks again in the backward instead of keeping them: the same "
@@ -161,8 +169,15 @@ class OutputSettings:
     save_epoch_freq: int = setting(
         5, "epochs between kept checkpoints (0: keep only the latest)", group="output", least=0, resume="free"
     )
+    track: str = setting(
+        "none",
+        "write the numbers and samples for a tracker too; its package must be installed. tensorboard writes into the run's folder",
+        group="output",
+        choices=("none", "trackio", "wandb", "mlflow", "tensorboard"),
+        resume="free",
+    )
     tensorboard: bool = setting(
-        False, "also write for TensorBoard, into the run's folder (needs tensorboardX)", group="output", resume="free"
+        False, "the same as track tensorboard (needs tensorboardX)", group="output", resume="free"
     )
     keep: int = setting(
         0, "how many epochs' checkpoints stay, the newest (0: all)", group="output", least=0, resume="free"
@@ -175,7 +190,7 @@ class EvaluationSettings:
 
     eval_freq: int = setting(
         0,
-        "epochs between evaluations on the test images, at most 100 of each domain (0: none before the end)",
+        "epochs between evaluations on the images of valA and valB, at most 100 of each, or else on training images (0: none before the end)",
         group="evaluation",
         least=0,
         resume="free",
@@ -188,7 +203,7 @@ class EvaluationSettings:
     )
     eval_metric: str = setting(
         "auto",
-        "what best.npz and the plateau policy go by, mean of both directions; auto is ssim where test pairs are known, "
+        "what best.npz and the plateau policy go by, mean of both directions; auto is ssim where valA and valB are known pairs, "
         "else distance, between domains by a small classifier of them",
         group="evaluation",
         choices=("auto", "distance", "ssim", "l1", "psnr", "retrieval"),

@@ -1,4 +1,4 @@
-"""Which images belong to a phase, "train" or "test": folders of the data root, halves of one folder, or drawn ones."""
+"""Which images belong to a phase, "train", "val" or "test": folders of the data root, halves of one folder, or drawn ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from train.data.preprocess import final_size
 from train.data.sources import Drawn, HalfFolder, ImageFolder, Source
 from train.errors import UserError, shown
 
-DRAWN = {"trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000)}
+DRAWN = {
+    "trainA": (100, 0), "trainB": (100, 1_000_000), "testA": (32, 2_000_000), "testB": (32, 2_000_000),
+    "valA": (32, 3_000_000), "valB": (32, 3_000_000),
+}  # fmt: skip
 
 
 def open_phase(config: Config, phase: str) -> tuple[Source, ...]:
@@ -86,9 +89,9 @@ def unused(config: Config) -> list[str]:
         folders = {path.name for path in root.iterdir() if path.is_dir() and not is_passed_by(path.name)}
     except OSError:
         return []
-    used = {phase for phase in ("train", "test") if halved(config, phase)}
-    used |= {f"{phase}{d}" for phase in ("train", "test") for d in "AB" if {f"{phase}A", f"{phase}B"} <= folders}
-    other = {f"{phase}{d}": f"{phase}{e}" for phase in ("train", "test") for d, e in ("AB", "BA")}
+    used = {phase for phase in ("train", "val", "test") if halved(config, phase)}
+    used |= {f"{phase}{d}" for phase in ("train", "val", "test") for d in "AB" if {f"{phase}A", f"{phase}B"} <= folders}
+    other = {f"{phase}{d}": f"{phase}{e}" for phase in ("train", "val", "test") for d, e in ("AB", "BA")}
     return [f"{n} (without {other[n]})" if n in other else shown(n) for n in sorted(folders - used)]
 
 

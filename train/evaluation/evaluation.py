@@ -1,6 +1,7 @@
-"""What the test images say of a model: pairs where there are any, and the distance between domains, in both directions.
+"""What held-out images say of a model: pairs where there are any, and the distance between domains, in both directions.
 
-The command `python -m train.evaluate` shows all of it; a run with --eval_freq asks now and then while it trains.
+The command `python -m train.evaluate` shows all that the test images say. A run with --eval_freq asks now and then while it
+trains, to choose a state or a learning rate, and never the test images: valA and valB, or else the training images.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from train.config.settings import Config
 from train.data.describe import left_out, test_partners, white_level
-from train.data.phases import has, has_test, open_checked
+from train.data.phases import has, open_checked
 from train.data.plain import images_of, mean_image, pairs_of, plain_images
 from train.errors import UserError
 from train.evaluation.domain_distance import DomainDistance
@@ -29,15 +30,15 @@ Pictures = list[np.ndarray]
 class Evaluation:
     """The images on which models are judged, read once.
 
-    They are testA and testB (`held_out`), or the training images where there are no others. `truth` tells whether the
+    They are those of the `phase`: "test" or "val" (`held_out`), or "train", where there are no others. `truth` tells whether the
     true partner of each is known: then the images of A and B go pair by pair; `partners` says by which rule, `remarks` what
     was left out and may have been meant. `metric` is what --eval_metric comes to.
     limit: at most so many images of each domain (0: all). `cache`: a file that keeps the classifier behind the domain distance.
     """
 
-    def __init__(self, config: Config, limit: int = 0, cache: Path | None = None) -> None:
-        self.config, self.cache, self.held_out = config, cache, has_test(config)
-        sources = open_checked(config, "test" if self.held_out else "train")
+    def __init__(self, config: Config, limit: int = 0, cache: Path | None = None, phase: str = "test") -> None:
+        self.config, self.cache, self.held_out = config, cache, has(config, phase)
+        sources = open_checked(config, phase if self.held_out else "train")
         pairs = pairs_of(config, sources, limit) if self.held_out else None
         self.truth, self.partners = pairs is not None, test_partners(config, *sources)
         self.remarks = [*left_out(sources), *white_level(sources)]
@@ -49,17 +50,27 @@ class Evaluation:
         self.pictures = {"A": [x for _, x in named_a], "B": [x for _, x in named_b]}
         if config.eval_metric in ("ssim", "l1", "psnr", "retrieval") and not self.truth:
             raise UserError(
-                f"--eval_metric {config.eval_metric} needs test images whose true partners are known, with the same names "
-                f"in testA and testB (here {self.partners}); leave it out, or name distance"
+                f"--eval_metric {config.eval_metric} needs {phase} images whose true partners are known, with the same names "
+                f"in {phase}A and {phase}B (here {self.partners if self.held_out else 'there are none'}); leave it out, or name distance"
             )
         self.metric = {"auto": "ssim" if self.truth else "distance"}.get(config.eval_metric, config.eval_metric)
         if self.metric == "distance" and min(map(len, self.pictures.values())) < 2:
             raise UserError(
-                "the domain distance needs at least 2 test images of each domain; add some to testA and testB"
+                f"the domain distance needs at least 2 {phase} images of each domain; add some to {phase}A and {phase}B"
             )
         for name, x in (*named_a, *named_b):
             if why := config.misfit(x.shape[1], x.shape[0]):
-                raise UserError(f"test image {name}: {x.shape[1]}x{x.shape[0]} pixels do not suit the networks: {why}")
+                raise UserError(
+                    f"{phase} image {name}: {x.shape[1]}x{x.shape[0]} pixels do not suit the networks: {why}"
+                )
+
+    def told(self) -> str:
+        """By which images best.npz and the plateau policy go."""
+        count = " and ".join(f"{len(x)} of {domain}" for domain, x in self.pictures.items())
+        by = "best.npz and the plateau policy go by these"
+        if self.held_out:
+            return f"{count}: {by}, and by no test image"
+        return f"no valA and valB: {by}, training images, {count}, which flatter; python -m train.prepare --val_fraction makes them"
 
     @functools.cached_property
     def reference(self) -> dict[str, Pictures]:

@@ -31,7 +31,7 @@ from train.run.exit_code import exit_code
 OWN: dict[str, dict[str, Any]] = {
     "earth": {"size": 72, "train": 0, "test": 32, "seed": 0},
     "emoji": {"train": 0, "test": 100, "seed": 0, "url": "", "any_version": False},
-    "--from": {"test_fraction": 0.1, "keep_similar": False, "seed": 0},
+    "--from": {"test_fraction": 0.1, "val_fraction": 0.0, "keep_similar": False, "seed": 0},
     "a set of the paper": {"url": "", "any_version": False},
 }
 """The options that each kind of set takes, besides --out and --force, with their defaults."""
@@ -112,6 +112,12 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
         metavar="SHARE",
         help="share of the images kept for testing, 0 to 0.5 (default: 0.1)",
     )
+    add(
+        "--val_fraction",
+        type=float,
+        metavar="SHARE",
+        help="share of the images kept apart, as valA and valB, for choosing while training, 0 to 0.4 (default: 0)",
+    )
     add("--keep_similar", action="store_true", help="leave out copies, but not pictures that only look the same (default: off)")  # fmt: skip
     add = parser.add_argument_group("earth, emoji").add_argument
     add("--size", type=int, help="earth: side of a tile, pixels (default: 72, which leaves room for 64-pixel crops)")
@@ -147,6 +153,8 @@ def parse(arguments: Sequence[str] | None) -> dict[str, Any]:
             raise UserError(f"--{option} is {given[option]}; wanted at least {least}")
     if not 0 <= given.get("test_fraction", 0) <= 0.5:
         raise UserError(f"--test_fraction is {given['test_fraction']}; wanted a share from 0 to 0.5")
+    if not 0 <= given.get("val_fraction", 0) <= 0.4:
+        raise UserError(f"--val_fraction is {given['val_fraction']}; wanted a share from 0 to 0.4")
     if "out" in given:
         check_folder(given["out"], "--out")
     name = label or name or "2".join(folder.resolve().name for folder in folders)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from train.data.listing import pictures_below
 from train.errors import UserError, shown
 from train.prepare.alike import Picture, Twins, look, twins_among
-from train.prepare.place import PARTS, check_room
+from train.prepare.place import PARTS, VAL, check_room
 
 README = """{a} (A) and {b} (B).
 
@@ -37,9 +37,16 @@ class LeftOut(NamedTuple):
 
 
 def from_folders(
-    sources: tuple[Path, Path], folder: Path, out: Path, test_fraction: float, keep_similar: bool, seed: int
+    sources: tuple[Path, Path],
+    folder: Path,
+    out: Path,
+    test_fraction: float,
+    val_fraction: float,
+    keep_similar: bool,
+    seed: int,
 ) -> None:
-    """Copy the images of two folders into trainA trainB testA testB below `folder`; `out` is where that will come to lie."""
+    """Copy the images of two folders into trainA trainB testA testB, and valA valB where a share is to be kept for choosing,
+    below `folder`; `out` is where that will come to lie."""
     for source in sources:
         if not source.is_dir():
             raise UserError(f"--from {shown(source)}: there is no such folder")
@@ -53,13 +60,14 @@ def from_folders(
         if len(pictures) < 2:
             more = f"; {worst(log, 3)}" if log else ""
             raise UserError(f"--from {shown(source)}: leaves {len(pictures)} images; wanted at least 2{more}")
-    parts = split(kept, test_fraction, paired, seed)
+    parts = split(kept, test_fraction, paired, seed, val_fraction)
     check_room(
         out.parent, sum((sources[i % 2] / name).stat().st_size for i, names in enumerate(parts) for name in names)
     )
+    names_of_parts = (*PARTS, *VAL)[: len(parts)]
     jobs = [(i, name) for i, names in enumerate(parts) for name in names]
     for i, name in tqdm(jobs, desc="copying", unit="image"):
-        target = folder / PARTS[i] / name
+        target = folder / names_of_parts[i] / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(sources[i % 2] / name, target)
     if log:
@@ -68,7 +76,7 @@ def from_folders(
         print(worst(log, 5))
     readme = README.format(
         a=shown(sources[0].as_posix()), b=shown(sources[1].as_posix()), out=shown(shlex.quote(out.as_posix())),
-        counts="\n".join(f"{part:7} {len(names):5} images" for part, names in zip(PARTS, parts, strict=True)),
+        counts="\n".join(f"{part:7} {len(names):5} images" for part, names in zip(names_of_parts, parts, strict=True)),
         left_out=f"{len(log)} images were left out: left_out.txt says which and why.\n" if log else "",
         pairs="Both folders held the same names: test images of one name are partners, for evaluation.\n" if paired else "",
     )  # fmt: skip
@@ -136,19 +144,26 @@ def stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def split(kept: list[list[Picture]], test_fraction: float, paired: bool, seed: int) -> list[list[str]]:
-    """Names for trainA, trainB, testA, testB; of paired folders the test takes the same names from both."""
+def split(
+    kept: list[list[Picture]], test_fraction: float, paired: bool, seed: int, val_fraction: float = 0.0
+) -> list[list[str]]:
+    """Names for trainA, trainB, testA, testB, and with a `val_fraction` valA, valB; of paired folders test and val take the same
+    names from both. Which are for testing does not depend on the share for val."""
     names = [sorted(p.name for p in pictures) for pictures in kept]
-    tests: list[set[str]] = []
+    common = set(names[0]) & set(names[1])
+    held: list[list[set[str]]] = []  # for each domain what is kept for testing, and for val
     for domain, own in enumerate(names):
-        pool = sorted(set(names[0]) & set(names[1])) if paired else own
-        wanted = min(max(1, round(test_fraction * len(own))), len(own) - 1, len(pool)) if test_fraction else 0
-        if paired and tests:
-            tests.append(tests[0] & set(own))
+        if paired and held:
+            held.append(held[0])
             continue
-        rng = np.random.default_rng([seed, domain])
-        tests.append({pool[i] for i in rng.permutation(len(pool))[:wanted]})
-    return [
-        *(sorted(set(own) - test) for own, test in zip(names, tests, strict=True)),
-        *(sorted(test) for test in tests),
-    ]
+        pool, left = sorted(common if paired else own), len(own) - 1  # one at least to train on
+        order = [pool[i] for i in np.random.default_rng([seed, domain]).permutation(len(pool))]
+        parts = []
+        for share in (test_fraction, val_fraction):
+            count = min(max(1, round(share * len(own))), left, len(order)) if share else 0
+            parts.append(set(order[:count]))
+            order, left = order[count:], left - count
+        held.append(parts)
+    train = [sorted({*own} - parts[0] - parts[1]) for own, parts in zip(names, held, strict=True)]
+    tests, vals = ([sorted(parts[k]) for parts in held] for k in (0, 1))
+    return [*train, *tests, *(vals if val_fraction else [])]

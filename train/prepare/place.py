@@ -15,7 +15,8 @@ from train.files.atomic import free_bytes
 
 PLENTY = 16 << 20  # bytes; a disk that refuses with so many free lacks something else
 PARTS = ("trainA", "trainB", "testA", "testB")
-WRITTEN = {*PARTS, "README.txt", "source.json", "left_out.txt"}
+VAL = ("valA", "valB")  # of sets whose maker asks for them
+WRITTEN = {*PARTS, *VAL, "README.txt", "source.json", "left_out.txt"}
 
 
 def make(build: Callable[[Path], None], out: Path, force: bool) -> None:

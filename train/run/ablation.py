@@ -20,15 +20,10 @@ from train.config.settings import PRESETS, Config, another_default, resolve, set
 from train.errors import UserError
 from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import judge
-from train.files import checkpoint
-from train.files.claim import Claim
 from train.files.json_file import write_json
 from train.models.cyclegan import CycleGAN
 from train.report.ablation import Study, summary, write_page
-from train.run.command import introduce
-from train.run.finish import finish, is_finished
-from train.run.start import check_same_run
-from train.run.trainer import Run
+from train.run.several import trained
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("CycleGAN: both adversarial losses, both cycles", {}),
@@ -61,7 +56,9 @@ class AblationConfig(Config):
         f"which to train, of {', '.join(VARIANTS)}",
         group="run",
     )
-    seeds: str = setting("0", "seeds under which each variant is trained, such as 0,1,2", group="run")
+    seeds: str = setting(  # type: ignore[assignment]
+        "0", "seeds under which each variant is trained, such as 0,1,2", group="run"
+    )
 
     def check(self) -> None:
         """UserError for values that no run can use."""
@@ -75,32 +72,13 @@ class AblationConfig(Config):
     def runs(self) -> dict[tuple[str, int], Config]:
         """The settings of each run, by variant and seed."""
         base = {name: getattr(self, name) for name in Config.options()}
+        base["seeds"] = 1
         base["checkpoints_dir"] = str(Path(self.checkpoints_dir) / self.name)
         return {
             (name, seed): Config(**base | VARIANTS[name][1] | dict(seed=seed, name=f"{name}-{seed}"))
             for seed in map(int, dict.fromkeys(self.seeds.split(",")))
             for name in dict.fromkeys(self.variants.split(","))
         }
-
-
-def trained(config: Config) -> Run:
-    """The run of these settings, done: made now, continued, or found."""
-    with Claim() as claim:
-        claim.take(Path(config.checkpoints_dir) / config.name)
-        run = Run(CycleGAN, resolve(config))
-        run.claim = claim
-        latest = run.folder / "latest.npz"
-        if latest.exists():
-            state = checkpoint.load(latest)
-            check_same_run(state["config"], run.config)
-            run.load_state_dict(state)
-        if not is_finished(run):
-            introduce(run)
-            run.train()
-            if run.state == "interrupted":
-                raise UserError(f"stopped in {config.name} after step {run.step}; the same command goes on from there")
-            finish(run)
-        return run
 
 
 def study(config: AblationConfig) -> Path:
@@ -113,7 +91,7 @@ def study(config: AblationConfig) -> Path:
         if not Evaluation(settings).truth:
             raise UserError("the study needs test images whose partners are known: testA and testB with the same names")
     for (variant, seed), settings in runs.items():
-        run = trained(settings)
+        run = trained(CycleGAN, settings)
         evaluation = Evaluation(run.config, cache=folder / "classifier.npz")
         results[variant, seed], histories[variant, seed] = judge(run.model, evaluation), run.display.history.read()
     found = Study({name: VARIANTS[name][0] for name, _ in results}, results, histories, config, evaluation)

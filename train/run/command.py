@@ -9,7 +9,6 @@ from kernels.device import peak_bytes
 from kernels.gpu import autotune as tuning
 from train.config.options import parse
 from train.config.settings import Config
-from train.data.describe import test_partners, training_images, white_level
 from train.errors import UserError, shown
 from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
@@ -18,6 +17,8 @@ from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
 from train.run.exit_code import exit_code, say
 from train.run.finish import finish
+from train.run.introduce import introduce
+from train.run.several import train_seeds
 from train.run.start import started
 from train.run.trainer import Run
 
@@ -30,6 +31,10 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
     about = sys.modules[system.__module__].__doc__
     settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere)
     dry = settings.pop("dry_run", False)
+    if settings.get("seeds", 1) > 1 and not dry:
+        if continued:
+            raise UserError("--continue_train: leave it out, --seeds goes on with what is there by itself")
+        return train_seeds(system, settings)
     with started(system, settings, continued, dry) as run:
         introduce(run)
         measure_tiles(run.config)
@@ -37,25 +42,6 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
             return dry_run(run)
         run.train()
         return farewell(run)
-
-
-def introduce(run: Run) -> None:
-    """What is about to happen."""
-    c = run.config
-    weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
-    say(f"run      {shown(c.name)}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
-    say(f"data     {training_images(run.dataset)}")
-    if run.dataset.test:
-        say(f"test     {test_partners(c, *run.dataset.test)}")
-    for line in white_level((run.dataset.a, run.dataset.b)):
-        say(f"range    {line}")
-    say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
-    batch = " x ".join(map(str, [c.batch_size, *(n for n in (c.accumulate, c.n_critic) if n > 1)]))
-    rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
-    say(f"steps    {run.total}, batch {batch}, {c.crop_size} pixels, learning rate {rate}")
-    say(f"report   {shown(run.folder / 'report.html')}: open it in a browser, it follows the run")
-    if run.step >= run.total:
-        say("all steps are done; what is missing of the end is made now: samples, scores, report")
 
 
 def measure_tiles(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""What a run shows of itself as it goes: metrics.jsonl, samples, report.html, TensorBoard. None of it may end the run.
+"""What a run shows of itself as it goes: metrics.jsonl, samples, report.html, a tracker. None of it may end the run.
 
 Whatever refuses, a disk, a library or a stray file, is told once. Training goes on, and each thing is tried again when it is
 due again; records that cannot be written wait in memory.
@@ -24,7 +24,7 @@ from train.report.doctor import Finding
 from train.report.page import write_report
 from train.report.samples import sample_grid, save_png
 from train.report.summary import Summary
-from train.run.tensorboard import Board
+from train.run.tracking import Tracker, asked, tracker
 
 T = TypeVar("T")
 REPORT_EVERY = 20  # s at least between two reports of a run that goes on; and they may take 2 % of the time
@@ -72,21 +72,22 @@ class Display:
         self.attempt = Attempts(tell)
         self.history = History(folder / "metrics.jsonl")
         self.summary = Summary(settings=config.as_dict())
-        self.board: Board | None = None
+        self.tracked = {"tensorboard": "TensorBoard"}.get(asked(config), asked(config))
+        self.tracker: Tracker | None = None
         self.sampled: int | None = None  # the step of the last sample grid
-        self.board_step = 0  # the last that TensorBoard's files have
-        self.board_due = self.report_due = 0.0  # when they are to be tried again, and when the report is due
+        self.tracked_step = 0  # the last that the tracker has
+        self.tracker_due = self.report_due = 0.0  # when they are to be tried again, and when the report is due
 
     def stand_in(self, folder: Path, config: Config) -> None:
         """Show it in another folder from here on."""
-        if self.board is not None:
-            self.attempt("TensorBoard", self.board.close)
-        self.folder, self.config, self.board = folder, config, None
+        if self.tracker is not None:
+            self.attempt(self.tracked, self.tracker.close)
+        self.folder, self.config, self.tracker = folder, config, None
         self.history.path = folder / self.history.path.name
 
     def begin(self, step: int) -> None:
         """Take up what an earlier sitting showed, up to this step; what is beyond will be made again."""
-        self.board_step = step
+        self.tracked_step = step
         self.attempt("metrics.jsonl", lambda: self.take_up_metrics(step))
         self.attempt("old samples", lambda: self.remove_samples(step))
 
@@ -115,28 +116,27 @@ class Display:
         if self.history.due:
             self.attempt("metrics.jsonl", self.history.flush)
         if record["step"] % (self.config.watch_freq or self.config.print_freq) == 0:
-            self.on_board(record["step"], lambda board: board.write(record))
+            self.track(record["step"], lambda tracker: tracker.write(record))
         return self.attempt("doctor", lambda: self.summary.hear(record)) or []
 
     def sync(self) -> None:
         """Bring the records so far to the disk, so that they outlast a power cut."""
         self.attempt("metrics.jsonl", lambda: self.history.flush(sync=True))
 
-    def on_board(self, step: int, write: Callable[[Board], None]) -> None:
-        """Write to TensorBoard's files where --tensorboard asks for them."""
+    def track(self, step: int, write: Callable[[Tracker], None]) -> None:
+        """Write to the tracker where --track asks for one."""
+        if not self.tracked or time.perf_counter() < self.tracker_due:
+            return
 
         def work() -> bool:
-            if self.board is None:
-                self.board = Board(self.folder / "tensorboard", self.board_step)
-            write(self.board)
-            self.board_step = step
+            if self.tracker is None:
+                self.tracker = tracker(self.config, self.folder, self.tracked_step)
+            write(self.tracker)
+            self.tracked_step = step
             return True
 
-        if self.config.tensorboard and time.perf_counter() >= self.board_due and not self.attempt("TensorBoard", work):
-            self.board, self.board_due = (
-                None,
-                time.perf_counter() + REPORT_EVERY,
-            )  # another file then, but not at every step
+        if not self.attempt(self.tracked, work):  # another one then, but not at every step
+            self.tracker, self.tracker_due = None, time.perf_counter() + REPORT_EVERY
 
     def sample_path(self, step: int) -> Path:
         """Where the sample grid after so many steps is."""
@@ -165,7 +165,7 @@ class Display:
 
         def work() -> None:
             grid = sample_grid(self.model.sample_rows(self.shown), f"{self.config.name}, step {step}")
-            self.on_board(step, lambda board: board.picture(grid, step))
+            self.track(step, lambda tracker: tracker.picture(grid, step))
             save_png(self.sample_path(step), grid)
             self.sampled = step
 
@@ -210,5 +210,5 @@ class Display:
     def close(self) -> None:
         """Hand all to the system."""
         self.attempt("metrics.jsonl", self.history.close)
-        if self.board is not None:
-            self.attempt("TensorBoard", self.board.close)
+        if self.tracker is not None:
+            self.attempt(self.tracked, self.tracker.close)

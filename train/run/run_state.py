@@ -26,11 +26,11 @@ from train.run.disk import most_checkpoints, state_bytes
 from train.run.display import Display
 from train.run.fit import check_sizes
 from train.run.schedule import Schedule
-from train.run.tensorboard import require
+from train.run.tracking import asked, library
 from train.run.watch import Watch
 
 PLACE = ("step", "epoch", "position", "cycle_sum", "seconds", "verdict", "best")  # where in the run we are
-EVALUATED = 100  # test images of each domain, at most, in an evaluation while training
+EVALUATED = 100  # validation images of each domain, at most, in an evaluation while training
 SAMPLES = 3  # pictures per domain in a sample grid
 CLASSIFIER = "domain_classifier.npz"
 
@@ -54,8 +54,8 @@ class RunState:
 
     def __init__(self, system: type[Model], config: Config) -> None:
         # Everything that can refuse bad input comes before the first file is written.
-        if config.tensorboard:
-            require()
+        if name := asked(config):
+            library(name)
         self.system, self.config = system, config
         self.folder = Path(config.checkpoints_dir) / config.name
         self.dataset = dataset(config)
@@ -63,7 +63,7 @@ class RunState:
         self.shown = test_samples(config, SAMPLES)
         check_sizes(config, self.dataset, self.shown)
         self.classifier_file = self.folder / CLASSIFIER
-        self.evaluation = Evaluation(config, EVALUATED, self.classifier_file) if config.eval_freq else None
+        self.evaluation = Evaluation(config, EVALUATED, self.classifier_file, "val") if config.eval_freq else None
         self.tell: Callable[[str], None] = functools.partial(print, file=sys.stderr, flush=True)
         try:
             self.model = system(config)

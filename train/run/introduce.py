@@ -1,0 +1,29 @@
+"""What is about to happen, told before a run begins."""
+
+from __future__ import annotations
+
+from train.data.describe import test_partners, training_images, white_level
+from train.errors import shown
+from train.run.exit_code import say
+from train.run.trainer import Run
+
+
+def introduce(run: Run) -> None:
+    """What is about to happen."""
+    c = run.config
+    weights = sum(p.size for network in run.model.networks().values() for _, p in network.named_parameters())
+    say(f"run      {shown(c.name)}, on {c.device}" + (f", going on after step {run.step}" if run.step else ""))
+    say(f"data     {training_images(run.dataset)}")
+    if run.dataset.test:
+        say(f"test     {test_partners(c, *run.dataset.test)}")
+    if run.evaluation:
+        say(f"val      {run.evaluation.told()}")
+    for line in white_level((run.dataset.a, run.dataset.b)):
+        say(f"range    {line}")
+    say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
+    batch = " x ".join(map(str, [c.batch_size, *(n for n in (c.accumulate, c.n_critic) if n > 1)]))
+    rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
+    say(f"steps    {run.total}, batch {batch}, {c.crop_size} pixels, learning rate {rate}")
+    say(f"report   {shown(run.folder / 'report.html')}: open it in a browser, it follows the run")
+    if run.step >= run.total:
+        say("all steps are done; what is missing of the end is made now: samples, scores, report")
