@@ -70,4 +70,6 @@ def test_the_cache_serves_the_same_images_only(distance, brief, tmp_path, monkey
     DomainDistance(a, b, seed=1, cache=cache)
     cache.write_bytes(b"torn")
     DomainDistance(a, b, cache=cache)
-    assert len(calls) == 3
+    (tmp_path / "in the way").write_text("")
+    DomainDistance(a, b, cache=tmp_path / "in the way" / "classifier.npz")  # cannot be kept: no matter
+    assert len(calls) == 4
