@@ -70,7 +70,7 @@ def test_options_are_the_systems_own(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("main", "words", "said"),
     [
-        (pix2pix.main, "--pool_size 9", "no option --pool_size; train.cyclegan has it ("),
+        (pix2pix.main, "--pool_size 9", "no option --pool_size; leave it out: it is always 0 here; train.cyclegan has it ("),
         (pix2pix.main, "--lambda_A 9", "; train.cyclegan, train.augmented_cyclegan and train.stochastic_cyclegan have it ("),
         (stochastic_cyclegan.main, "--two_sided", "no option --two_sided; train.augmented_cyclegan has it ("),
         (stochastic_cyclegan.main, "--kl", "no option --kl (--help"),  # --lr is no guess at it

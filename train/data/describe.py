@@ -11,6 +11,7 @@ from train.data.pairing import pair_up
 from train.data.phases import halved, unused
 from train.data.pixels import ends_at
 from train.data.sources import BUILTIN, Drawn, ImageFolder, Source
+from train.errors import UserError
 
 COMPARED = 12  # pairs of test images whose edges are compared
 LOOKED_AT = 8  # images of 16 bits that are read to see where their values end
@@ -78,7 +79,10 @@ def edges_say(a: Source, b: Source, pairs: Sequence[tuple[int, int]]) -> str:
     chosen = [pairs[i * len(pairs) // COMPARED] for i in range(COMPARED)] if len(pairs) > COMPARED else pairs
     if len(chosen) < 3:
         return ""
-    own, others, partners = agreement([a.load(i) for i, _ in chosen], [b.load(j) for _, j in chosen])
+    try:
+        own, others, partners = agreement([a.load(i) for i, _ in chosen], [b.load(j) for _, j in chosen])
+    except UserError:  # one that cannot be decoded, of which whoever needs it will tell
+        return ""
     return f"; their edges agree {'better' if partners else 'NO better'} than those of any other two ({own:.2f}, {others:.2f})"
 
 
