@@ -25,6 +25,7 @@ def parse(
     switches: Mapping[str, str] | None = None,
     elsewhere: Elsewhere | None = None,
     under: Mapping[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """The settings given on the command line, and whether to continue an earlier run.
 
@@ -59,6 +60,8 @@ def parse(
     )
     for name, text in (switches or {}).items():
         parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=text + " (default: off)")
+    for name, text in (texts or {}).items():
+        parser.add_argument(f"--{name}", default=argparse.SUPPRESS, help=text + " (default: none)")
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, field in config.options().items():
         group = field.metadata["group"]
@@ -69,7 +72,7 @@ def parse(
     preset = preset or in_file.get("preset")
     in_file = {name: value for name, value in in_file.items() if name not in {*given, "preset"}}
     given = in_file | given
-    switched = {name: given.pop(name) for name in switches or {} if name in given}
+    switched = {name: given.pop(name) for name in (*(switches or {}), *(texts or {})) if name in given}
     if preset is None and not go_on and not under:
         preset = "paper" if given.get("dataroot") else "tiny"
     settings = {**(under or {}), **(config.presets[preset] if preset else {}), **given}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from kernels.device import peak_bytes
 from kernels.gpu import autotune as tuning
@@ -12,6 +13,7 @@ from train.config.settings import Config
 from train.errors import UserError, shown
 from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
+from train.models.cyclegan import CycleGAN
 from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
@@ -21,22 +23,38 @@ from train.run.introduce import introduce
 from train.run.several import train_seeds
 from train.run.start import started
 from train.run.trainer import Run
+from train.weights.as_run import inferred, networks_of, take_over
 
 SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
+
+TEXTS = {
+    "from": "fine-tune: begin with the networks of this run (name, folder or checkpoint) or of any file that train.convert reads"
+}
 
 
 @exit_code()
 def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> int:
     """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
     about = sys.modules[system.__module__].__doc__
-    settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere)
-    dry = settings.pop("dry_run", False)
+    texts = TEXTS if system is CycleGAN else {}
+    settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere, texts=texts)
+    dry, source = settings.pop("dry_run", False), settings.pop("from", "")
+    if source and (continued or settings.get("seeds", 1) > 1):
+        raise UserError("--from begins a run, one at a time; leave out --continue_train and --seeds, or --from")
+    found = networks_of(source, Path(settings.get("checkpoints_dir", Config.checkpoints_dir))) if source else {}
+    if source:
+        settings |= inferred({key: w.architecture() for key, w in found.items()})
     if settings.get("seeds", 1) > 1 and not dry:
         if continued:
             raise UserError("--continue_train: leave it out, --seeds goes on with what is there by itself")
         return train_seeds(system, settings)
     with started(system, settings, continued, dry) as run:
         introduce(run)
+        if source:
+            fresh = take_over(run.model, found)
+            say(
+                f"from     {shown(source)}: {', '.join(found)} and their kind and size; fresh: {', '.join([*fresh, 'optimisers, pools, schedule'])}"
+            )
         measure_tiles(run.config)
         if dry:
             return dry_run(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from train.files import checkpoint
 from train.files.claim import Claim
 from train.files.folder_names import names_a_folder
 from train.models.cyclegan import CycleGAN
+from train.models.model import Model
 from train.models.registry import elsewhere
 from train.weights.architecture import Architecture
-from train.weights.formats import Weights
+from train.weights.formats import Weights, load
 from train.weights.names import FIELD_NAMES
 
 UNLIKE = (
@@ -53,10 +54,7 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
         if path.exists():
             raise UserError(f"{path.parent} already holds a run; choose another --run")
         model = CycleGAN(config.replace(device="cpu"))
-        for key, network in model.networks().items():
-            if key in found:
-                network.load_state_dict(found[key].network().state_dict())
-        fresh = [key for key in model.networks() if key not in found]
+        fresh = take_over(model, found)
         checkpoint.save(
             path, {"program": CycleGAN.program, "config": config.as_dict(), "run": {}, "model": model.state_dict()}
         )
@@ -74,6 +72,24 @@ def make_run(found: dict[str, Weights], name: str, arguments: Sequence[str], sou
     data = "" if config.dataroot or kept else " --dataroot DIR"
     print(f"train on with: {typed('train.cyclegan')} --continue_train --name {shlex.quote(name)}{data}")
     return path
+
+
+def take_over(model: Model, found: Mapping[str, Weights]) -> list[str]:
+    """Give a model the networks that there are; those of which there are none, by name."""
+    for key, network in model.networks().items():
+        if key in found:
+            network.load_state_dict(found[key].network().state_dict())
+    return [key for key in model.networks() if key not in found]
+
+
+def networks_of(source: str, parent: Path) -> dict[str, Weights]:
+    """The networks of a run, by its name, folder or checkpoint, or of any file that train.convert reads."""
+    named = parent / source
+    return {
+        key: w
+        for key, w in load(named if named.is_dir() and not Path(source).exists() else Path(source)).items()
+        if key in FIELD_NAMES
+    }
 
 
 def settings_of(source: Path) -> dict[str, Any]:
