@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -88,9 +89,11 @@ class Runs:
             if killed < min(kills, often):
                 if rng.random() < 0.75:
                     self.wait_for_training(processes[0])
-                    time.sleep(rng.uniform(0, self.life[1] / (1 + killed)))  # less and less is left to do
+                    moment = rng.uniform(0, self.life[1] / (1 + killed))  # less and less is left to do
                 else:
-                    time.sleep(rng.uniform(0, sum(self.life)))
+                    moment = rng.uniform(0, sum(self.life))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    processes[-1].wait(moment)  # no longer than it lives
                 for process in processes:
                     process.kill()
             said = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
