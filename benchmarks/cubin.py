@@ -97,8 +97,11 @@ class Cubin:
         if self.products not in ("", "fp32") and not fnmatch.filter(self.tensor, wanted):
             found.append(f"{self.products} product without {wanted} (found: {', '.join(self.tensor) or 'none'})")
         least = {"bf16": 16, "tf32": 4}.get(self.products, 0)  # tf32 is turned around on its way, number by number
-        narrow = sum(n for width, n in self.loop.straight.items() if width < least)
-        if even and least and (narrow or self.loop.waiting):
+        straight, waiting = self.loop.straight, self.loop.waiting
+        narrow = sum(n for loads in (straight, waiting) for width, n in loads.items() if width < least)
+        if target < 90:
+            waiting = {}  # there an operand that is transposed is turned around in registers
+        if even and least and (narrow or waiting):
             found.append(
                 f"{narrow} loads under {least} bytes, {sum(self.loop.waiting.values())} that wait in registers, in the loop of "
                 f"{self.loop.instructions} instructions around the product"

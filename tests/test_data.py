@@ -417,6 +417,7 @@ def test_one_line_says_what_was_found_and_left_out(root):
         f"{root}: 3 images of A, 5 of B, unpaired; left out of trainA: 1 in .ipynb_checkpoints; left out of trainB: 1 x .txt; "
         "not used: B, testA (without testB), valA, valB"
     )
+    assert training_images(UnpairedDataset(config(root, eval_freq=1))).endswith("not used: B, testA (without testB)")
     write(root / "testB" / "t.png")
     (root / "testB" / "t.gif").write_text("x")
     dataset = UnpairedDataset(config(root))

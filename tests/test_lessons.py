@@ -201,10 +201,10 @@ def test_a_ladder_shows_no_time_for_something_else_and_its_share_of_the_roof():
 
 def test_a_triton_ladders_rungs_agree_and_what_they_ask_for_is_counted(monkeypatch):
     pytest.importorskip("triton")
-    from benchmarks.cubin import Cubin
+    from benchmarks.cubin import Cubin, Loop
     from lessons.c14_triton import ladder
 
-    code = Cubin(32, 0, 0, 0, 4, {}, {16: 2}, {}, 0, "", 10)
+    code = Cubin(32, 0, 0, 0, 4, {}, {16: 2}, {}, 0, "", 10, Loop(0, {}, {}))
     monkeypatch.setattr(ladder, "compile_launch", lambda launch, target: code)
     mirrored, loss, normed, _ = ladder.LADDERS
     for shown in (mirrored, loss, normed):

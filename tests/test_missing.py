@@ -146,5 +146,10 @@ def test_each_library_comes_with_the_extra_that_is_named():
             names |= set.union(*map(brought, inner.split(","))) if name == "palindrome-gan" else {name}
         return names
 
-    distribution = {"cupy": "cupy-cuda13x"}
+    distribution = {
+        "cupy": "cupy-cuda13x",
+        "pillow_heif": "pillow-heif",
+        "torch_fidelity": "torch-fidelity",
+        "cleanfid": "clean-fid",
+    }
     assert [n for n, extra in missing.EXTRAS.items() if distribution.get(n, n) not in brought(extra)] == []

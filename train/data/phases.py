@@ -89,10 +89,12 @@ def unused(config: Config) -> list[str]:
         folders = {path.name for path in root.iterdir() if path.is_dir() and not is_passed_by(path.name)}
     except OSError:
         return []
-    used = {phase for phase in ("train", "val", "test") if halved(config, phase)}
-    used |= {f"{phase}{d}" for phase in ("train", "val", "test") for d in "AB" if {f"{phase}A", f"{phase}B"} <= folders}
+    phases = ("train", "val", "test") if config.eval_freq else ("train", "test")
+    used = {phase for phase in phases if halved(config, phase)}
+    used |= {f"{phase}{d}" for phase in phases for d in "AB" if {f"{phase}A", f"{phase}B"} <= folders}
     other = {f"{phase}{d}": f"{phase}{e}" for phase in ("train", "val", "test") for d, e in ("AB", "BA")}
-    return [f"{n} (without {other[n]})" if n in other else shown(n) for n in sorted(folders - used)]
+    alone = {name for name, partner in other.items() if partner not in folders}
+    return [f"{n} (without {other[n]})" if n in alone else shown(n) for n in sorted(folders - used)]
 
 
 def halved(config: Config, phase: str) -> bool:
