@@ -24,7 +24,8 @@ from train.cyclegan import main
 train.report.page.cards = lambda *args: []
 sys.exit(main())
 """  # without the slow part of its reports
-REFUSALS = ("is in use by process", "has done 30 steps", "already holds a run")
+COMPLETE = "has done 30 steps"
+REFUSALS = ("is in use by process", COMPLETE, "already holds a run")
 """What one of two processes is told, according to how far the other is."""
 TIMEOUT = 900  # s
 KILLS = "--n_blocks 1 --pool_size 2 --eval_freq 0 --n_epochs 10 --max_steps 30 --sample_freq 10"
@@ -106,7 +107,8 @@ class Runs:
             self.tried["starts"] += len(statuses)
             killed += statuses.count(-signal.SIGKILL)
             for status, words in zip(statuses, said, strict=True):
-                refused = status == 2 and len(statuses) > 1 and any(reason in words for reason in REFUSALS)
+                over = killed and COMPLETE in words  # the one before was killed after its work, at its exit
+                refused = status == 2 and (over or (len(statuses) > 1 and any(why in words for why in REFUSALS)))
                 self.tried["refused"] += refused
                 if not (refused or status in (0, -signal.SIGKILL)):
                     self.faults.append(f"run {self.number}: exit status {status}: {words}")
