@@ -7,6 +7,7 @@ import argparse
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +21,7 @@ from benchmarks.op_providers import FileOps, OpWork, OursOps, ReferenceTruth, ca
 from benchmarks.peaks import Peaks
 from benchmarks.race import Ask, Rules, race
 from benchmarks.worker import Desk, Result, WorkerError
+from kernels import dispatch
 from kernels.device import get_device
 from kernels.dispatch import implementation
 from lessons.c15_measure.liars import LIARS, Run
@@ -37,6 +39,14 @@ SLOW = Peaks(gemm_gflops=1.0, copy_gbs=0.01, copies={1 << 16: 15.0})
 def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Among all that a test process holds, collecting garbage before each measurement takes longer than the race."""
     monkeypatch.setattr(worker.gc, "collect", lambda: 0)
+
+
+@pytest.fixture(autouse=True)
+def only_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker's process computes with references, or with a file's kernels, to its end; this process goes on to other tests."""
+    monkeypatch.setattr(dispatch, "PREFERENCE", dict(dispatch.PREFERENCE))
+    yield
+    implementation.cache_clear()
 
 
 def at(contestant: Any) -> Ask:
