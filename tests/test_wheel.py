@@ -168,7 +168,7 @@ def test_the_command_does_what_the_programs_do(wheel, world):
     assert "| torch" in world.run("palindrome-gan", "benchmarks", *quick, cwd=here)
     assert "palindrome-gan evaluate" in world.run("python", "-m", "palindrome_gan", "evaluate", "--help", cwd=here)
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    own = page.partition("```python\n")[2].partition("```")[0]
+    own = page.partition("## Adding a system")[2].partition("```python\n")[2].partition("```")[0]
     (here / "my_system.py").write_text(renamed(own), encoding="utf-8")
     world.run("python", "-m", "my_system", "--name", "own", "--max_steps", "1", *small, cwd=here)
     world.run("palindrome-gan", "evaluate", "--system", "my_system", "--name", "own", "--num_test", "4", cwd=here)
