@@ -61,8 +61,10 @@ def test_an_error_is_one_line(
 
 
 def test_files_that_refuse(tmp_path: Path) -> None:
+    from train.data.palette import read_palette
     from train.errors import UserError
     from train.files.claim import Taken
+    from train.weights.convert import convert as write_weights
 
     (tmp_path / BAD).mkdir()
     (tmp_path / BAD / "metrics.jsonl").write_text("no record\n")
@@ -73,6 +75,9 @@ def test_files_that_refuse(tmp_path: Path) -> None:
             (UserError, lambda: write_bytes(tmp_path / BAD / "metrics.jsonl" / "x", b"")),
             (UserError, lambda: History(tmp_path / BAD / "metrics.jsonl").read()),
             (UserError, lambda: checkpoint.load(tmp_path / BAD / "none.npz")),
+            (UserError, lambda: read_palette(tmp_path / BAD / "none.txt")),
+            (UserError, lambda: write_weights({}, tmp_path / f"weights.{BAD}")),
+            (UserError, lambda: write_weights({}, tmp_path / BAD / "weights.pth", size=(8, 8))),
         ]
         for kind, call in calls:
             with pytest.raises(kind) as raised:

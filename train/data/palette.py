@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data.pixels import to_uint8
-from train.errors import UserError
+from train.errors import UserError, shown
 
 IGNORED = frozenset({"ignore", "void", "unlabeled"})  # true pixels of a class of this name are not counted
 
@@ -47,7 +47,7 @@ def read_palette(path: str | Path) -> Palette:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--palette {path}: cannot be read ({error}); wanted a text file of lines `R G B name`"
+            f"--palette {shown(path)}: cannot be read ({error}); wanted a text file of lines `R G B name`"
         ) from error
     rows: list[tuple[str, tuple[int, ...]]] = []
     for number, line in enumerate(lines, 1):
@@ -56,10 +56,10 @@ def read_palette(path: str | Path) -> Palette:
             continue
         if len(words) < 4 or not all(w.isdecimal() and int(w) < 256 for w in words[:3]):
             raise UserError(
-                f"--palette {path}, line {number}: {line!r}; wanted `R G B name`, such as `128 64 128 road`"
+                f"--palette {shown(path)}, line {number}: {line!r}; wanted `R G B name`, such as `128 64 128 road`"
             )
         rows.append((" ".join(words[3:]), tuple(map(int, words[:3]))))
-    return palette(rows, f"--palette {path}")
+    return palette(rows, f"--palette {shown(path)}")
 
 
 def palette(rows: Iterable[tuple[str, tuple[int, ...]]], where: str = "the palette") -> Palette:
@@ -73,5 +73,5 @@ def palette(rows: Iterable[tuple[str, tuple[int, ...]]], where: str = "the palet
         )
     for kind, items in (("name", scored), ("colour", colours)):
         if twice := [item for i, item in enumerate(items) if item in items[:i]]:
-            raise UserError(f"{where}: the {kind} {twice[0]} stands twice; classes are told apart by both")
+            raise UserError(f"{where}: the {kind} {shown(twice[0])} stands twice; classes are told apart by both")
     return Palette(tuple(names), np.array(colours, np.uint8))

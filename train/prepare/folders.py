@@ -51,7 +51,9 @@ def from_folders(
         if not source.is_dir():
             raise UserError(f"--from {shown(source)}: there is no such folder")
     if sources[0].resolve() == sources[1].resolve():
-        raise UserError(f"--from {sources[0]} {sources[1]}: one and the same folder; wanted a folder for each domain")
+        raise UserError(
+            f"--from {shown(sources[0])} {shown(sources[1])}: one and the same folder; wanted a folder for each domain"
+        )
     log: list[LeftOut] = []
     read = [look_at(source, log) for source in sources]
     paired = {p.name for p in read[0]} == {p.name for p in read[1]}  # before any is left out

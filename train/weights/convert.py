@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd import Tensor, no_grad
 from nn.network import Network
-from train.errors import UserError
+from train.errors import UserError, shown
 from train.files.atomic import write_bytes
 from train.weights import formats as weights
 from train.weights.formats import TORCH, Weights
@@ -32,9 +32,11 @@ def convert(
     size  (height, width): the only one that an ONNX model takes; None leaves it open
     """
     if target.suffix and target.suffix not in (*weights.FORMATS, ".onnx") and not target.is_dir():
-        raise UserError(f"{target}: unknown format {target.suffix}; wanted {' '.join(TARGETS)}, or a folder")
+        raise UserError(
+            f"{shown(target)}: unknown format {shown(target.suffix)}; wanted {' '.join(TARGETS)}, or a folder"
+        )
     if size and target.suffix != ".onnx":
-        raise UserError(f"--size {size[1]}x{size[0]}: {target} is no .onnx; other formats hold no size")
+        raise UserError(f"--size {size[1]}x{size[0]}: {shown(target)} is no .onnx; other formats hold no size")
     if target.suffix in SINGLE:
         one = _single(found, target)
         files = {target: {one.name: one.network()}}
@@ -47,7 +49,7 @@ def convert(
             called = {name: (FIELD_NAMES | LONE_NAMES).get(name, name) for name in networks}
             files = {target / f"latest_net_{called[name]}.pth": {name: network} for name, network in networks.items()}
     if not force and (there := [file for file in files if file.exists()]):
-        raise UserError(f"{there[0]} exists already; replace it with --force, or choose another target")
+        raise UserError(f"{shown(there[0])} exists already; replace it with --force, or choose another target")
     for file, held in files.items():
         if file.suffix == ".onnx":
             (network,) = held.values()
