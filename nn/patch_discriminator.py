@@ -10,6 +10,19 @@ from nn.module import Module, Sequential
 from nn.network import Network
 
 
+def widening(in_channels: int, ndf: int, n_layers: int, last_stride: int) -> tuple[dict[int, Module], int]:
+    """All layers but the last, by their index, and the channels that they end with: a strided 4x4 convolution to ndf channels,
+    and n_layers more that double them, up to 8*ndf; all are strided but the last of these, if `last_stride` is 1."""
+    layers: dict[int, Module] = {0: Conv2d(in_channels, ndf, 4, stride=2, padding=1), 1: LeakyReLU(0.2)}
+    channels = ndf
+    for i in range(1, n_layers + 1):
+        wider = ndf * min(2**i, 8)
+        stride = 2 if i < n_layers else last_stride
+        layers[3 * i - 1] = ConvNormRelu(channels, wider, 4, stride=stride, padding=1, activation="leaky_relu")
+        channels = wider
+    return layers, channels
+
+
 class PatchDiscriminator(Network):
     """PatchGAN: [N,H,W,in_channels] -> scores [N,P,Q,1]. With n_layers=3 each score sees 70x70 pixels.
 
@@ -27,13 +40,7 @@ class PatchDiscriminator(Network):
         init_gain: float = 0.02,
     ) -> None:
         self.in_channels = in_channels
-        layers: dict[int, Module] = {0: Conv2d(in_channels, ndf, 4, stride=2, padding=1), 1: LeakyReLU(0.2)}
-        channels = ndf
-        for i in range(1, n_layers + 1):
-            wider = ndf * min(2**i, 8)
-            stride = 2 if i < n_layers else 1
-            layers[3 * i - 1] = ConvNormRelu(channels, wider, 4, stride=stride, padding=1, activation="leaky_relu")
-            channels = wider
+        layers, channels = widening(in_channels, ndf, n_layers, last_stride=1)
         layers[3 * n_layers + 2] = Conv2d(channels, 1, 4, padding=1)
         self.model = Sequential(layers)
         self.finish(device, seed, init_type, init_gain)
@@ -60,12 +67,7 @@ class StridedDiscriminator(Network):
         init_gain: float = 0.02,
     ) -> None:
         self.in_channels = in_channels
-        layers: dict[int, Module] = {0: Conv2d(in_channels, ndf, 4, stride=2, padding=1), 1: LeakyReLU(0.2)}
-        channels = ndf
-        for i in range(1, n_layers + 1):
-            wider = ndf * min(2**i, 8)
-            layers[3 * i - 1] = ConvNormRelu(channels, wider, 4, stride=2, padding=1, activation="leaky_relu")
-            channels = wider
+        layers, channels = widening(in_channels, ndf, n_layers, last_stride=2)
         layers[3 * n_layers + 3] = CornerConv2d(channels, 1)  # behind a pad of its own
         self.model = Sequential(layers)
         self.finish(device, seed, init_type, init_gain)
