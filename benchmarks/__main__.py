@@ -17,11 +17,13 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "kernels": "every op at its real layer shapes, against torch and this machine's peaks",
     "profile": "where one training step goes, op by op",
     "scaling": "how step time and memory grow with picture, channels and batch",
+    "host_cost": "what Python takes to launch a kernel, with or without a GPU",
     "compile_report": "every kernel compiled for GPUs without one: registers, spills, tensor cores, predicted step",
 }
 ABSENT = {  # why a module is needed, and where to stand or what to type to have it
     "tests": "results are checked by the repository's tests/: stand in its root, or from any folder palindrome-gan benchmarks",
     "torch": 'results are checked against PyTorch: pip install -e ".[bench]"',
+    "cupy": 'launches are followed over CuPy arrays: pip install -e ".[dev]"',
     "triton": 'kernels are recorded and compiled by Triton: pip install -e ".[test]"',
 }
 

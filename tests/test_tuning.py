@@ -33,6 +33,10 @@ def _table_afterwards() -> Iterator[None]:
     stop()
 
 
+def near(tiles: dict[str, int]) -> list[dict[str, int]]:
+    return [tiles, SMALL, LARGE]
+
+
 class Clock:
     """Seconds by the tiles that were last attempted."""
 
@@ -47,7 +51,7 @@ class Clock:
 
 
 def product(clock: Clock, shape: tuple[Any, ...] = (4, 4), kernel: Any = KERNEL) -> dict[str, int]:
-    return tuning.pick(kernel, shape, [TABLE, SMALL, LARGE], lambda tiles: clock.__setattr__("tiles", tiles))
+    return tuning.pick(kernel, shape, TABLE, near, lambda tiles: clock.__setattr__("tiles", tiles))
 
 
 def test_without_measuring_the_table_holds() -> None:
@@ -123,7 +127,7 @@ def test_candidates_that_do_not_fit_or_spill_are_out(tmp_path: Path) -> None:
         hooks.compiled(SimpleNamespace(n_spills=8 if tiles is SMALL else 0))
 
     start(tmp_path / "tiles.json", gpu="H100", timer=clock)
-    assert tuning.pick(KERNEL, (1,), [TABLE, SMALL, LARGE], attempt) is TABLE
+    assert tuning.pick(KERNEL, (1,), TABLE, near, attempt) is TABLE
     assert clock.calls == tuning.ROUNDS
 
 

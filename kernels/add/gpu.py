@@ -10,7 +10,7 @@ import triton.language as tl
 
 from kernels.add import reference
 from kernels.device import Array
-from kernels.gpu.launch import DTYPES, contiguous, empty, launch
+from kernels.gpu.launch import DTYPES, contiguous, dtype_name, empty, launch
 
 MOST = 8
 BLOCK = 1024
@@ -46,7 +46,7 @@ def _add(y, x0, x1, x2, x3, x4, x5, x6, x7, n, BLOCK: tl.constexpr):
 
 
 def forward(*xs: Array) -> Array:
-    if len({(x.shape, str(x.dtype)) for x in xs}) > 1 or str(xs[0].dtype) not in DTYPES:
+    if len({(x.shape, x.dtype) for x in xs}) > 1 or dtype_name(xs[0].dtype) not in DTYPES:
         return reference.forward(*xs)  # broadcasting is not on the way of a training step
     if len(xs) == 1:
         return xs[0]

@@ -22,7 +22,7 @@ from kernels.conv2d.stacked import stack_size
 from kernels.device import Array
 from kernels.gpu.autotune import Tiles, pick
 from kernels.gpu.epilogue import Epilogue
-from kernels.gpu.launch import empty, input_precision, launch
+from kernels.gpu.launch import cdiv, empty, input_precision, launch
 
 
 @triton.jit
@@ -131,14 +131,15 @@ def dgrad(
     (R, S), C = w.shape[-4:-2], w.shape[-1 if swapped else -2]
     H, W = size
     dx = empty(dy, (N, H, W, C))
-    pixels = triton.cdiv(H, stride) * triton.cdiv(W, stride)  # of the largest phase
+    pixels = cdiv(H, stride) * cdiv(W, stride)  # of the largest phase
     tiles = tiles or pick(
         _dgrad,
         (dy.dtype, input_precision(), *dy.shape, *w.shape, *size, stride, epilogue_in_words(epilogue)),
-        candidates(choose_tiles(N * pixels * stride**2, C, K, dy, dgrad=True)),
+        choose_tiles(N * pixels * stride**2, C, K, dy, dgrad=True),
+        candidates,
         lambda t: dgrad(dy, w, b, size, geometry, swapped=swapped, halo=halo, epilogue=epilogue, tiles=t),
     )
-    grid = (triton.cdiv(pixels, tiles["BM"]), triton.cdiv(C, tiles["BN"]), N * stride**2)
+    grid = (cdiv(pixels, tiles["BM"]), cdiv(C, tiles["BN"]), N * stride**2)
     onto, norm, partials, others = epilogue_arguments(epilogue, dx, grid[0] * stride**2)
     # Program (t, j, (phase, n)) owns BM pixels of one phase of image n of dx, channels [j BN, (j + 1) BN), and a partial.
     launch(

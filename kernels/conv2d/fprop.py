@@ -122,7 +122,8 @@ def fprop(
             epilogue_in_words(epilogue),
             statistics,
         ),
-        candidates(choose_tiles(N * pixels, K, C, x)),
+        choose_tiles(N * pixels, K, C, x),
+        candidates,
         lambda t: fprop(x, w, b, size, geometry, swapped=swapped, statistics=statistics, epilogue=epilogue, tiles=t),
     )
     y = empty(x, (N, *size, K))

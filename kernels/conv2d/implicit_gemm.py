@@ -25,7 +25,7 @@ import triton.language as tl
 
 from kernels.device import Array
 from kernels.gpu.autotune import Tiles
-from kernels.gpu.launch import input_precision
+from kernels.gpu.launch import cdiv, dtype_name, input_precision
 
 PROGRAMS = 132  # multiprocessors of an H100: what one wave of tiles should fill
 
@@ -82,8 +82,8 @@ def choose_tiles(pixels: int, out: int, channels: int, like: Array, dgrad: bool 
     full, widest = full_float32(like), step(like)
     BK = next((k for k in (64, 32, 16) if k <= widest and channels % k == 0), min(widest, 32))
     BN = min((32 if dgrad else 64) if full else 128, max(16, triton.next_power_of_2(out)))
-    large = not full and channels % BK == 0 and triton.cdiv(pixels, 128) * triton.cdiv(out, BN) >= PROGRAMS
-    across = str(like.dtype) == "float32" and channels % BK != 0
+    large = not full and channels % BK == 0 and cdiv(pixels, 128) * cdiv(out, BN) >= PROGRAMS
+    across = dtype_name(like.dtype) == "float32" and channels % BK != 0
     warps = 8 if full or across or (large and BN == 128) else 4
     stages = 3 if not full else 1 if dgrad else 2 if channels % BK else 3
     return dict(BM=128 if large else 64, BN=BN, BK=BK, num_warps=warps, num_stages=stages)
@@ -103,9 +103,9 @@ def candidates(tiles: Tiles) -> list[Tiles]:
 
 def step(like: Array) -> int:
     """How far to go along a reduction at a time, in elements: 128 bytes, or what registers hold in full float32."""
-    return 64 if str(like.dtype) == "bfloat16" else 16 if full_float32(like) else 32
+    return 64 if dtype_name(like.dtype) == "bfloat16" else 16 if full_float32(like) else 32
 
 
 def full_float32(like: Array) -> bool:
     """Whether products are exact float32 ones, which tensor cores do not make."""
-    return str(like.dtype) == "float32" and input_precision() == "ieee"
+    return dtype_name(like.dtype) == "float32" and input_precision() == "ieee"

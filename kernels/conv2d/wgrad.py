@@ -31,7 +31,7 @@ from kernels.conv2d.implicit_gemm import (
 )
 from kernels.device import Array
 from kernels.gpu.autotune import Tiles, pick
-from kernels.gpu.launch import empty, input_precision, launch
+from kernels.gpu.launch import cdiv, dtype_name, empty, input_precision, launch
 from kernels.reflection_pad.gpu import mirror
 
 
@@ -129,10 +129,11 @@ def wgrad(
     tiles = tiles or pick(
         _wgrad,
         (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, stack, *vars(geometry).values(), bias, swapped, halo),
-        candidates(choose_wgrad_tiles(K, C, x)),
+        choose_wgrad_tiles(K, C, x),
+        candidates,
         lambda t: wgrad(x, dy, kernel, geometry, stack=stack, bias=bias, swapped=swapped, halo=halo, tiles=t),
     )  # fmt: skip
-    grid = triton.cdiv(length + bias, tiles["BM"]), triton.cdiv(K, tiles["BN"])
+    grid = cdiv(length + bias, tiles["BM"]), cdiv(K, tiles["BN"])
     each, slices = _split(total, grid[0] * grid[1] * stack, tiles["BK"])
     size = stack * (length + bias) * K
     partials = empty(x, (slices, size), "float32")
@@ -148,7 +149,7 @@ def wgrad(
     if slices > 1:
         dw = empty(x, (size,), "float32")
         # Program i owns elements [512 i, 512 (i + 1)) and adds the slices' partials to them in order.
-        launch(_sum_slices, (triton.cdiv(size, 512),), partials, dw, size, slices, BLOCK=512)
+        launch(_sum_slices, (cdiv(size, 512),), partials, dw, size, slices, BLOCK=512)
     weights = stack * length * K
     shape = (stack, R, S, K, C) if swapped else (stack, R, S, C, K)
     return dw[:weights].reshape(shape), dw[weights:].reshape(stack, K) if bias else None
@@ -159,7 +160,7 @@ def choose_wgrad_tiles(N: int, C: int, like: Array) -> Tiles:
     # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
     BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
     BM = 128 if C % 128 == 0 and BN == 128 else 64
-    warps = 8 if BN == 128 or str(like.dtype) == "float32" else 4  # float32 x is turned around in registers
+    warps = 8 if BN == 128 or dtype_name(like.dtype) == "float32" else 4  # float32 x is turned around in registers
     stages = 2 if full_float32(like) and C % 16 else 3  # a gather across taps, and no tensor cores: registers again
     return dict(BM=BM, BN=BN, BK=step(like) if C % 16 == 0 else min(step(like), 32), num_warps=warps, num_stages=stages)
 
@@ -174,8 +175,8 @@ def _split(total: int, tiles: int, BK: int) -> tuple[int, int]:
     """
 
     def cost(slices: int) -> float:
-        return triton.cdiv(tiles * slices, PROGRAMS) * total / slices + (600 + 12 * tiles * slices if slices > 1 else 0)
+        return cdiv(tiles * slices, PROGRAMS) * total / slices + (600 + 12 * tiles * slices if slices > 1 else 0)
 
     slices = min(range(1, max(1, min(PROGRAMS, total // (2 * BK))) + 1), key=cost)
-    each = triton.cdiv(triton.cdiv(total, slices), BK) * BK
-    return each, triton.cdiv(total, each)
+    each = cdiv(cdiv(total, slices), BK) * BK
+    return each, cdiv(total, each)

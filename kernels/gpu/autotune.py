@@ -33,9 +33,18 @@ Timer = Callable[[Callable[[], Any]], float]
 ROUNDS = 5
 
 
-def pick(kernel: Any, shape: Sequence[Any], candidates: Sequence[Tiles], attempt: Callable[[Tiles], Any]) -> Tiles:
-    """One of `candidates`, the first unless `start` was called. `attempt` does the work with the tiles it is given."""
-    return candidates[0] if hooks.tuner is None else hooks.tuner.pick(kernel, shape, candidates, attempt)
+def pick(
+    kernel: Any,
+    shape: Sequence[Any],
+    tiles: Tiles,
+    candidates: Callable[[Tiles], Sequence[Tiles]],
+    attempt: Callable[[Tiles], Any],
+) -> Tiles:
+    """The table's `tiles`, or one of `candidates(tiles)`, of which they are the first, once `start` was called.
+
+    `attempt` does the work with the tiles it is given.
+    """
+    return tiles if hooks.tuner is None else hooks.tuner.pick(kernel, shape, candidates(tiles), attempt)
 
 
 def start(path: str | Path, gpu: str | None = None, timer: Timer | None = None) -> Tuner:

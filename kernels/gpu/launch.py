@@ -3,7 +3,7 @@
     import triton
     import triton.language as tl
 
-    from kernels.gpu.launch import contiguous, empty, launch
+    from kernels.gpu.launch import cdiv, contiguous, empty, launch
 
     @triton.jit
     def _double(x, y, n, BLOCK: tl.constexpr):
@@ -14,7 +14,7 @@
         (x,) = contiguous(x)                       # kernels see plain memory, first axis slowest
         y = empty(x, x.shape)                      # on x's device, of x's dtype; not cleared
         # Program i owns elements [1024 i, 1024 (i + 1)).
-        launch(_double, (triton.cdiv(x.size, 1024),), x, y, x.size, BLOCK=1024)
+        launch(_double, (cdiv(x.size, 1024),), x, y, x.size, BLOCK=1024)
         return y
 
 `launch(kernel, grid, *arguments, **constexprs)` takes arrays as they are. NumPy arrays run in Triton's interpreter (device
@@ -48,6 +48,13 @@ from kernels.device import Array, address, xp_of
 
 Grid = tuple[int, ...]
 DTYPES = {"float32": "fp32", "bfloat16": "bf16", "int32": "i32", "int64": "i64", "uint8": "u8"}
+dtype_name = functools.cache(str)
+"""Of an array's dtype, "float32". NumPy builds that word anew whenever it is asked, in a tenth of the time of a launch."""
+
+
+def cdiv(a: int, b: int) -> int:
+    """a / b, rounded up. Triton's own looks whether it is being compiled, which takes as long as allocating an array."""
+    return -(-a // b)
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,19 @@ class Launch:
         return (self.name, self.divisible, *(tuple(sorted(part.items(), key=str)) for part in parts))
 
     def source(self) -> Any:
-        """For `triton.compile(launch.source(), target=GPUTarget("cuda", 90, 32), options=launch.options)`."""
-        from triton.compiler import ASTSource
+        """For `triton.compile(launch.source(), target=GPUTarget("cuda", 90, 32), options=launch.options)`.
 
-        names = list(self.signature)
-        attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in self.divisible}
-        return ASTSource(fn=self.kernel, signature=self.signature, constexprs=self.constexprs, attrs=attributes)
+        The same as Triton's JIT makes of the launch, so that what is compiled here is found on disk when the launch comes.
+        """
+        from triton.backends.compiler import GPUTarget
+        from triton.compiler import ASTSource, make_backend
+
+        known = {name: "D" if name in self.divisible else "" for name, kind in self.signature.items() if kind != "fp32"}
+        specialised = [(kind, self.constexprs.get(n, known.get(n))) for n, kind in self.signature.items()]
+        values = {name: self.constexprs.get(name) for name in self.signature}
+        backend = make_backend(GPUTarget("cuda", 90, 32))  # whichever: it only says how to write attributes down
+        _, signature, constexprs, attributes = self.kernel._pack_args(backend, {}, values, specialised, None)
+        return ASTSource(fn=self.kernel, signature=signature, constexprs=constexprs, attrs=attributes)
 
 
 def launch(
@@ -132,7 +146,7 @@ class Pointer:
     __slots__ = ("array", "dtype")
 
     def __init__(self, array: Array):
-        self.array, self.dtype = array, str(array.dtype)
+        self.array, self.dtype = array, dtype_name(array.dtype)
 
     def data_ptr(self) -> int:
         return address(self.array)
@@ -210,11 +224,11 @@ def input_precision() -> str:
 
 
 def _is_array(argument: Any) -> bool:
-    return hasattr(argument, "flags") and hasattr(argument, "nbytes") and not isinstance(argument, np.generic)
+    return hasattr(argument, "nbytes") and not isinstance(argument, np.generic)
 
 
 def _check(kernel: Any, array: Array) -> None:
-    if str(array.dtype) not in DTYPES:
+    if dtype_name(array.dtype) not in DTYPES:
         raise TypeError(
             f"{kernel.fn.__module__}: {array.dtype} array given to a GPU kernel, which computes in float32 and bfloat16; "
             "convert it, or use device cpu"
@@ -231,7 +245,7 @@ def _describe(
     signature, compiled_in, divisible = {}, dict(constexprs), []
     for name, value in zip(names, arguments, strict=True):
         if _is_array(value):
-            signature[name], number = f"*{DTYPES[str(value.dtype)]}", address(value)
+            signature[name], number = f"*{DTYPES[dtype_name(value.dtype)]}", address(value)
         elif isinstance(value, float):
             signature[name], number = "fp32", 1
         elif value is None or value == 1:

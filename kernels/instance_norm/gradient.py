@@ -13,7 +13,7 @@ import triton.language as tl
 from kernels.conv2d.reflect_halo import addend, halo_pixel, halo_shape
 from kernels.device import Array
 from kernels.gpu.epilogue import Sums
-from kernels.gpu.launch import contiguous, empty, launch
+from kernels.gpu.launch import cdiv, contiguous, empty, launch
 from kernels.instance_norm.normalise import BP, BT, channels_of, tile_of
 from kernels.instance_norm.settings import NormSettings
 
@@ -164,7 +164,7 @@ def gradient(
     dy, x, mean, rstd, scale, shift = contiguous(dy, x, mean, rstd, scale, shift)
     (N, H, W, C), BC = x.shape, channels_of(x)
     tile, negative = tile_of(x), norm.negative_slope
-    grid = (triton.cdiv(H * W, tile), triton.cdiv(C, BC), N)
+    grid = (cdiv(H * W, tile), cdiv(C, BC), N)
     # In both launches program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n; in
     # the second there are more, for the halo.
     partials = None if sums is None else sums.partials
@@ -177,7 +177,7 @@ def gradient(
     dx = empty(x, halo_shape(x.shape, padding))
     size = dx.shape[1] * dx.shape[2] - H * W
     launch(
-        _dx, (grid[0] + triton.cdiv(size, tile), *grid[1:]),
+        _dx, (grid[0] + cdiv(size, tile), *grid[1:]),
         dy, x, mean, rstd, scale, shift, partials, dx, dscale, dshift, H * W, partials.shape[1], tile, C, negative, H, W, size,
         bytes=dy.nbytes + x.nbytes + dx.nbytes, PAD=padding, BP=BP, BC=BC, BT=BT,
     )  # fmt: skip

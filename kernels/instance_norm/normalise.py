@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.gpu.launch import contiguous, empty, launch
+from kernels.gpu.launch import cdiv, contiguous, empty, launch
 from kernels.gpu.reduce import merge_moments
 from kernels.instance_norm.settings import NormSettings
 
@@ -124,9 +124,9 @@ def moments(x: Array) -> tuple[Array, int]:
     """Partials [N,T,2,C] of a contiguous x [N,H,W,C], and the pixels of a tile: what `normalise` takes."""
     (N, H, W, C), BC = x.shape, channels_of(x)
     tile = tile_of(x)
-    partials = empty(x, (N, triton.cdiv(H * W, tile), 2, C), "float32")
+    partials = empty(x, (N, cdiv(H * W, tile), 2, C), "float32")
     # Program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n, and partial (n, t).
-    grid = (partials.shape[1], triton.cdiv(C, BC), N)
+    grid = (partials.shape[1], cdiv(C, BC), N)
     launch(_moments, grid, x, partials, H * W, tile, C, bytes=x.nbytes, BP=BP, BC=BC)
     return partials, tile
 
@@ -145,7 +145,7 @@ def normalise(
     rows, tiles = tile_of(x), partials.shape[1]
     # Program (t, b, n) owns pixels [t rows, (t + 1) rows) and channels [b BC, (b + 1) BC) of y; t = 0 also mean and rstd.
     launch(
-        _normalise, (triton.cdiv(H * W, rows), triton.cdiv(C, BC), N),
+        _normalise, (cdiv(H * W, rows), cdiv(C, BC), N),
         x, skip, y, partials, mean, rstd, scale, shift, H * W, tile, tiles, rows, C,
         norm.negative_slope, float(norm.eps),
         bytes=x.nbytes + y.nbytes + (0 if skip is None else skip.nbytes), BP=BP, BC=BC, BT=BT,
@@ -161,5 +161,5 @@ def channels_of(x: Array) -> int:
 def tile_of(x: Array) -> int:
     """Pixels of a program: so many that there are about 256 programs in all, at most 128 for one block of channels."""
     N, H, W, C = x.shape
-    tiles = min(128, max(1, 256 // (N * triton.cdiv(C, 64))))
-    return triton.cdiv(triton.cdiv(H * W, tiles), BP) * BP
+    tiles = min(128, max(1, 256 // (N * cdiv(C, 64))))
+    return cdiv(cdiv(H * W, tiles), BP) * BP
