@@ -31,7 +31,7 @@ def _copy(whole, p0, p1, p2, p3, p4, p5, p6, p7, n, columns, stride, start, SPLI
     """Program (i, k) owns elements [i BLOCK, (i + 1) BLOCK) of piece k: copied into `whole`, or out of it.
 
     whole      [rows,stride], the joined array            p0, p1, p2, p3, p4, p5, p6, p7  [rows,columns] each, the pieces, or None
-    n          elements of a piece                        columns    of a piece
+    n          elements of a piece, at most 2^31 - 1     columns    of a piece
     stride     columns of `whole`                         start      the first piece's first column
     SPLIT      whether pieces are written, not `whole`    BLOCK      elements of a program
     """
@@ -39,7 +39,7 @@ def _copy(whole, p0, p1, p2, p3, p4, p5, p6, p7, n, columns, stride, start, SPLI
     piece = _instead(_instead(_instead(p0, k, 1, p1), k, 2, p2), k, 3, p3)
     piece = _instead(_instead(_instead(_instead(piece, k, 4, p4), k, 5, p5), k, 6, p6), k, 7, p7)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
-    there = at // columns * stride + start + k * columns + at % columns
+    there = (at // columns).to(tl.int64) * stride + start + k * columns + at % columns
     if SPLIT:
         tl.store(piece + at, tl.load(whole + there, mask=at < n, other=0.0), mask=at < n)
     else:

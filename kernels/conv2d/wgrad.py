@@ -70,8 +70,9 @@ def _wgrad(
     """
     ROWS: tl.constexpr = R * S * C
     z, g = tl.program_id(2) % slices, (tl.program_id(2) // slices).to(tl.int64)
-    x += g * (total // pixels * H * W * C)
-    dy += g * (total // pixels * area * K)
+    images = (total // pixels).to(tl.int64)  # with the same weight; what is multiplied by it may pass 2^31
+    x += g * (images * (H * W * C))
+    dy += g * (images * (area * K))
     flat, tap, c = tap_and_channel(tl.program_id(0) * BM, C, BM)  # [BM], [] or [BM], [BM]: the rows of dw
     r, s = tap // S, tap % S
     k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]

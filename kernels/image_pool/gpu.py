@@ -22,15 +22,17 @@ def _exchange(images, buffer, decisions, chosen, n, count, BLOCK: tl.constexpr):
     images     [count,n], new pictures                    chosen     [count,n], written: what they are answered with
     buffer     [size,n], remembered ones, changed         decisions  [count,2] int32: place and old of each, in turn
     """
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     inside = at < n
     for i in range(count):
         place, old = tl.load(decisions + 2 * i), tl.load(decisions + 2 * i + 1)
         slot = buffer + place.to(tl.int64) * n + at
-        new = tl.load(images + i * n + at, mask=inside, other=0.0)
+        new = tl.load(images + at, mask=inside, other=0.0)
         held = tl.load(slot, mask=inside & (old == 1), other=0.0)
         tl.store(slot, new, mask=inside & (place >= 0))
-        tl.store(chosen + i * n + at, tl.where(old == 1, held, new), mask=inside)
+        tl.store(chosen + at, tl.where(old == 1, held, new), mask=inside)
+        images += n  # the next one: in 64 bits, as pointers are
+        chosen += n
 
 
 def forward(images: Array, buffer: Array, decisions: Array) -> Array:
