@@ -13,10 +13,19 @@ import json
 from pathlib import Path
 
 from benchmarks import machine, options
-from benchmarks.compile_tables import Kernel, code_table, kernel_table, over_budget, row, total_row, totals
+from benchmarks.compile_tables import (
+    Kernel,
+    code_table,
+    kernel_table,
+    over_budget,
+    row,
+    time_table,
+    total_row,
+    totals,
+)
 from benchmarks.cubin import SHARED_LIMIT, compilers, read
+from benchmarks.prediction import GAP
 from benchmarks.recording import PRECISIONS, record_ops, record_step
-from benchmarks.roofline import OVERHEAD
 from kernels.gpu.launch import Launch
 from train.models.augmented_cyclegan import AugmentedCycleGAN
 from train.models.cyclegan import CycleGAN
@@ -44,9 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also every tile that --tune would measure: those unfit are listed and no failure, since measuring leaves them out",
     )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=0, help="compilers side by side (default: one for each core)")
-    parser.add_argument(
-        "--overhead", type=float, default=OVERHEAD * 1e6, help="µs between launches (default: %(default)s)"
-    )
+    parser.add_argument("--overhead", type=float, default=GAP * 1e6, help="µs between launches (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a smoke test: four kernels of a small step, one target")
     parser.add_argument("--json", metavar="FILE", help=f"write the rows here (default: {_place('json')}, if complete)")
     parser.add_argument(
@@ -84,10 +91,11 @@ def run(args: argparse.Namespace) -> int:
                 kernels[index // len(targets)].compiled[targets[index % len(targets)]] = result
             tried = [kernel for kernel in kernels if kernel.role == "candidate"]
             offences = [problem for kernel in kernels if kernel not in tried for problem in kernel.problems()]
+            launched = [kernel for kernel in kernels if kernel.role == "step"]
             parts = [f"## {precision}", kernel_table(kernels), code_table(kernels)]
+            parts += [time_table(launched, args.overhead * 1e-6)]
             rows += [row(precision, number, kernel) for number, kernel in enumerate(kernels, 1)]
             if whole:
-                launched = [kernel for kernel in kernels if kernel.role == "step"]
                 parts += [totals(step, launched, precision, args.overhead * 1e-6)]
                 rows.append(total_row(step, launched, precision, args.overhead * 1e-6))
                 offences += over_budget(rows[-1])
@@ -159,12 +167,14 @@ One CycleGAN training step at the paper's setting (256 px, 64 channels, 9 blocks
 launch by launch without running it; every kernel compiled by Triton {triton} for the real layer shapes. So are those of ops that
 this step does not use ("op" in the place of launches), at the shapes of `python -m benchmarks kernels`. No GPU took part.
 
-Bytes count every array of a launch once; what is read again is taken to come from the L2 cache. Waves: programs over those
-that all multiprocessors hold at a time; those of a GPU for which nothing was compiled are those of older code of its
-generation, which it runs. Predicted time: for every launch the longer of FLOPs over peak and bytes over
-bandwidth; times the busiest multiprocessor's share over the average; plus a gap for each launch. Real kernels do not reach
-the peak. Loads and stores: bytes for each thread x instructions. Loop: instructions of the innermost one around a
-product. PyTorch's numbers were measured beforehand, not by this
+MB count every array of a launch once. Waves: programs over those that all multiprocessors hold at a time; those of a GPU for
+which nothing was compiled are those of older code of its generation, which it runs. Loads and stores: bytes for each thread
+x instructions. Loop: instructions of the innermost one around a product.
+
+Predicted µs are those of the kernel's largest launch, and behind them stands what decides: memory (dram), the L2 cache, from
+which operands are read again (l2), instructions (issue), tensor cores (tensor), or round trips that too few programs hide
+(latency), the longest in each round of resident programs; benchmarks/prediction.py says how. Predicted ms are those of all
+launches of a step. PyTorch's numbers were measured beforehand, not by this
 program."""
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import table
 from benchmarks.cubin import Cubin
+from benchmarks.demand import demand_of
+from benchmarks.gpus import Gpu, code_for, those_for
+from benchmarks.prediction import TERMS, Prediction, predict
 from benchmarks.recording import Operation, Step
-from benchmarks.roofline import Gpu, code_for, seconds, those_for, unevenness
 from kernels.gpu.launch import Launch
 
 # The same step by PyTorch in eager mode, measured beforehand and not by this program. Layout copies are left out: with them
 # it takes 3818 kernels and 37.6 GB.
 TORCH_EAGER = {"launches": 2306, "bytes": 25.5e9}
 # What a bf16 step may take at most.
-BUDGET = {"launches": 420, "bytes": 8e9, "milliseconds": 4.6}  # the last on an H100, predicted
+BUDGET = {"launches": 420, "bytes": 8e9, "milliseconds": 10.0}  # the last on an H100, predicted
 TILE = ("BM", "BN", "BK", "BP", "BC", "BT", "BW", "BLOCK")
 
 
@@ -51,6 +54,17 @@ class Kernel:
             return False
         along = c["BM"] if "slices" in c or self.shown.name.endswith("_wgrad") else c["BK"]
         return c["C"] % along == 0 and c["K"] % c["BN"] == c["K"] % c["BK"] == 0
+
+    def predicted(self, gpu: Gpu, launch: Launch) -> Prediction:
+        """How long one of its launches takes there; nothing where it does not compile."""
+        target = code_for(gpu, self.compiled)
+        code = self.compiled.get(target or 0)
+        return predict(gpu, demand_of(launch, code, gpu.target)) if isinstance(code, Cubin) else Prediction()
+
+    def milliseconds(self, gpu: Gpu) -> dict[str, float]:
+        """What all its launches take there together, by the term that decides each moment of it."""
+        all_of_them = [self.predicted(gpu, launch).bound for launch in self.launches]
+        return {term: 1e3 * sum(bound[term] for bound in all_of_them) for term in TERMS}
 
     def problems(self) -> list[str]:
         """One line for each target and offence."""
@@ -88,8 +102,8 @@ def kernel_table(kernels: list[Kernel]) -> str:
             f"{launch.flops / 1e9:.2f}",
             f"{launch.flops / max(launch.bytes, 1):.0f}",
         ]
-        times = [seconds(gpu, kernel.products, launch.flops, launch.bytes) for gpu in gpus.values()]
-        lines.append([*cells, *(f"{time * 1e6:.1f}" for time in times)])
+        times = [kernel.predicted(gpu, launch) for gpu in gpus.values()]
+        lines.append([*cells, *(f"{time.seconds * 1e6:.1f} {time.binds}" for time in times)])
     return table.render(head, lines)
 
 
@@ -127,7 +141,28 @@ def code_table(kernels: list[Kernel]) -> str:
     return table.render([*head, "stores", "float atomics"], lines)
 
 
-def totals(step: Step, kernels: list[Kernel], precision: str, overhead: float) -> str:
+def time_table(kernels: list[Kernel], gap: float) -> str:
+    """Milliseconds that these kernels' launches of one step take together, and which term decides how much of it."""
+    gpus = kernels[0].gpus if kernels else {}
+    names = list(dict.fromkeys(kernel.shown.name for kernel in kernels))
+    lines, whole = [], {name: dict.fromkeys(TERMS, 0.0) for name in gpus}
+    for name in names:
+        mine = [kernel for kernel in kernels if kernel.shown.name == name]
+        cells = [name, str(sum(len(kernel.launches) for kernel in mine))]
+        for gpu_name, gpu in gpus.items():
+            parts = _added(kernel.milliseconds(gpu) for kernel in mine)
+            whole[gpu_name] = _added([whole[gpu_name], parts])
+            cells.append(f"{sum(parts.values()):.3f} {max(TERMS, key=parts.__getitem__)}")
+        lines.append(cells)
+    launches = sum(len(kernel.launches) for kernel in kernels)
+    ends = {name: [*parts.values(), launches * gap * 1e3] for name, parts in whole.items()}
+    lines.append(["**all, with gaps**", str(launches), *(f"**{sum(end):.3f}**" for end in ends.values())])
+    by_term = [[name, *(f"{value:.3f}" for value in (*end, sum(end)))] for name, end in ends.items()]
+    head = ["decided by, ms", *TERMS, f"gaps of {gap * 1e6:g} µs", "all"]
+    return "\n\n".join([table.render(["predicted ms", "launches", *gpus], lines), table.render(head, by_term)])
+
+
+def totals(step: Step, kernels: list[Kernel], precision: str, gap: float) -> str:
     """Launches by kind, bytes, and the predicted time on every GPU."""
     by_name = Counter(launch.name for launch in step.launches)
     lines = []
@@ -137,41 +172,43 @@ def totals(step: Step, kernels: list[Kernel], precision: str, overhead: float) -
     for name, count in Counter(operation.name for operation in step.operations).most_common():
         nbytes = sum(operation.bytes for operation in step.operations if operation.name == name)
         lines.append([f"array library: {name}", str(count), _gb(nbytes), "0"])
-    row = total_row(step, kernels, precision, overhead)
+    row = total_row(step, kernels, precision, gap)
     lines.append(["**all**", str(row["launches"]), _gb(row["bytes"]), f"{row['flops'] / 1e9:.0f}"])
     lines.append(["PyTorch eager", str(TORCH_EAGER["launches"]), _gb(TORCH_EAGER["bytes"]), ""])
     by_kind = table.render(["one training step", "launches", "GB", "GFLOP"], lines)
-    times = [
-        [name, *(f"{milliseconds:.2f}" for milliseconds in time.values())] for name, time in row["milliseconds"].items()
-    ]
-    head = ["predicted ms", "roofline", "+ uneven waves", f"+ {overhead * 1e6:g} µs a launch"]
+    times = [[name, *(f"{value:.2f}" for value in time.values())] for name, time in row["milliseconds"].items()]
+    head = ["predicted ms, the whole step", *TERMS, "array library", f"gaps of {gap * 1e6:g} µs", "all"]
     waits = f"The host waits for a number {step.waits} times."
     return "\n\n".join([by_kind, table.render(head, times), waits])
 
 
-def total_row(step: Step, kernels: list[Kernel], precision: str, overhead: float) -> dict[str, Any]:
+def total_row(step: Step, kernels: list[Kernel], precision: str, gap: float) -> dict[str, Any]:
     """One training step as a JSON row."""
-    work = [(kernel.products, launch) for kernel in kernels for launch in kernel.launches]
     asked: list[Launch | Operation] = [*step.launches, *step.operations]
     milliseconds = {}
     for name, gpu in (kernels[0].gpus if kernels else {}).items():
-        arrays = sum(seconds(gpu, "", 0, operation.bytes) for operation in step.operations)
-        times = [(seconds(gpu, p, k.flops, k.bytes), unevenness(gpu, programs(k))) for p, k in work]
-        roofline, uneven = arrays + sum(t for t, _ in times), arrays + sum(t * factor for t, factor in times)
-        parts = {"roofline": roofline, "uneven_waves": uneven, "launches": uneven + overhead * len(asked)}
-        milliseconds[name] = {part: round(1e3 * value, 3) for part, value in parts.items()}
+        parts = _added(kernel.milliseconds(gpu) for kernel in kernels)
+        parts["array_library"] = 1e3 * sum(o.bytes / gpu.dram + 2 * gpu.memory_latency for o in step.operations)
+        parts["gaps"] = 1e3 * gap * len(asked)
+        milliseconds[name] = {part: round(value, 3) for part, value in (*parts.items(), ("all", sum(parts.values())))}
     return {
         "bench": "compile_report", "precision": precision, "kernel": "whole step",
         "launches": len(asked), "kernels": len(step.launches), "array_operations": len(step.operations),
         "host_waits": step.waits, "bytes": sum(part.bytes for part in asked),
         "flops": sum(launch.flops for launch in step.launches), "milliseconds": milliseconds,
-        "overhead_microseconds": overhead * 1e6, "torch_eager": TORCH_EAGER,
+        "gap_microseconds": gap * 1e6, "torch_eager": TORCH_EAGER,
     }  # fmt: skip
+
+
+def _added(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Term by term."""
+    parts = list(parts)
+    return {term: sum(part[term] for part in parts) for term in TERMS}
 
 
 def over_budget(total: dict[str, Any]) -> list[str]:
     """Where one training step in bfloat16, a JSON row of `total_row`, takes more than BUDGET."""
-    seen = {**total, "milliseconds": total["milliseconds"].get("H100", {}).get("launches", 0.0)}
+    seen = {**total, "milliseconds": total["milliseconds"].get("H100", {}).get("all", 0.0)}
     if total["precision"] != "bf16":
         return []
     return [f"a step takes {seen[k]:g} {k}, at most {most:g} wanted" for k, most in BUDGET.items() if seen[k] > most]
@@ -186,9 +223,7 @@ def row(precision: str, number: int, kernel: Kernel) -> dict[str, Any]:
         "signature": launch.signature, "constexprs": launch.constexprs, "options": launch.options,
         "grids": [{"grid": grid, "launches": count} for grid, count in grids.items()],
         "bytes": launch.bytes, "flops": launch.flops, "products": kernel.products,
-        "roofline_microseconds": {
-            name: round(1e6 * seconds(gpu, kernel.products, launch.flops, launch.bytes), 3) for name, gpu in kernel.gpus.items()
-        },
+        "predicted_microseconds": {name: _microseconds(kernel.predicted(gpu, launch)) for name, gpu in kernel.gpus.items()},
         "waves": {str(gpu.multiprocessors): _waves(kernel, gpu) for gpu in _sizes(kernel.gpus)},
         "targets": {
             f"sm_{target}": {"error": c} if isinstance(c, str) else dataclasses.asdict(c)
@@ -196,6 +231,12 @@ def row(precision: str, number: int, kernel: Kernel) -> dict[str, Any]:
         },
         "problems": kernel.problems(),
     }  # fmt: skip
+
+
+def _microseconds(prediction: Prediction) -> dict[str, Any]:
+    """All of it, what decides most of it, and what each term would take by itself."""
+    terms = {term: round(1e6 * seconds, 3) for term, seconds in prediction.terms.items()}
+    return {"all": round(1e6 * prediction.seconds, 3), "binds": prediction.binds, **terms}
 
 
 def tile(launch: Launch) -> str:

@@ -31,6 +31,12 @@ REGISTERS, THREADS, PROGRAMS = 65536, 2048, 32  # of one multiprocessor (sm_89: 
 
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)")
 FLOAT_ATOMIC = re.compile(r"\b(?:atom|red)\.[\w.:]*\.(?:bf16x2|f16x2|bf16|f16|f32|f64)\b")
+# What the pipe for whole numbers, logic and comparisons makes, 64 threads a cycle where floats have 128 (CUDA C++
+# Programming Guide, throughput of native arithmetic instructions, compute capabilities 8.0, 8.9, 9.0 and 10.0).
+INTEGER = (
+    "IADD3", "VIADD", "ISETP", "LOP3", "PLOP3", "SHF", "LEA", "SEL", "IABS", "PRMT", "IMNMX", "VIMNMX", "FSETP", "FSEL",
+    "FMNMX",
+)  # fmt: skip
 WIDTHS = {
     "U8": 1,
     "S8": 1,
@@ -47,12 +53,28 @@ Work = Sequence[tuple[Launch, int]]
 
 @dataclass(frozen=True)
 class Loop:
-    """The innermost loop around a matrix product: how many instructions, and its loads from DRAM by their width in bytes,
-    those that go straight to shared memory while the product of earlier ones is made, and those that wait in registers."""
+    """A loop, or what lies outside of all: how many instructions, its loads from DRAM by their width in bytes, those that go
+    straight to shared memory while the product of earlier ones is made, and those that wait in registers. Its stores
+    likewise, what it multiplies with by name, instructions on whole numbers (INTEGER), shuffles and barriers."""
 
     instructions: int
     straight: dict[int, int]
     waiting: dict[int, int]
+    stores: dict[int, int] = dataclasses.field(default_factory=dict)
+    products: dict[str, int] = dataclasses.field(default_factory=dict)
+    integer: int = 0
+    shuffles: int = 0
+    barriers: int = 0
+
+    @property
+    def issue(self) -> int:
+        """Cycles of a scheduler for each warp: whole numbers are added, compared and shifted at half the rate of others."""
+        return max(self.instructions, 2 * self.integer)
+
+    @property
+    def bytes(self) -> int:
+        """What one thread loads and stores in one trip."""
+        return sum(width * n for kind in (self.straight, self.waiting, self.stores) for width, n in kind.items())
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,8 @@ class Cubin:
     )
     instructions: int
     loop: Loop
+    loops: tuple[Loop, ...] = ()  # all that have no other in them, in order
+    outside: Loop = Loop(0, {}, {})  # of these
 
     def resident(self, target: int) -> int:
         """Programs that one multiprocessor of sm_<target> holds at a time; 0 where shared memory does not suffice.
@@ -197,15 +221,26 @@ def _usage(cubin: bytes) -> tuple[int, int]:
 def _counted(code: Sequence[sass.Instruction]) -> dict[str, Any]:
     """The fields of Cubin that instructions tell."""
     kinds = Counter(instruction.kind for instruction in code)
-    loop = sass.product_loop(code)
+    loops = sass.loops(code)
+    inside = {one.address for loop in loops for one in loop}
     return dict(
         spills=kinds["STL"] + kinds["LDL"],
         tensor={name: n for name, n in kinds.items() if sass.TENSOR.fullmatch(name)},
         loads=_widths(code, "LDG", "LDGSTS"),
         stores=_widths(code, "STG"),
         instructions=len(code),
-        loop=Loop(len(loop), _widths(loop, "LDGSTS"), _widths(loop, "LDG")),
+        loop=_loop(sass.product_loop(code)),
+        loops=tuple(map(_loop, loops)),
+        outside=_loop([one for one in code if one.address not in inside]),
     )
+
+
+def _loop(code: Sequence[sass.Instruction]) -> Loop:
+    kinds = Counter(one.kind for one in code)
+    multiplying = Counter(one.name for one in code if sass.TENSOR.fullmatch(one.kind) or one.kind in ("FFMA", "FFMA2"))
+    loads = _widths(code, "LDGSTS"), _widths(code, "LDG"), _widths(code, "STG")
+    integer = sum(kinds[kind] for kind in INTEGER)
+    return Loop(len(code), *loads, dict(multiplying), integer, kinds["SHFL"], kinds["BAR"])
 
 
 def _products(code: str) -> str:

@@ -50,7 +50,7 @@ def torch_clock() -> Clock:
 def control(seconds: float, precision: str = "fp32") -> dict[str, float]:
     """The best of repeated fixed products (`gemm_gflops`) and copies (`copy_gbs`, bytes read plus written).
 
-    Tensor cores multiply float16 as fast as bfloat16, and TF32 at half that rate, on every GPU of benchmarks/roofline.py: so
+    Tensor cores multiply float16 as fast as bfloat16, and TF32 at half that rate, on every GPU of benchmarks/gpus.py: so
     one product, of float16, tells both peaks.
     """
     cupy = importlib.import_module("cupy")

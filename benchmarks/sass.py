@@ -36,18 +36,24 @@ class Instruction(NamedTuple):
         return self.name.partition(".")[0]
 
 
+def loops(code: Sequence[Instruction]) -> list[Sequence[Instruction]]:
+    """The loops that have no other in them, in order: from where a branch jumps back to up to that branch."""
+    at = {instruction.address: i for i, instruction in enumerate(code)}
+    found: list[range] = []
+    for i, one in enumerate(code):
+        back = one.kind == "BRA" and one.jump is not None and one.jump < one.address
+        if back and one.jump in at and not any(at[one.jump] <= other.start for other in found):
+            found.append(range(at[one.jump], i + 1))
+    return [code[span.start : span.stop] for span in found]
+
+
 def product_loop(code: Sequence[Instruction]) -> Sequence[Instruction]:
     """The innermost loop that has an instruction of the tensor cores in it; where all loops are unrolled, what lies between the
     first and the last of these; empty where there are none."""
-    at = {instruction.address: i for i, instruction in enumerate(code)}
-    loops = [
-        code[at[one.jump] : i + 1]
-        for i, one in enumerate(code)
-        if one.kind == "BRA" and one.jump is not None and one.jump < one.address and one.jump in at
-    ]
     products = [i for i, one in enumerate(code) if TENSOR.fullmatch(one.kind)]
     unrolled = code[products[0] : products[-1] + 1] if products else ()
-    return min((loop for loop in loops if any(TENSOR.fullmatch(one.kind) for one in loop)), key=len, default=unrolled)
+    found = (loop for loop in loops(code) if any(TENSOR.fullmatch(one.kind) for one in loop))
+    return min(found, key=len, default=unrolled)
 
 
 def instructions(codes: Sequence[bytes], target: int) -> list[list[Instruction]]:

@@ -63,7 +63,7 @@ class Launch:
 
     `signature` maps each parameter to Triton's type name ("*fp32", "i32", "constexpr", ...), `divisible` names the
     parameters that are multiples of 16 (pointers: of 16 bytes), `bytes` is DRAM traffic, `flops` counts both operations
-    of a multiply-add.
+    of a multiply-add. `shapes` are those of the arrays, by parameter.
     """
 
     kernel: Any = field(repr=False)
@@ -74,6 +74,7 @@ class Launch:
     options: dict[str, Any]
     bytes: int
     flops: int
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -243,6 +244,7 @@ def _describe(
     """Types and alignment as Triton specialises on them: None and 1 are compiled in, multiples of 16 are known."""
     names = [name for name in kernel.arg_names if name not in constexprs]
     signature, compiled_in, divisible = {}, dict(constexprs), []
+    shapes = {name: value.shape for name, value in zip(names, arguments, strict=True) if _is_array(value)}
     for name, value in zip(names, arguments, strict=True):
         if _is_array(value):
             signature[name], number = f"*{DTYPES[dtype_name(value.dtype)]}", address(value)
@@ -255,7 +257,7 @@ def _describe(
         if number % 16 == 0:
             divisible.append(name)
     signature = {name: signature.get(name, "constexpr") for name in kernel.arg_names}
-    return Launch(kernel, grid, signature, compiled_in, tuple(divisible), options, traffic, flops)
+    return Launch(kernel, grid, signature, compiled_in, tuple(divisible), options, traffic, flops, shapes)
 
 
 # Triton on CuPy's stream.

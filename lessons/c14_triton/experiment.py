@@ -95,8 +95,8 @@ MEASURES = (
 )  # fmt: skip
 NOTE = (
     "**Four ladders**, compiled for an H100 (sm_90) on this machine. *Asked for* is counted in sectors of 32 bytes, of a few programs, times all. Times are predicted, not "
-    "measured: arithmetic at its peak, memory at 3.35 TB/s or what is asked for at 5.5 TB/s of the L2 cache, whichever takes longest, "
-    "times the unevenness of programs over 132 multiprocessors; the 1.5 µs from one launch to the next not counted."
+    "measured: the longest of memory (2.9 TB/s), what is asked of the L2 cache (7.2 TB/s), instructions, products, and round trips that too few "
+    "programs hide (benchmarks/prediction.py); the 1.5 µs from one launch to the next not counted."
 )
 
 

@@ -5,13 +5,15 @@ are counted, and compiled for an H100 without one, where registers are. Importin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks import roofline
 from benchmarks.cubin import compile_launch
+from benchmarks.demand import demand_of
+from benchmarks.gpus import GPUS
+from benchmarks.prediction import predict
 from kernels.conv2d import gpu as conv
 from kernels.conv2d.geometry import geometry
 from kernels.gpu.launch import Launch, hooks, launch, recorded
@@ -22,8 +24,7 @@ from kernels.reflection_pad import gpu as pad
 from lessons.c14_triton.kernels import conv_pixel, l1_alone, norm_channel, pad_numbers
 from lessons.c14_triton.traced import traced
 
-H100, TARGET = roofline.GPUS["H100"], 90
-L2 = 5.5e12  # bytes/s of its L2 cache, measured by Chips and Cheese (2023)
+H100, TARGET = GPUS["H100"], 90
 SAMPLES = 7
 Run = Callable[..., np.ndarray]
 
@@ -142,8 +143,7 @@ def climbed(rung: Rung, shapes: Iterable[tuple[int, ...]]) -> Found:
     for one, sectors, count in zip(launches, traffic.sectors, ran, strict=True):
         programs, cubin = int(np.prod(one.grid)), compile_launch(one, TARGET)
         asked = 32 * sectors * programs / count
-        most = max(roofline.seconds(H100, cubin.products, one.flops, one.bytes), asked / L2)
-        found.seconds += most * roofline.unevenness(H100, programs)
+        found.seconds += predict(H100, replace(demand_of(one, cubin, TARGET), l2=asked)).seconds
         found.asked += asked
         found.once = max(found.once, one.bytes)
         if programs >= found.programs:
