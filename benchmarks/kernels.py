@@ -5,8 +5,9 @@
 races a file of yours that has `forward` and `backward` as kernels/<op>/__init__.py says. Who is wrong, or faster than the
 machine can be, has a reason in place of a speed (benchmarks/race.py). Peaks are measured: the best of repeated products, and of
 repeated copies of each size; "of roof" is the time that these would take over the time taken. Caches are warm, as between
-one op and the next of a small network; --cache cold empties them before every run. With --device cuda, times come from
-events, always with the L2 cache flushed, and the table is written to benchmarks/results/<gpu>/.
+one op and the next of a small network; --cache cold empties them before every run. With --device cuda, times are those of a
+CUDA graph's replays, ours and torch's alike, so that nobody's Python is timed, always with the L2 cache flushed; the table is
+written to benchmarks/results/<gpu>/.
 """
 
 from __future__ import annotations

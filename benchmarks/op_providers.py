@@ -101,7 +101,7 @@ class OursOps:
         self.device = get_device(work.device)
         set_matmul_precision("fp32" if work.precision == "fp32" else "tf32")
         measure_tiles(work.tune)
-        self.clock = "cupy" if work.device == "cuda" else "wall"
+        self.clock = {"cuda": "cupy", "interpret": "interpret"}.get(work.device, "wall")
         self.made: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def load(self) -> None:

@@ -154,7 +154,7 @@ def test_nobody_brings_a_clock() -> None:
             super().__init__(work)
             self.clock = Flatters.clock
 
-    with pytest.raises(ValueError, match="brings no clock of its own: wanted one of wall, cupy, torch"):
+    with pytest.raises(ValueError, match="brings no clock of its own: wanted one of wall, cupy, interpret, torch"):
         Desk(Flatters(WORK))
 
 

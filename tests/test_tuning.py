@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import triton
+import triton.language as tl
 
 from benchmarks.__main__ import main
 from benchmarks.op_providers import OpWork, OursOps
 from kernels.conv2d import gpu as conv2d
 from kernels.conv2d.geometry import Geometry
+from kernels.device import Device
 from kernels.gpu import autotune as tuning
 from kernels.gpu.autotune import start, stop
-from kernels.gpu.launch import hooks, recorded
+from kernels.gpu.launch import hooks, launch, recorded
+from kernels.gpu.replays import Replays
 from train.config.settings import Config
 from train.errors import UserError
 from train.run import command
@@ -31,6 +36,16 @@ SECONDS = {64: 3.0, 16: 2.0, 128: 1.0}  # by BM
 def _table_afterwards() -> Iterator[None]:
     yield
     stop()
+
+
+@triton.jit
+def _double(x, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(x + at, 2 * tl.load(x + at))
+
+
+def scale(x: np.ndarray) -> None:
+    launch(_double, (1,), x, BLOCK=8)
 
 
 def near(tiles: dict[str, int]) -> list[dict[str, int]]:
@@ -173,18 +188,25 @@ def test_convolutions_give_the_same_numbers_with_measured_tiles(slowest: str, tm
     assert all(a.tobytes() == b.tobytes() for a, b in zip(results(), first, strict=True)) and len(calls) == measured
 
 
-def test_the_gpus_name_and_clock_come_from_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Event:
-        def record(self) -> None: ...
-
-        def synchronize(self) -> None: ...
-
+def test_the_gpus_name_comes_from_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = SimpleNamespace(getDevice=lambda: 1, getDeviceProperties=lambda device: {"name": b"NVIDIA H100"})
-    cuda = SimpleNamespace(runtime=runtime, Event=Event, get_elapsed_time=lambda begin, end: 5.0)
-    monkeypatch.setitem(__import__("sys").modules, "cupy", SimpleNamespace(cuda=cuda))
-    ran: list[int] = []
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
     assert tuning.gpu_name() == "NVIDIA H100"
-    assert tuning.event_timer()(lambda: ran.append(1)) == 0.005 and ran == [1]
+
+
+def test_a_candidate_is_captured_once_and_its_replays_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the device is the interpreter's, and the clock counts: a candidate takes as long as its middle replay."""
+    monkeypatch.setattr(tuning, "get_device", lambda name: Device("interpret"))
+    seconds = iter([5.0, 1.0, 3.0, 9.0, 2.0])
+    monkeypatch.setattr(Replays, "seconds", lambda self: (self.graph.replay(), next(seconds))[1])
+    x, ran = np.ones(8, np.float32), []
+
+    def attempt() -> None:
+        ran.append(1)
+        scale(x)
+
+    assert tuning.replay_timer()(attempt) == 3.0
+    assert ran == [1] and (x == 2.0**6).all()  # by the first replay, and by those that were timed
 
 
 # -- the option
@@ -192,7 +214,7 @@ def test_the_gpus_name_and_clock_come_from_cupy(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_run_on_a_gpu_measures_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(tuning, "gpu_name", lambda: "H100")
-    monkeypatch.setattr(tuning, "event_timer", lambda: lambda run: 1.0)
+    monkeypatch.setattr(tuning, "replay_timer", lambda: lambda run: 1.0)
     monkeypatch.setenv("HOME", str(tmp_path))
     command.measure_tiles(Config(tune="auto", device="cuda"))
     path = tmp_path / ".cache" / "palindrome" / "tiles.json"
@@ -216,7 +238,7 @@ def test_without_a_gpu_nothing_is_measured_and_that_is_said(device: str, capsys:
 
 def test_a_benchmarks_workers_measure_for_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "gpu_name", lambda: "H100")
-    monkeypatch.setattr(tuning, "event_timer", lambda: lambda run: 1.0)
+    monkeypatch.setattr(tuning, "replay_timer", lambda: lambda run: 1.0)
     made = OursOps(OpWork("interpret", "bf16", full=False, tune=str(tmp_path / "tiles.json")))
     made.run(made.inputs(("conv2d-minimal", "forward", 0)))
     assert len(hooks.tuner.kept) == 1

@@ -5,7 +5,7 @@
 
 The table (`choose_tiles`) comes from a compiler and arithmetic. What it cannot know is how a particular GPU's caches and
 clocks take it. From `start` on, the first time that a product of some shape and precision is made, each of its candidates
-runs a few times between two events, and the fastest is kept in the file, under the GPU's name, Triton's version and the
+is replayed a few times (replays.py), and the fastest is kept in the file, under the GPU's name, Triton's version and the
 kernel's source: whatever changes one of these is measured anew. A candidate that does not fit the GPU or spills is out.
 
 Same seed, same bits: tile sizes decide in which order sums are made, so this holds for runs that find their choices in the
@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kernels.device import get_device
 from kernels.gpu.launch import hooks
 
 IN_CACHE = "~/.cache/palindrome/tiles.json"
@@ -30,7 +31,7 @@ IN_CACHE = "~/.cache/palindrome/tiles.json"
 
 Tiles = dict[str, int]
 Timer = Callable[[Callable[[], Any]], float]
-ROUNDS = 5
+ROUNDS, REPLAYS = 5, 5
 
 
 def pick(
@@ -55,7 +56,9 @@ def start(path: str | Path, gpu: str | None = None, timer: Timer | None = None) 
     """
     import triton
 
-    hooks.tuner = tuner = Tuner(Path(path), f"{gpu or gpu_name()}, Triton {triton.__version__}", timer or event_timer())
+    hooks.tuner = tuner = Tuner(
+        Path(path), f"{gpu or gpu_name()}, Triton {triton.__version__}", timer or replay_timer()
+    )
     return tuner
 
 
@@ -150,17 +153,14 @@ def gpu_name() -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def event_timer() -> Timer:
-    """Seconds between two events around a call, on CuPy's current stream."""
-    import cupy
+def replay_timer() -> Timer:
+    """The median of some replays on CuPy's current device: what the kernels take, without Python's way to them."""
+    from kernels.gpu.replays import Replays
 
-    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+    replays = Replays(get_device("cuda"))
 
     def seconds(run: Callable[[], Any]) -> float:
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        return cupy.cuda.get_elapsed_time(begin, end) / 1e3  # ms -> s
+        replays.capture(run)
+        return statistics.median(replays.seconds() for _ in range(REPLAYS))
 
     return seconds
