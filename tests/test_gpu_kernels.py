@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kernels.device import get_device
+from kernels.gpu.launch import recorded
 from kernels.instance_norm.settings import NormSettings
 from tests.cases import Case
 from tests.harness import check_op
@@ -39,8 +40,28 @@ def test_partials_of_other_tiles_give_the_same_norm():
         assert np.abs(got - want).max() < 5e-6
 
 
+@pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
+def test_long_lists_of_partials_are_shortened(order):
+    """267 tiles of one pixel or two, the last shorter: nine lists of at most 32, which every program reads for itself."""
+    from kernels.instance_norm.normalise import normalise
+    from kernels.instance_norm.partials import shortened
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(1000, 1, (2, 13, 41, 3)).astype(np.float32)
+    flat = x.reshape(2, -1, 3).astype(np.float64)
+    tiles = [flat[:, start : start + 2] for start in range(0, 533, 2)]
+    partials = np.stack([np.stack((t.mean(1), t.var(1) * t.shape[1]), 1) for t in tiles], 1).astype(np.float32)
+    with sanitised(order) as memory, recorded() as launches:
+        _, mean, rstd = normalise(memory.guarded(x), memory.guarded(partials), 2, None, NormSettings(eps=0.0))
+        sums, _ = shortened(memory.guarded(partials))
+    assert [launch.name.partition(".")[2] for launch in launches] == ["_shorten", "_normalise", "_shorten"]
+    assert np.abs(mean / flat.mean(1) - 1).max() < 1e-7 and np.abs(rstd**-2.0 / flat.var(1) - 1).max() < 1e-5
+    assert sums.shape == (2, 9, 2, 3) and np.allclose(sums.sum(1), partials.sum(1, dtype=np.float64), rtol=1e-6)
+    assert shortened(partials[:, :128], 0, 7)[0].shape[1] == 128  # these are few enough
+
+
 def test_a_tile_may_take_several_rounds(monkeypatch):
-    """On large maps a program walks over its tile 32 pixels at a time; here the last round of the only tile is ragged."""
+    """On large maps a program walks over its tile some pixels at a time; here the last round of the only tile is ragged."""
     from kernels.instance_norm import gradient, normalise
 
     for module in (normalise, gradient):
@@ -52,7 +73,6 @@ def test_a_tile_may_take_several_rounds(monkeypatch):
 @pytest.mark.parametrize("order", [iter, shuffled(0)], ids=["in order", "shuffled"])
 def test_adam_updates_all_tensors_in_one_launch(order):
     from kernels.adam import gpu, reference
-    from kernels.gpu.launch import recorded
 
     rng = np.random.default_rng(0)
     shapes = [(1,), (3, 3, 4, 5), (1500,), (7, 2)]

@@ -26,6 +26,14 @@ def merge_moments(n_a, mean_a, m2_a, n_b, mean_b, m2_b):
 
 
 @triton.jit
+def merge_lanes(count, mean, m2):
+    """Mean and sum of squared deviations [B] of all lanes: counts [A,1], means and sums [A,B]. The mean first, then squares around it."""
+    together = tl.sum(count * mean, 0) / tl.sum(count, 0)  # [B]
+    delta = mean - together[None, :]  # [A,B]
+    return together, tl.sum(m2 + count * delta * delta, 0)
+
+
+@triton.jit
 def _sum_partials(partials, total, count, scale, BLOCK: tl.constexpr):
     """One program: total [] = scale times the sum of partials [count]; lane i adds every BLOCK-th, then lanes as a tree."""
     lanes = tl.zeros((BLOCK,), tl.float32)  # [BLOCK]

@@ -1,7 +1,8 @@
 """Instance normalisation on the GPU: two launches forward, two backward.
 
 The picture of one image is a matrix [pixels, C]. Grid of every launch: one program for a tile of consecutive pixels, a
-block of up to 64 channels, and one image. normalise.py has the forward's kernels, gradient.py the backward's.
+block of up to 64 channels, and one image. normalise.py has the forward's kernels, gradient.py the backward's, partials.py what tiles leave
+for all: where they are more than 128, as behind convolutions of large pictures, one more launch makes them fewer.
 
 Bytes: forward x twice, y, skip; backward x and dy twice, dx. Where a convolution leaves the partials (its epilogue has the
 tile in registers), the first launch and its reading are saved: forward by starting at `normalise`, backward by `sums`.

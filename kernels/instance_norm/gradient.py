@@ -14,8 +14,11 @@ from kernels.conv2d.reflect_halo import addend, halo_pixel, halo_shape
 from kernels.device import Array
 from kernels.gpu.epilogue import Sums
 from kernels.gpu.launch import cdiv, contiguous, empty, launch
-from kernels.instance_norm.normalise import BP, BT, channels_of, tile_of
+from kernels.instance_norm.normalise import pixels_of, tile_of
+from kernels.instance_norm.partials import BT, added_sums, channels_of, shortened
 from kernels.instance_norm.settings import NormSettings
+
+BH = 16  # pixels of a halo in registers at a time: each is the sum of up to four, so they are few; of a program, twice as many
 
 
 @triton.jit
@@ -45,7 +48,7 @@ def _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative):
 def _sums(dy, x, mean, rstd, scale, shift, partials, pixels, tile, C, negative, BP: tl.constexpr, BC: tl.constexpr):
     """Program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n, and partial (n, t).
 
-    Each BP pixels as a tree, these one after the other, in float32.
+    Lane i takes pixels i, i + BP, ..., one after the other, in float32; then the lanes are added as a tree.
 
     dy, x          [N,pixels,C]
     mean, rstd     [N,C]
@@ -62,28 +65,28 @@ def _sums(dy, x, mean, rstd, scale, shift, partials, pixels, tile, C, negative, 
     if scale is not None:
         scale = tl.load(scale + n * C + c, mask=c < C, other=0.0).to(tl.float32)  # [BC]
         shift = tl.load(shift + n * C + c, mask=c < C, other=0.0).to(tl.float32)  # [BC]
-    plain, along = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)  # [BC]
+    plain, along = tl.zeros((BP, BC), tl.float32), tl.zeros((BP, BC), tl.float32)  # [BP,BC]
     end = tl.minimum((t + 1) * tile, pixels)
     for start in range(t * tile, end, BP):
         p = start + tl.arange(0, BP)  # [BP]
         inside = (p < end)[:, None] & (c < C)[None, :]  # [BP,BC]
         at = n * pixels * C + p[:, None] * C + c[None, :]  # [BP,BC]
         gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative)  # [BP,BC]
-        plain += tl.sum(gradient, 0)
-        along += tl.sum(gradient * x_hat, 0)
+        plain += gradient
+        along += gradient * x_hat
     partials += (n * tl.num_programs(0) + t) * 2 * C + c
-    tl.store(partials, plain, mask=c < C)
-    tl.store(partials + C, along, mask=c < C)
+    tl.store(partials, tl.sum(plain, 0), mask=c < C)
+    tl.store(partials + C, tl.sum(along, 0), mask=c < C)
 
 
 @triton.jit
 def _dx(
     dy, x, mean, rstd, scale, shift, partials, dx, dscale, dshift, pixels, tiles, rows, C, negative, H, W, size,
-    PAD: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
+    PAD: tl.constexpr, BP: tl.constexpr, BH: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
 ):  # fmt: skip
     """Program (t, b, n) owns pixels [t rows, (t + 1) rows) and channels [b BC, (b + 1) BC) of image n; t = 0 dscale, dshift.
 
-    Partials are summed BT at a time, first to last. Programs beyond the picture's own make as many pixels of its halo.
+    Programs beyond the picture's own make 2 BH pixels of its halo each.
 
     dy, x          [N,H,W,C]
     mean, rstd     [N,C]
@@ -97,6 +100,7 @@ def _dx(
     size           pixels of a halo: (H+E) (W+E) - H W
     PAD            pixels that the convolution ahead has mirrored
     BP, BC, BT     pixels in registers at a time, channels, partials summed at a time
+    BH             pixels of the halo in registers at a time
     """
     E: tl.constexpr = PAD * (PAD + 1)
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
@@ -108,14 +112,7 @@ def _dx(
         scale = tl.load(scale + n * C + c, mask=c < C, other=0.0).to(tl.float32)  # [BC]
         shift = tl.load(shift + n * C + c, mask=c < C, other=0.0).to(tl.float32)  # [BC]
         factor = rstd * scale
-    partials += n * tiles * 2 * C
-    plain, along = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)  # [BC]
-    for start in range(0, tiles, BT):
-        s = start + tl.arange(0, BT)  # [BT]
-        inside = (s < tiles)[:, None] & (c < C)[None, :]  # [BT,BC]
-        at = s[:, None] * 2 * C + c[None, :]  # [BT,BC]
-        plain += tl.sum(tl.load(partials + at, mask=inside, other=0.0), 0)
-        along += tl.sum(tl.load(partials + C + at, mask=inside, other=0.0), 0)
+    plain, along = added_sums(partials + n * tiles * 2 * C, 0, tiles, C, c, BT, BC)  # [BC]
     if scale is not None:
         tl.store(dscale + n * C + c, along, mask=(c < C) & (t == 0))
         tl.store(dshift + n * C + c, plain, mask=(c < C) & (t == 0))
@@ -133,22 +130,22 @@ def _dx(
         value = (gradient - plain[None, :] - x_hat * along[None, :]) * factor[None, :]  # [BP,BC]
         tl.store(dx + to[:, None] * C + c[None, :], value, mask=inside)
     # Each pixel of the halo is the sum of up to four values.
-    first = t * rows - tl.cdiv(pixels, rows) * rows
+    first = (t - tl.cdiv(pixels, rows)) * 2 * BH
     if PAD > 0 and first >= 0:
-        for start in range(first, tl.minimum(first + rows, size), BP):
-            m = start + tl.arange(0, BP)  # [BP]
-            i, j = halo_pixel(m, H, W, PAD)  # [BP]
-            total = tl.zeros((BP, BC), tl.float32)  # [BP,BC]
+        for start in range(first, tl.minimum(first + 2 * BH, size), BH):
+            m = start + tl.arange(0, BH)  # [BH]
+            i, j = halo_pixel(m, H, W, PAD)  # [BH]
+            total = tl.zeros((BH, BC), tl.float32)  # [BH,BC]
             for a in tl.static_range(2):
-                row, row_is = addend(i, H, PAD, a)  # [BP]
+                row, row_is = addend(i, H, PAD, a)  # [BH]
                 for b in tl.static_range(2):
-                    column, column_is = addend(j, W, PAD, b)  # [BP]
-                    inside = (row_is & column_is & (m < size))[:, None] & (c < C)[None, :]  # [BP,BC]
-                    at = n * pixels * C + (row * W + column)[:, None] * C + c[None, :]  # [BP,BC]
+                    column, column_is = addend(j, W, PAD, b)  # [BH]
+                    inside = (row_is & column_is & (m < size))[:, None] & (c < C)[None, :]  # [BH,BC]
+                    at = n * pixels * C + (row * W + column)[:, None] * C + c[None, :]  # [BH,BC]
                     gradient, x_hat = _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative)
                     value = (gradient - plain[None, :] - x_hat * along[None, :]) * factor[None, :]
                     total += tl.where(inside, value, 0.0)
-            to = (i * (W + E) + j)[:, None] * C + c[None, :]  # [BP,BC]
+            to = (i * (W + E) + j)[:, None] * C + c[None, :]  # [BH,BC]
             tl.store(dx + to, total, mask=(m < size)[:, None] & (c < C)[None, :])
 
 
@@ -172,13 +169,14 @@ def gradient(
         partials = empty(x, (N, grid[0], 2, C), "float32")
         launch(
             _sums, grid, dy, x, mean, rstd, scale, shift, partials, H * W, tile, C, negative,
-            bytes=dy.nbytes + x.nbytes, BP=BP, BC=BC,
+            bytes=dy.nbytes + x.nbytes, BP=pixels_of(x), BC=BC,
         )  # fmt: skip
+    partials, _ = shortened(partials)
     dx = empty(x, halo_shape(x.shape, padding))
     size = dx.shape[1] * dx.shape[2] - H * W
     launch(
-        _dx, (grid[0] + cdiv(size, tile), *grid[1:]),
+        _dx, (grid[0] + cdiv(size, 2 * BH), *grid[1:]),
         dy, x, mean, rstd, scale, shift, partials, dx, dscale, dshift, H * W, partials.shape[1], tile, C, negative, H, W, size,
-        bytes=dy.nbytes + x.nbytes + dx.nbytes, PAD=padding, BP=BP, BC=BC, BT=BT,
+        bytes=dy.nbytes + x.nbytes + dx.nbytes, PAD=padding, BP=pixels_of(x), BH=BH, BC=BC, BT=BT,
     )  # fmt: skip
     return dx

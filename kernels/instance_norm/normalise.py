@@ -1,8 +1,11 @@
 """Instance normalisation on the GPU, forward: a launch for the statistics, and one that normalises; see gpu.py.
 
 In the first launch each program reduces its tile to two numbers for each channel: `partials` [N,T,2,C]. In the second every
-program merges all T of them, always in the same order, and then transforms its own tile. Reading the partials again in each
-program costs some traffic in the L2 cache and saves a launch.
+program merges all T of them, always in the same order (partials.py), and then transforms its own tile. Reading the partials
+again in each program costs some traffic in the L2 cache and saves a launch.
+
+Memory answers after some 600 ns, so a multiprocessor of an H100 reaches its share of the bandwidth, 25 bytes a ns, with 17 KB
+on their way: here four programs of 128 threads, and for each thread four loads of 16 bytes or more ahead of the first use.
 """
 
 from __future__ import annotations
@@ -12,18 +15,19 @@ import triton.language as tl
 
 from kernels.device import Array
 from kernels.gpu.launch import cdiv, contiguous, empty, launch
-from kernels.gpu.reduce import merge_moments
+from kernels.gpu.reduce import merge_lanes, merge_moments
+from kernels.instance_norm.partials import BT, channels_of, merged_moments, shortened
 from kernels.instance_norm.settings import NormSettings
 
-BP = 32  # pixels in registers at a time
-BT = 16  # partials merged at a time
+BYTES = 128  # of each channel in registers at a time: 64 pixels in bfloat16, 32 in float32
+PROGRAMS = 512  # of a launch, about: four for each multiprocessor of an H100
 
 
 @triton.jit
 def _moments(x, partials, pixels, tile, C, BP: tl.constexpr, BC: tl.constexpr):
     """Program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n, and partial (n, t).
 
-    Each BP pixels in two passes, mean and then squares around it; merged one after the other (Chan).
+    Lane i takes pixels i, i + BP, ..., one after the other (Welford); then the lanes are merged.
 
     x          [N,pixels,C]
     partials   [N,T,2,C] float32, written: mean and sum of squared deviations of a tile
@@ -35,42 +39,18 @@ def _moments(x, partials, pixels, tile, C, BP: tl.constexpr, BC: tl.constexpr):
     x += n * pixels * C
     # Measured from the tile's first pixel, so that a large mean costs no digits.
     pivot = tl.load(x + t * tile * C + c, mask=c < C, other=0.0).to(tl.float32)  # [BC]
-    count, mean, m2 = 0.0, tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)  # [], [BC], [BC]
+    count, mean, m2 = tl.zeros((BP, 1), tl.float32), tl.zeros((BP, BC), tl.float32), tl.zeros((BP, BC), tl.float32)
     end = tl.minimum((t + 1) * tile, pixels)
     for start in range(t * tile, end, BP):
         p = start + tl.arange(0, BP)  # [BP]
         inside = (p < end)[:, None] & (c < C)[None, :]  # [BP,BC]
         value = tl.load(x + p[:, None] * C + c[None, :], mask=inside, other=0.0).to(tl.float32)  # [BP,BC]
-        value = tl.where(inside, value - pivot[None, :], 0.0)
-        block_count = tl.minimum(end - start, BP).to(tl.float32)
-        block_mean = tl.sum(value, 0) / block_count  # [BC]
-        value = tl.where(inside, value - block_mean[None, :], 0.0)
-        count, mean, m2 = merge_moments(count, mean, m2, block_count, block_mean, tl.sum(value * value, 0))
+        one = tl.where(p < end, 1.0, 0.0)[:, None]  # [BP,1]
+        count, mean, m2 = merge_moments(count, mean, m2, one, value - pivot[None, :], 0.0)
+    mean, m2 = merge_lanes(count, mean, m2)  # [BC]
     partials += (n * tl.num_programs(0) + t) * 2 * C + c
     tl.store(partials, pivot + mean, mask=c < C)
     tl.store(partials + C, m2, mask=c < C)
-
-
-@triton.jit
-def _merged_moments(partials, pixels, tile, tiles, C, c, BT: tl.constexpr, BC: tl.constexpr):
-    """Mean and variance [BC] of channels c from all tiles: the mean first, then squares around it."""
-    pivot = tl.load(partials + c, mask=c < C, other=0.0)  # [BC]
-    mean, m2 = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)  # [BC]
-    for start in range(0, tiles, BT):
-        t = start + tl.arange(0, BT)  # [BT]
-        inside = (t < tiles)[:, None] & (c < C)[None, :]  # [BT,BC]
-        count = tl.minimum(pixels - t * tile, tile).to(tl.float32)[:, None]  # [BT,1]
-        value = tl.load(partials + t[:, None] * 2 * C + c[None, :], mask=inside, other=0.0)  # [BT,BC]
-        mean += tl.sum(tl.where(inside, count * (value - pivot[None, :]), 0.0), 0)
-    mean = pivot + mean / pixels
-    for start in range(0, tiles, BT):
-        t = start + tl.arange(0, BT)  # [BT]
-        inside = (t < tiles)[:, None] & (c < C)[None, :]  # [BT,BC]
-        count = tl.minimum(pixels - t * tile, tile).to(tl.float32)[:, None]  # [BT,1]
-        delta = tl.load(partials + t[:, None] * 2 * C + c[None, :], mask=inside, other=0.0) - mean[None, :]  # [BT,BC]
-        square = tl.load(partials + t[:, None] * 2 * C + C + c[None, :], mask=inside, other=0.0)  # [BT,BC]
-        m2 += tl.sum(tl.where(inside, square + count * delta * delta, 0.0), 0)
-    return mean, m2 / pixels
 
 
 @triton.jit
@@ -80,7 +60,7 @@ def _normalise(
 ):  # fmt: skip
     """Program (t, b, n) owns pixels [t rows, (t + 1) rows) and channels [b BC, (b + 1) BC) of image n; t = 0 the statistics.
 
-    Partials are summed BT at a time, first to last. y = act(scale x_hat + shift) + skip.
+    y = act(scale x_hat + shift) + skip.
 
     x          [N,pixels,C]
     skip       like x, or None
@@ -97,8 +77,8 @@ def _normalise(
     """
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
     c = tl.program_id(1) * BC + tl.arange(0, BC)  # [BC]
-    mean, variance = _merged_moments(partials + n * tiles * 2 * C, pixels, tile, tiles, C, c, BT, BC)  # [BC]
-    rstd = 1 / tl.sqrt_rn(variance + eps)  # [BC]
+    mean, m2 = merged_moments(partials + n * tiles * 2 * C, 0, tiles, pixels, tile, C, c, BT, BC)  # [BC]
+    rstd = 1 / tl.sqrt_rn(m2 / pixels + eps)  # [BC]
     if t == 0:
         tl.store(mean_out + n * C + c, mean, mask=c < C)
         tl.store(rstd_out + n * C + c, rstd, mask=c < C)
@@ -127,7 +107,7 @@ def moments(x: Array) -> tuple[Array, int]:
     partials = empty(x, (N, cdiv(H * W, tile), 2, C), "float32")
     # Program (t, b, n) owns pixels [t tile, (t + 1) tile) and channels [b BC, (b + 1) BC) of image n, and partial (n, t).
     grid = (partials.shape[1], cdiv(C, BC), N)
-    launch(_moments, grid, x, partials, H * W, tile, C, bytes=x.nbytes, BP=BP, BC=BC)
+    launch(_moments, grid, x, partials, H * W, tile, C, bytes=x.nbytes, BP=pixels_of(x), BC=BC)
     return partials, tile
 
 
@@ -142,24 +122,25 @@ def normalise(
     x, skip, scale, shift = contiguous(x, skip, scale, shift)
     (N, H, W, C), BC = x.shape, channels_of(x)
     y, mean, rstd = empty(x, x.shape), empty(x, (N, C), "float32"), empty(x, (N, C), "float32")
+    partials, tile = shortened(partials, H * W, tile)
     rows, tiles = tile_of(x), partials.shape[1]
     # Program (t, b, n) owns pixels [t rows, (t + 1) rows) and channels [b BC, (b + 1) BC) of y; t = 0 also mean and rstd.
     launch(
         _normalise, (cdiv(H * W, rows), cdiv(C, BC), N),
         x, skip, y, partials, mean, rstd, scale, shift, H * W, tile, tiles, rows, C,
         norm.negative_slope, float(norm.eps),
-        bytes=x.nbytes + y.nbytes + (0 if skip is None else skip.nbytes), BP=BP, BC=BC, BT=BT,
+        bytes=x.nbytes + y.nbytes + (0 if skip is None else skip.nbytes), BP=pixels_of(x), BC=BC, BT=BT,
     )  # fmt: skip
     return y, mean, rstd
 
 
-def channels_of(x: Array) -> int:
-    """Channels of a program: a block of at most 64."""
-    return min(triton.next_power_of_2(x.shape[3]), 64)
+def pixels_of(x: Array) -> int:
+    """Pixels in registers at a time."""
+    return BYTES // x.dtype.itemsize
 
 
 def tile_of(x: Array) -> int:
-    """Pixels of a program: so many that there are about 256 programs in all, at most 128 for one block of channels."""
+    """Pixels of a program: so many that there are about PROGRAMS in all."""
     N, H, W, C = x.shape
-    tiles = min(128, max(1, 256 // (N * cdiv(C, 64))))
-    return cdiv(cdiv(H * W, tiles), BP) * BP
+    tiles = max(1, PROGRAMS // (N * cdiv(C, 64)))
+    return cdiv(cdiv(H * W, tiles), pixels_of(x)) * pixels_of(x)
