@@ -52,3 +52,8 @@ def references() -> Iterator[None]:
     finally:
         PREFERENCE["cpu"] = before
         implementation.cache_clear()
+
+
+def only_references() -> bool:
+    """Whether the CPU computes by references alone now."""
+    return PREFERENCE["cpu"] == ("reference",)

@@ -17,7 +17,7 @@ from train.run.exit_code import exit_code
 @exit_code()
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
-    settings, continued = parse(arguments, "train.ablate", __doc__, AblationConfig, elsewhere=elsewhere)
+    settings, continued, _ = parse(arguments, "train.ablate", __doc__, AblationConfig, elsewhere=elsewhere)
     if continued:
         raise UserError("--continue_train: leave it out, the study goes on with what is there by itself")
     page = study(AblationConfig(**settings))

@@ -8,16 +8,19 @@
 The graph of both players with shapes, parameters, multiply-accumulates, bytes kept and times; who learns, who is frozen and
 what is cut in each turn; every loss with its formula; each generator's gradient by the loss it comes from; what the pools
 decide; what a score of the discriminator sees, measured; activations and weights; all of it before and after the update.
-The step is `CycleGAN.step` itself, on the CPU, and nothing in the run is changed. See docs/tour.md and lesson 10.
+The step is `CycleGAN.step` itself, on the CPU, and nothing in the run is changed. A fresh model computes by the references, in
+NumPy, and so waits for no compiler; a run by the CPU's kernels. See docs/tour.md and lesson 10.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernels.dispatch import references
 from train.config.parser import Parser
 from train.evaluation.explained_step import explain
 from train.evaluation.opening_step import subject
@@ -32,6 +35,12 @@ from train.run.exit_code import exit_code
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = parse(arguments)
+    with contextlib.nullcontext() if options.weights else references():
+        return opened_and_told(options)
+
+
+def opened_and_told(options: argparse.Namespace) -> int:
+    """Make the step, and the page or the text of it; the exit status."""
     opened = subject(options.weights, options.images)
     if not options.text:
         print(f"{title(opened)} {pictures(opened)}")

@@ -8,13 +8,21 @@ import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from train.config import Size, sides
 from train.config.config_file import blame, read_settings
 from train.config.parser import Elsewhere, Parser
 from train.config.settings import ABOUT_PRESETS, Config
 from train.errors import UserError
+
+
+class Parsed(NamedTuple):
+    """Settings, whether to continue an earlier run, and the names of those settings that were typed or stand in a file."""
+
+    settings: dict[str, Any]
+    continued: bool
+    asked: frozenset[str]
 
 
 def parse(
@@ -26,12 +34,12 @@ def parse(
     elsewhere: Elsewhere | None = None,
     under: Mapping[str, Any] | None = None,
     texts: Mapping[str, str] | None = None,
-) -> tuple[dict[str, Any], bool]:
+) -> Parsed:
     """The settings given on the command line, and whether to continue an earlier run.
 
     Only options that were typed (or set by `--preset` or in the file `--config`) are in the dict. `switches` are further
-    options of the program, by name with their help, which are on or off and no settings of a run; those typed are in the dict
-    too. `elsewhere` says of a word that is no option who has it. `under` are settings on which those typed go, in place of a
+    options of the program, by name with their help, which are on or off and no settings of a run; `texts` are others that
+    take a text, and say so much of the settings that the program checks them; those typed are in the dict too. `elsewhere` says of a word that is no option who has it. `under` are settings on which those typed go, in place of a
     preset's. Raises UserError for a wrong option or value.
     """
     parser = Parser(
@@ -76,12 +84,12 @@ def parse(
     if preset is None and not go_on and not under:
         preset = "paper" if given.get("dataroot") else "tiny"
     settings = {**(under or {}), **(config.presets[preset] if preset else {}), **given}
-    if not go_on:  # else they are checked together with the saved ones
+    if not go_on and not switched.keys() & (texts or {}).keys():  # else they are checked together with the saved ones
         try:
             config(**settings).check()
         except UserError as error:
             raise blame(error, file, in_file) if file else error from None
-    return {**settings, **switched}, go_on
+    return Parsed({**settings, **switched}, go_on, frozenset(given))
 
 
 def _presets(config: type[Config]) -> Iterator[str]:

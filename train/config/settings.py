@@ -161,6 +161,12 @@ class Config(EvaluationSettings, OutputSettings, DataSettings, RunSettings):
         fields.sort(key=lambda field: [*GROUPS, field.metadata["group"]].index(field.metadata["group"]))
         return {field.name: field for field in fields}
 
+    @classmethod
+    def of_networks(cls) -> set[str]:
+        """The options that decide which weights there are, and their shapes: no other weights can be loaded."""
+        made = {name for name, field in cls.options().items() if field.metadata["group"] == "networks"}
+        return (made - {"init_type", "init_gain", "dropout"} | {"input_nc", "output_nc"}) & cls.options().keys()
+
     def as_dict(self) -> dict[str, Any]:
         """The options and their values."""
         return {name: getattr(self, name) for name in self.options()}

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels.dispatch import only_references
 from nn.network import Network
 from nn.trace import Op, Trace, traced
 from train.evaluation.gradient_sources import Pull, by_loss
@@ -62,6 +63,7 @@ class Explained:
     turns: dict[str, Turn]
     seconds: float  # of the watched step
     same_bits: bool  # whether the unwatched step left the same weights
+    references: bool  # whether NumPy's references computed it
 
     def ops_of(self, tag: Any) -> list[Op]:
         """What ran for a forward, or for the losses of a (turn, direction)."""
@@ -91,7 +93,7 @@ def explain(model: CycleGAN, a: Array, b: Array) -> Explained:
     after = look(model, a, b)
     same = losses == before.losses and same_weights(twin, model)
     after.losses = losses_again(twin, a, b, draws)
-    return Explained(model, before, after, pulls, forwards, trace, draws, turns, seconds, same)
+    return Explained(model, before, after, pulls, forwards, trace, draws, turns, seconds, same, only_references())
 
 
 def twin_of(model: CycleGAN) -> CycleGAN:

@@ -30,8 +30,9 @@ CHANGES: dict[str, Any] = {
 }
 """What is otherwise than in the run: a step on one picture of each domain, on the CPU. None of it changes what is learned
 from that picture (`checkpointing` computes the same numbers again)."""
-FRESH: dict[str, Any] = {**PRESETS["tiny"], "netD": "n_layers", "n_layers_D": 2, **CHANGES}
-"""The model without a run. With three strided layers a score would see more than the 64 pixels there are."""
+FRESH: dict[str, Any] = {**PRESETS["tiny"], "ngf": 8, "ndf": 8, "netD": "n_layers", "n_layers_D": 2, **CHANGES}
+"""The model without a run, half as wide as the preset's: it is computed by the references. With three strided layers a score
+would see more than the 64 pixels there are."""
 
 
 @dataclass

@@ -64,10 +64,13 @@ def system_of(state: Mapping[str, Any], file: Path) -> type[Model]:
     return SYSTEMS[program]
 
 
-def loaded(file: Path, state: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Config, Any]:
-    """Settings with `changes` and model, from the state in a run's checkpoint. UserError for what is none."""
+def loaded(
+    file: Path, state: Mapping[str, Any], changes: Mapping[str, Any], system: type[Model] | None = None
+) -> tuple[Config, Any]:
+    """Settings with `changes` and model, from the state in the checkpoint of a run, of `system` or else of the one that it
+    names. UserError for what is none."""
     check_state(file, state)
-    system = system_of(state, file)
+    system = system or system_of(state, file)
     try:
         settings = {name: state["config"][name] for name in system.settings.options() if name in state["config"]}
         config = resolve(system.settings(**{**settings, **changes}))

@@ -13,7 +13,6 @@ from train.config.settings import Config
 from train.errors import UserError, shown
 from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
-from train.models.cyclegan import CycleGAN
 from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
 from train.run.dry_run import dry_run
@@ -23,12 +22,13 @@ from train.run.introduce import introduce
 from train.run.several import train_seeds
 from train.run.start import started
 from train.run.trainer import Run
-from train.weights.as_run import inferred, networks_of, take_over
+from train.weights.carried import agreed, carried, take_over
 
 SWITCHES = {"dry_run": "show networks, memory, time and a batch as a picture from a few steps; leave no run behind"}
 
 TEXTS = {
-    "from": "fine-tune: begin with the networks of this run (name, folder or checkpoint) or of any file that train.convert reads"
+    "from": "fine-tune: begin with the networks of this run (name, folder or checkpoint) of the same system or, where its networks "
+    "are plain, of any file that train.convert reads"
 }
 
 
@@ -36,24 +36,33 @@ TEXTS = {
 def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> int:
     """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
     about = sys.modules[system.__module__].__doc__
-    texts = TEXTS if system is CycleGAN else {}
-    settings, continued = parse(arguments, system.program, about, system.settings, SWITCHES, elsewhere, texts=texts)
-    dry, source = settings.pop("dry_run", False), settings.pop("from", "")
-    if source and (continued or settings.get("seeds", 1) > 1):
+    settings, continued, asked = parse(
+        arguments, system.program, about, system.settings, SWITCHES, elsewhere, texts=TEXTS
+    )
+    dry, source = settings.pop("dry_run", False), settings.pop("from", None)
+    if source is not None and (continued or settings.get("seeds", 1) > 1):
         raise UserError("--from begins a run, one at a time; leave out --continue_train and --seeds, or --from")
-    found = networks_of(source, Path(settings.get("checkpoints_dir", Config.checkpoints_dir))) if source else {}
-    if source:
-        settings |= inferred({key: w.architecture() for key, w in found.items()})
+    if source is not None:
+        parent = Path(settings.get("checkpoints_dir", Config.checkpoints_dir))
+        brought = carried(source, parent, system, settings.get("upsample", "") if "upsample" in asked else "")
+        settings = agreed(settings, brought.settings, asked, f"--from {shown(source)}")
+        system.settings(**settings).check()
     if settings.get("seeds", 1) > 1 and not dry:
         if continued:
             raise UserError("--continue_train: leave it out, --seeds goes on with what is there by itself")
         return train_seeds(system, settings)
     with started(system, settings, continued, dry) as run:
         introduce(run)
-        if source:
-            fresh = take_over(run.model, found)
+        if source is not None:
+            fresh = [
+                *take_over(run.model, brought.states),
+                "optimisers",
+                *["pools"] * bool(run.config.pool_size),
+                "schedule",
+            ]
+            left = f"; left out: {shown(', '.join(brought.left_out), 200)}" if brought.left_out else ""
             say(
-                f"from     {shown(source)}: {', '.join(found)} and their kind and size; fresh: {', '.join([*fresh, 'optimisers, pools, schedule'])}"
+                f"from     {shown(source)}: {', '.join(brought.states)} and their kind and size; fresh: {', '.join(fresh)}{left}"
             )
         measure_tiles(run.config)
         if dry:

@@ -22,9 +22,6 @@ from train.models.model import Model
 from train.run.finish import is_finished
 from train.run.trainer import Run
 
-OF_NETWORKS = ("input_nc", "output_nc", "ngf", "ndf", "n_blocks", "netG", "netD", "n_layers_D", "upsample")
-"""Settings that weights agree to, or cannot be loaded."""
-
 
 @contextlib.contextmanager
 def started(system: type[Model], settings: dict[str, Any], continued: bool, dry: bool = False) -> Iterator[Run]:
@@ -157,7 +154,7 @@ def check_same_run(saved: dict[str, Any], config: Config, folder: Path | None = 
             switch = f"leave out --{name}" if asked else f"--{name}"
             flags.append(switch if isinstance(was, bool) else f"--{name} {was}")
             asked_for.append(f"--{name}" if isinstance(asked, bool) else f"--{name} {shlex.quote(str(asked))}")
-            folder = None if name in OF_NETWORKS else folder
+            folder = None if name in config.of_networks() else folder
     if lines:
         agree = f"To go on with the saved run: {', '.join(flags)}." if flags else ""
         beside = ""

@@ -51,6 +51,7 @@ def page(opened: Subject, e: Explained) -> str:
         "pools": story.pools(e, figures),
         "maps": patches.script(maps),
         "scale": str([*story.scale(e)]),
+        "times": costs.computed(e),
         "costs": costs.section(e),
         "atlas": atlas.section(e, figures),
         "changes": story.before_and_after(e, figures),

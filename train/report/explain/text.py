@@ -9,6 +9,7 @@ from train.evaluation.gradient_sources import cosine, joined, shares
 from train.evaluation.loss_terms import terms
 from train.evaluation.overhearing import LETTERS
 from train.files.sizes import size_text
+from train.report.explain.costs import computed
 from train.report.explain.patches import field, outside_of
 from train.report.explain.tree import Branch, tree
 
@@ -141,5 +142,5 @@ def costs(e: Explained) -> str:
     for turn in tree(e):
         add(turn, 0)
     head = ("", "output", "parameters", "MMAC", "backward", "saved", "ms", "backward")
-    whole = f"{e.seconds * 1e3:.0f} ms for the whole step, both directions one after the other"
+    whole = f"{e.seconds * 1e3:.0f} ms for the whole step {computed(e)}, both directions one after the other"
     return f"Costs ({whole})\n" + table(head, rows)
