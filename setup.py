@@ -47,6 +47,13 @@ EXTRAS = {
     "heic": ["pillow-heif>=1.0"],
     # Weights in two more formats: .safetensors, whose own library is small, and .onnx, checked in its own runtime.
     "exchange": ["safetensors>=0.4", "onnx>=1.17", "onnxruntime>=1.19"],
+    # Several processes that train as one. mpi4py is the best-kept binding of MPI, and loads whichever is there; MPICH is the one that
+    # pip installs everywhere, runs as root, and on more ranks than cores. Its mpiexec must be the only one in the environment.
+    "mpi": ["mpi4py>=4.1", "mpich>=5.0; sys_platform != 'win32'"],
+    "nccl": [
+        "palindrome-gan[cuda13,mpi]",
+        "nvidia-nccl-cu13>=2.27.7,<3; sys_platform == 'linux'",
+    ],  # CuPy's wheel lacks the library
     "completion": ["argcomplete>=3.1"],  # the shell completes commands and options; it asks the programs' own parsers
     "tensorboard": ["tensorboardX>=2.6"],  # writes TensorBoard's files; needs neither TensorFlow nor PyTorch
     "bench": ["torch==2.13.0", "onnx>=1.17", "onnxruntime>=1.19"],  # the peers that benchmarks race against
@@ -63,7 +70,7 @@ EXTRAS = {
     ],
     # What guards main (.ci/run): the same, and
     "dev": [
-        "palindrome-gan[test]",
+        "palindrome-gan[test,mpi]",  # ranks train, crash and go on in the tests
         "cupy-cuda13x>=14; sys_platform == 'linux'",  # imports without a GPU, so that every call of ours is checked against the real thing
         # The two libraries whose FID people quote: --fid is tested against them, with weights that the test makes.
         "torch-fidelity>=0.4",

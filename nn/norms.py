@@ -50,7 +50,11 @@ class BatchNorm(Module):
 
     Where gradients are recorded (in training) the batch's own statistics serve, and are noted in running_mean and
     running_var; under no_grad, and for a batch with a single value per channel, the noted ones serve.
+
+    Where `notes` is a list, means and variances are left there, for who plays a batch in parts, and are noted by `move`.
     """
+
+    notes: list[tuple[Array, Array]] | None = None
 
     def __init__(self, channels: int, activation: str = "none", eps: float = 1e-5, momentum: float = 0.1) -> None:
         self.settings: dict[str, Any] = dict(activation=activation, eps=eps)
@@ -76,6 +80,12 @@ class BatchNorm(Module):
         pixels = x.shape[0] * x.shape[1] * x.shape[2]
         mean = x.mean(axis=(0, 1, 2))
         variance = ((x - mean) ** 2).sum(axis=(0, 1, 2)) / (pixels - 1)
+        if self.notes is not None:
+            return self.notes.append((mean, variance))
+        self.move(mean, variance)
+
+    def move(self, mean: Array, variance: Array) -> None:
+        """Move the running statistics towards these [C]."""
         for running, now in ((self.running_mean, mean), (self.running_var, variance)):
             running.data += self.momentum * (now - running.data)
             running.changed()

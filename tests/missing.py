@@ -14,6 +14,7 @@ EXTRAS = {  # what tests import beyond pytest itself -> the extra that brings it
     **dict.fromkeys(
         ("argcomplete", "pyvips", "safetensors", "onnx", "onnxruntime", "pillow_heif", "tensorboardX"), "test"
     ),
+    "mpi4py": "mpi",
     **dict.fromkeys(("cupy", "torch_fidelity", "cleanfid"), "dev"),
 }
 LINUX_ONLY = ("cupy", "triton")

@@ -18,9 +18,9 @@ from palindrome_gan.rename import NAME, files, renamed
 ROOT = Path(__file__).parents[1]
 LAYERS = ("kernels", "autograd", "nn", "train")
 OURS = {*LAYERS, "benchmarks", "lessons", "tests"}
-FLOORS = ("errors", "files", "config", "data models", "weights", "inference evaluation", "report", "run")
+FLOORS = ("errors", "files ranks", "config", "data models", "weights", "inference evaluation", "report", "run")
 """What stands in train/, from below; two of one floor do not know each other. On top stand the commands."""
-HEAVY = {"torch", "cupy", "triton", "numba", "matplotlib", "scipy"}
+HEAVY = {"torch", "cupy", "triton", "numba", "matplotlib", "scipy", "mpi4py"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Idle(CycleGAN):
 
 def test_a_long_run_is_as_fast_and_small_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.zeros((1, 24, 24, 3), np.float32)
-    batch = Batch(picture, picture, ("a.png",), ("b.png",), 0, ("a.png (A)",))
+    batch = Batch(picture, picture, ("a.png",), ("b.png",), 0, 1, ("a.png (A)",))
     monkeypatch.setattr(Loader, "iterate", lambda self, epoch, start: iter([batch]))
     monkeypatch.setattr("train.report.page.cards", lambda *args: [])
     monkeypatch.setattr("train.run.finish.paired_test", lambda *args: None)

@@ -15,6 +15,9 @@ class UserError(Exception):
     Whatever names stand in it, it holds no terminal escapes.
     """
 
+    everywhere = False
+    """Whether every rank of a run raises it: then each ends by itself, and rank 0 tells."""
+
     def __str__(self) -> str:
         return "\n".join(map(shown, super().__str__().split("\n")))
 

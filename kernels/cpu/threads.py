@@ -36,6 +36,12 @@ _own = threading.local()  # the buffers of each thread
 _workers: list[tuple[queue.SimpleQueue[Any], queue.SimpleQueue[Any]]] = []
 
 
+def use(count: int) -> None:
+    """Take at most so many threads from here on; for a process that shares its cores with others. Call it before any kernel runs."""
+    global COUNT
+    COUNT = max(1, min(COUNT, count))
+
+
 def share(function: Callable[..., None], count: int, work: int, *args: Any) -> None:
     """Run function(first, last, *args) on parts of range(count), one part on each core, and wait for all.
 

@@ -52,6 +52,18 @@ class RunSettings:
         group="run",
         resume="free",
     )
+    allreduce: str = setting(
+        "auto",
+        "how ranks sum their gradients. exact: sample by sample in an order of the samples, so that any number of ranks gives the "
+        "same bits; fast: each rank its part of the batch, then as MPI or NCCL sums; auto: exact on several ranks, and one process "
+        "computes its batch as a whole",
+        group="run",
+        choices=("auto", "exact", "fast"),
+        resume="free",
+    )
+    rank_timeout: int = setting(
+        60, "seconds after which a rank that gives no sign of life ends the run", group="run", least=3, resume="free"
+    )
     max_steps: int = setting(
         0, "stop after this many steps in all (0: when the epochs are done)", group="run", least=0, resume="free"
     )
@@ -98,7 +110,7 @@ class DataSettings:
     )
     no_flip: bool = setting(False, "do not mirror images at random", group="data")
     serial_batches: bool = setting(False, "pair A and B by index, in order, instead of at random", group="data")
-    batch_size: int = setting(1, "images of each domain per step", group="data", least=1)
+    batch_size: int = setting(1, "images of each domain per step, those of all ranks together", group="data", least=1)
     accumulate: int = setting(
         1,
         "batches worked through for each step, their gradients added up: as one batch of batch_size x accumulate images, "

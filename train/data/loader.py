@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ dither and compression noise are amplified two hundredfold."""
 class Batch:
     """Images of both domains, float32 [N,H,W,C] in [-1, 1], their names as they are printed, and the batch's index in its epoch.
 
+    `samples`: how many the whole batch has, of which these may be a rank's.
     `pairs`: as many of A and of B that belong together, or none.
     `flat` names those that are nearly one colour, which an instance norm turns into noise.
     """
@@ -33,6 +34,7 @@ class Batch:
     names_a: tuple[str, ...]
     names_b: tuple[str, ...]
     position: int
+    samples: int = 0
     flat: tuple[str, ...] = ()
     pairs: tuple[np.ndarray, ...] = ()
 
@@ -41,8 +43,11 @@ class Loader:
     """Batches of a data set; `num_threads` of them are prepared at a time and as many wait (0: all when asked for).
 
     Threads, not processes: Pillow decodes and resizes without Python's lock, and nothing must be picklable, so it
-    is the same on every system. `waited` is the time spent waiting for images so far, seconds.
+    is the same on every system. `waited` is the time spent waiting for images so far, seconds. `own` says which samples of a
+    batch of so many are read here: all, or a rank's.
     """
+
+    own: Callable[[int], Sequence[int]] = staticmethod(range)
 
     def __init__(self, dataset: UnpairedDataset, batch_size: int, num_threads: int) -> None:
         self.dataset, self.batch_size, self.num_threads = dataset, batch_size, num_threads
@@ -81,7 +86,8 @@ class Loader:
 
     def _read(self, epoch: int, position: int) -> Batch:
         first = position * self.batch_size
-        samples = [self.dataset.sample(epoch, i) for i in range(first, min(first + self.batch_size, len(self.dataset)))]
+        count = min(self.batch_size, len(self.dataset) - first)
+        samples = [self.dataset.sample(epoch, first + i) for i in self.own(count)]
         a, b = [(s.name_a, s.a) for s in samples], [(s.name_b, s.b) for s in samples]
         flat = tuple(
             f"{shown(name)} ({d})" for d, own in (("A", a), ("B", b)) for name, image in own if image.std() < FLAT
@@ -90,9 +96,9 @@ class Loader:
         known = [s.pair for s in samples if s.pair]
         of_pairs = ([(p.name_a, p.a) for p in known], [(p.name_b, p.b) for p in known]) if known else ()
         pairs = tuple(self._stack(images) for images in of_pairs)
-        return Batch(self._stack(a), self._stack(b), names_a, names_b, position, flat, pairs)
+        return Batch(self._stack(a), self._stack(b), names_a, names_b, position, count, flat, pairs)
 
     def _stack(self, images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
         if len({x.shape for _, x in images}) > 1:
             raise mixed_sizes(self.dataset.config, {shown(name): x.shape[1::-1] for name, x in images})
-        return np.stack([x for _, x in images])  # [N,H,W,C]
+        return np.stack([x for _, x in images]) if images else np.empty((0, 1, 1, 1), np.float32)  # [N,H,W,C]

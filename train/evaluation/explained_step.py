@@ -159,7 +159,7 @@ def watched(
         pool.query = drawn
 
     model.small = lambda pictures: False  # type: ignore[method-assign]
-    model.update = updated  # type: ignore[method-assign, assignment]
+    model.update = updated  # type: ignore[method-assign]
     model.generator_losses, model.discriminator_losses = (hear(turn) for turn in TURNS)  # type: ignore[method-assign]
     pools = {"disc_b": model.pool_b, "disc_a": model.pool_a}
     for disc, pool in pools.items():

@@ -29,8 +29,9 @@ from nn.augmented import LatentDiscriminator, LatentEncoder
 from nn.losses import generator_loss
 from nn.network import Network
 from train.config.settings import another_default, setting
+from train.models.model import Turns
 from train.models.quantities import Quantity
-from train.models.stochastic_cyclegan import SMALL, StochasticConfig, StochasticCycleGAN
+from train.models.stochastic_cyclegan import SMALL, Case, StochasticConfig, StochasticCycleGAN
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,14 @@ class AugmentedCycleGAN(StochasticCycleGAN):
         """The domains that have codes, with a number each."""
         return [("b", 4), ("a", 5)] if self.config.two_sided else [("b", 4)]
 
+    @property
+    def together(self) -> int:  # type: ignore[override]
+        """Encoders and the discriminators of codes have batch norms: an eighth of a batch, two pictures at least."""
+        return max(2, self.config.batch_size // 8)
+
     # -- the step
 
-    def play(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, Tensor]:
+    def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """Both directions, and those of a known `pair` (a, b). The mirror differs from the one-sided form only where
         gen_ba has a code."""
         c = self.config
@@ -101,11 +107,10 @@ class AugmentedCycleGAN(StochasticCycleGAN):
         read = {n: self.encode(side_of(n), *ends) for n, ends in leads.items() if ends and side_of(n) in codes}
         post = {n: self.sampled(mu, logvar) for n, (mu, logvar) in read.items()}
 
-        cases: list[tuple[str, Network, Tensor, Tensor]]
-        cases = [("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)]
+        cases: list[Case] = [("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)]
         latent_discs = {} if c.stoch_enc else {n: self.players["d"][f"disc_z{side_of(n)}"] for n in post}
         cases += [(f"D_{n}", disc, codes[side_of(n)], post[n]) for n, disc in latent_discs.items()]
-        losses_d = self.train_discriminators(cases)
+        losses_d = yield "d", lambda: self.discriminator_losses(cases)
 
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b)),
@@ -123,8 +128,7 @@ class AugmentedCycleGAN(StochasticCycleGAN):
             losses[f"cycle_z_{side.upper()}"] = cycle
         if c.stoch_enc:
             losses |= {f"kl_{n}": kl_divergence(mu, logvar) * c.lambda_z for n, (mu, logvar) in read.items()}
-        self.update("g", losses)
-        return losses_d | losses
+        return losses_d | (yield "g", lambda: losses)
 
     def encode(self, side: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the code of domain `side` that leads from the one picture to the other."""

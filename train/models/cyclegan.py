@@ -26,6 +26,7 @@ from autograd.ops import add, l1_loss
 from nn.losses import discriminator_loss, generator_loss, gradient_penalty
 from train.config.settings import Config
 from train.models.directions import Direction, Losses, TwoDirections
+from train.models.model import Turns
 from train.models.networks import discriminator, generator, image_pool
 from train.models.pictures import CyclePictures
 
@@ -65,22 +66,22 @@ class CycleGAN(CyclePictures, TwoDirections):
             ),
         ]
 
-    def play(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, Tensor]:
+    def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """One update of each player, the generators first; the weighted losses."""
         directions = self.two_directions(a, b, *pair)
-        losses = self.update("g", self.generator_losses, directions)
+        losses = yield "g", self.generator_losses, directions
         if self.config.lambda_GAN > 0:
-            losses |= self.update("d", self.discriminator_losses, directions)
+            losses = losses | (yield "d", self.discriminator_losses, directions)
         self.keep_in_sight(directions)
         return losses
 
-    def judge_again(self, a: Tensor, b: Tensor, *pair: Tensor) -> dict[str, Tensor]:
+    def judge_again(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """A further update of the discriminators, on new pictures and what the generators now make of them."""
         directions = self.two_directions(a, b)
         for d in directions:
             with no_grad():
                 d.fake = d.gen(d.real).data
-        return self.update("d", self.discriminator_losses, directions)
+        return (yield "d", self.discriminator_losses, directions)
 
     def generator_losses(self, d: Direction) -> Losses:
         """What the generators minimise, for least squares (nn/losses.py has the others):
@@ -123,7 +124,9 @@ class CycleGAN(CyclePictures, TwoDirections):
 
         loss = add(discriminator_loss(on_real, True, mode, 0.5), discriminator_loss(on_fake, False, mode, 0.5))
         if mode == "wgangp":
-            share = self.tensor(self.mixing.random((len(fake), 1, 1, 1)))  # of the real picture in each mixture
+            share = self.tensor(
+                self.micro_batch.draw(self.mixing, "random", len(fake), 1, 1, 1)
+            )  # real, in each mixture
             loss = add(loss, gradient_penalty(d.disc, d.target, fake, share, 0.5 * self.config.lambda_gp))
         return {f"D_{d.name}": loss}
 

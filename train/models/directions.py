@@ -17,18 +17,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autograd import Tensor
 from autograd.lanes import lanes, side_by_side_pays
 from autograd.ops import add
-from kernels.device import Array, xp_of
+from kernels.device import Array, to_host, xp_of
 from nn.network import Network
 from nn.stacked import Pictures, StackedPair, as_one_batch
-from train.models.image_pool import ImagePool
-from train.models.model import Model, refuse_nonfinite
+from train.models.image_pool import Chosen, ImagePool
+from train.models.model import MicroBatch, Model, Turns, refuse_nonfinite
 
 if TYPE_CHECKING:
     from kernels.gpu.cuda_graph import Control
@@ -58,17 +58,6 @@ class Direction:
     scores: tuple[Array, ...] = ()  # the discriminator's, of `target` and of fakes
 
 
-@dataclass(frozen=True)
-class MicroBatch:
-    """A part of a step's batch. Gradients are forgotten before the first and followed after the last; the losses of each,
-    which are means over its pictures, count by its share of all pictures."""
-
-    share: float = 1.0
-    first: bool = True
-    last: bool = True
-    number: int = 0
-
-
 def micro_batches(pictures: Sequence[Array], count: int) -> Iterator[tuple[MicroBatch, list[Array]]]:
     """Pictures [N,H,W,C] of both domains, and whatever else there is of as many, in at most `count` batches of ceil(N / count)."""
     images = len(pictures[0])
@@ -82,23 +71,24 @@ def micro_batches(pictures: Sequence[Array], count: int) -> Iterator[tuple[Micro
 class TwoDirections(Model):
     """A model with two generators and two discriminators, which plays each player's turn on two directions at once."""
 
-    names: ClassVar[tuple[str, ...]]
-    """Of the losses."""
     gen_ab: Network
     gen_ba: Network
     disc_a: Network
     disc_b: Network
     pool_a: ImagePool
     pool_b: ImagePool
-    micro_batch = MicroBatch()  # at which a step is
 
     @abstractmethod
-    def play(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]:
+    def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """One update of each player; the weighted losses."""
 
     @abstractmethod
-    def judge_again(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]:
+    def judge_again(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """A further update of the discriminators alone, from pictures that they have not seen in this step; their losses."""
+
+    def play(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]:
+        """One update of each player, here and now; the weighted losses."""
+        return self.played(self.turns(a, b, *pair))
 
     def make_optimizers(self) -> None:
         """Both generators with one Adam, both discriminators with another."""
@@ -134,25 +124,22 @@ class TwoDirections(Model):
             values |= {name: loss.item() for name, loss in losses.items()}
         else:
             for turn, batch in micro_batches(pictures, self.config.n_critic):
-                play = self.play if turn.first else self.judge_again
+                turns = self.turns if turn.first else self.judge_again
                 for micro_batch, part in micro_batches(batch, self.config.accumulate):
                     self.micro_batch = micro_batch
-                    for name, loss in play(*map(self.tensor, part)).items():
+                    for name, loss in self.played(turns(*map(self.tensor, part))).items():
                         share = micro_batch.share * (turn.share if name.startswith("D_") else 1.0)
                         values[name] = values.get(name, 0.0) + share * loss.item()
         if self.ema is not None:
             self.ema.update()
         return values
 
-    def update(
-        self, player: str, losses_of: Callable[[Direction], Losses], directions: Sequence[Direction]
+    def descend(  # type: ignore[override]
+        self, player: str, losses_of: Callable[[Direction], Losses], directions: Sequence[Direction], /
     ) -> dict[str, Tensor]:
-        """Move one player's networks down the sum of its losses in all directions; returns these."""
-        optimizer = self.optimizers[player]
-        if self.micro_batch.first:
-            optimizer.zero_grad()
+        """Leave in one player's networks the gradient of the sum of its losses in all directions; returns these."""
 
-        def descend(*some: Direction) -> dict[str, Tensor]:
+        def down(*some: Direction) -> dict[str, Tensor]:
             losses = self.lockstep([losses_of(d) for d in some])
             if not self.capturing():
                 refuse_nonfinite(losses)
@@ -162,13 +149,25 @@ class TwoDirections(Model):
 
         losses: dict[str, Tensor] = {}
         if self.device.name == "cpu":
-            for own in lanes(descend, directions, side_by_side=self.small(directions[0].real)):
+            for own in lanes(down, directions, side_by_side=self.small(directions[0].real)):
                 losses |= own
         else:
-            losses = descend(*directions)
-        if self.micro_batch.last:
-            optimizer.step()
+            losses = down(*directions)
         return losses
+
+    def tell(self, player: str, /, *asked: Any) -> list[Array]:
+        """The fakes, before the discriminators' turn: the pools hold everybody's."""
+        return [to_host(d.fake) for d in asked[1]] if player == "d" and self.config.pool_size else []
+
+    def hear(self, told: Sequence[list[Array]], own: Sequence[int], asked: Sequence[tuple[Any, ...]], /) -> None:
+        """Let the pools choose for the whole batch, in its order; each sample gets its part."""
+        starts = [0]
+        for fakes in told:
+            starts.append(starts[-1] + len(fakes[0]))
+        for k, pool in enumerate((self.pool_b, self.pool_a)):  # as two_directions() has them
+            chosen = pool.query(self.device.asarray(np.concatenate([fakes[k] for fakes in told]), dtype=self.dtype))
+            for i, (_, _, directions) in zip(own, asked, strict=True):
+                directions[k].pool = Chosen(chosen[starts[i] : starts[i + 1]])
 
     def lockstep(self, running: Sequence[Losses]) -> dict[str, Tensor]:
         """The losses of all, which ask for forwards of the same kind at a time. Who ends ends with the others."""

@@ -65,3 +65,15 @@ class ImagePool:
         self.images = [device.asarray(image, dtype=dtype) for image in state["images"]]
         self.filled = len(self.images)
         self.rng.bit_generator.state = state["rng"]
+
+
+class Chosen(ImagePool):
+    """A pool that has chosen already: what another one, of all ranks' fakes, gives for these."""
+
+    def __init__(self, images: Array) -> None:
+        super().__init__(0)
+        self.chosen = images
+
+    def query(self, images: Array) -> Array:
+        """What was chosen, [N,H,W,C]."""
+        return self.chosen

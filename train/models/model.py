@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from autograd import Tensor
-from kernels.device import Array, Device, get_device
+from autograd.ops import add
+from kernels.device import Array, Device, get_device, xp_of
 from nn.network import Network
 from nn.optim import Adam
 from train.config.settings import Config
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from train.models.quantities import Quantity
 
 Rows = list[dict[str, np.ndarray]]
+Losses = dict[str, Tensor]
+Turns = Generator[tuple[Any, ...], Losses, Losses]
+"""A step as the system states it: `yield player, …` asks for that player's update, in the words of the system's `descend`, and is
+answered with the losses that it followed; what it returns are all losses."""
 
 
 class Pair(Protocol):
@@ -34,6 +40,32 @@ class Pair(Protocol):
     def a(self) -> np.ndarray: ...
     @property
     def b(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """A part of a step's batch. Gradients are forgotten before the first and followed after the last; the losses of each,
+    which are means over its pictures, count by its share of all pictures.
+
+    `number` tells parts apart. `streams`: one of random numbers for each picture, where these do not come from the model's.
+    """
+
+    share: float = 1.0
+    first: bool = True
+    last: bool = True
+    number: int = 0
+    streams: tuple[np.random.Generator, ...] = ()
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """What a random stream is named after beside the step: nothing, or its number where samples have streams of their own."""
+        return (self.number,) if self.streams else ()
+
+    def draw(self, stream: np.random.Generator, method: str, count: int, *shape: int) -> np.ndarray:
+        """[count,*shape] random numbers for as many pictures: from each one's own stream, or all from `stream`."""
+        if not self.streams:
+            return getattr(stream, method)((count, *shape))
+        return np.stack([getattr(own, method)(shape) for own in self.streams])
 
 
 class Model(ABC):
@@ -62,6 +94,11 @@ class Model(ABC):
     """Each player's."""
     ema: EMA | None = None
     """Averages of the generators over the steps, where --ema asks for them."""
+    names: ClassVar[tuple[str, ...]] = ()
+    """Of the losses, where there are some that a step may lack: these are 0."""
+    micro_batch = MicroBatch()  # at which a step is
+    together = 1
+    """How many pictures must be played together: several where a batch norm looks at them. A batch that ranks share is cut so."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -100,6 +137,52 @@ class Model(ABC):
     @abstractmethod
     def charts(self) -> list[Quantity]:
         """The report's charts of the losses."""
+
+    # -- the step in turns, which several ranks can take together (train/models/data_parallel.py)
+
+    def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
+        """The step, in which each player's update is asked for. A system that has no such form trains in one process."""
+        raise NotImplementedError
+
+    def played(self, turns: Turns) -> Losses:
+        """Take the turns as they come; all losses."""
+        losses: Losses | None = None
+        while True:
+            try:
+                asked = turns.send(losses)  # type: ignore[arg-type]  # a generator begins with None
+            except StopIteration as end:
+                return end.value
+            losses = self.update(*asked)
+
+    def update(self, player: str, /, *asked: Any) -> Losses:
+        """One player's update; the losses that it followed."""
+        if self.micro_batch.first:
+            self.optimizers[player].zero_grad()
+        losses = self.descend(player, *asked)
+        if self.micro_batch.last:
+            self.follow(player)
+        return losses
+
+    def descend(self, player: str, losses_of: Callable[[], Losses], weight: float = 1.0, /) -> Losses:
+        """Leave in the parameters the gradient of the sum of these losses times `weight`, by the micro-batch's share."""
+        losses = losses_of()
+        refuse_nonfinite(losses)
+        total, factor = add(*losses.values()), weight * self.micro_batch.share
+        total.backward(None if factor == 1 else xp_of(total.data).full_like(total.data, factor))
+        return losses
+
+    def follow(self, player: str) -> None:
+        """Move a player against its gradients."""
+        self.optimizers[player].step()
+
+    def tell(self, player: str, /, *asked: Any) -> list[Array]:
+        """What all ranks must know of a sample before that player's update of it, as arrays [N,…]."""
+        return []
+
+    def hear(  # noqa: B027  most systems have nothing to hear
+        self, told: Sequence[list[Array]], own: Sequence[int], asked: Sequence[tuple[Any, ...]], /
+    ) -> None:
+        """What was told of all samples, in their order; told[own[i]] is of what is asked[i] here."""
 
     # -- what all have in common
 

@@ -21,14 +21,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autograd import Tensor, no_grad
-from autograd.ops import add, concat, l1_loss
+from autograd.ops import concat, l1_loss
 from kernels.device import Array
 from nn.layers import dropping
 from nn.losses import discriminator_loss, generator_loss
 from nn.stacked import as_one_batch
 from train.config.settings import PRESETS, Config, another_default, setting
 from train.errors import UserError
-from train.models.model import Model, Pair, Rows, host_picture, refuse_nonfinite
+from train.models.model import Model, Pair, Rows, Turns, host_picture
 from train.models.networks import discriminator, generator
 from train.models.quantities import Quantity
 
@@ -86,6 +86,7 @@ class Pix2Pix(Model):
     plain_generators = True
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     metric: ClassVar[tuple[str, ...]] = ("G_L1",)
+    names = NAMES
     legend: ClassVar[Mapping[str, str]] = {
         "real": "A picture of A as it is.",
         "fake": "Its translation: what the run is about.",
@@ -106,24 +107,18 @@ class Pix2Pix(Model):
 
         Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
         """
-        a, b = self.tensor(real_a), self.tensor(real_b)
-        with dropping(self.gen, self.config.seed, self.optimizers["g"].steps):
+        losses = self.played(self.turns(self.tensor(real_a), self.tensor(real_b)))
+        return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
+
+    def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
+        """One update of each player, the discriminator first; the losses, the generator's weighted."""
+        with dropping(self.gen, self.config.seed, self.optimizers["g"].steps, *self.micro_batch.place):
             fake_b = self.gen(a)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_b": fake_b.data}
         losses: dict[str, Tensor] = {}
         if self.config.lambda_GAN > 0:
-            losses = self.discriminator_losses(a, b, fake_b.detach())
-            refuse_nonfinite(losses)
-            self.optimizers["d"].zero_grad()
-            (add(*losses.values()) * 0.5).backward()
-            self.optimizers["d"].step()
-        losses_g = self.generator_losses(a, b, fake_b)
-        refuse_nonfinite(losses_g)
-        self.optimizers["g"].zero_grad()
-        add(*losses_g.values()).backward()
-        self.optimizers["g"].step()
-        losses |= losses_g
-        return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
+            losses = yield "d", lambda: self.discriminator_losses(a, b, fake_b.detach()), 0.5
+        return losses | (yield "g", lambda: self.generator_losses(a, b, fake_b))
 
     def discriminator_losses(self, a: Tensor, b: Tensor, fake_b: Tensor) -> dict[str, Tensor]:
         """What the discriminator minimises, half of each: calling true pairs real, and pairs with a fake fake."""

@@ -11,7 +11,7 @@ ignore z, and gen_ba to hide in its picture what gen_ab needs: steganography, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,8 +25,11 @@ from nn.losses import discriminator_loss, generator_loss
 from nn.network import Network
 from nn.optim import clip_grad_norm
 from train.config.settings import Config, another_default, setting
-from train.models.model import Model, Pair, Rows, host_picture, refuse_nonfinite
+from train.models.model import Losses, Model, Pair, Rows, Turns, host_picture
 from train.models.quantities import Quantity
+
+Case = tuple[str, Network, Tensor, Tensor]
+"""A loss, the discriminator that minimises it, what is real and what is fake."""
 
 SMALL: dict[str, Any] = dict(
     input_nc=1, load_size=32, crop_size=32, n_down=3, batch_size=4, ngf=12, ndf=24, ndf_A=16, nlatent=4, lr=0.001,
@@ -160,26 +163,26 @@ class StochasticCycleGAN(Model):
 
         `pair`: further pictures of A and of B that belong together, for a system that learns from such.
         """
-        losses = self.play(*map(self.tensor, (real_a, real_b, *pair)))
+        losses = self.played(self.turns(*map(self.tensor, (real_a, real_b, *pair))))
         return {name: loss.item() for name, loss in losses.items()}
 
-    def play(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+    def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """Draw codes, make fakes, let the discriminators learn from them, then the generators from the discriminators."""
         z = self.draw(len(a))
         fake_b, fake_a = self.gen_ab(a, z), self.gen_ba(b)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_a": fake_a.data, "fake_b": fake_b.data}
-        losses_d = self.train_discriminators([("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)])
+        cases: list[Case] = [("D_A", self.disc_b, b, fake_b), ("D_B", self.disc_a, a, fake_a)]
+        losses_d = yield "d", lambda: self.discriminator_losses(cases)
         losses = {
             "G_A": generator_loss(self.disc_b(fake_b)),
             "G_B": generator_loss(self.disc_a(fake_a)),
             "cycle_A": l1_loss(self.gen_ba(fake_b), a, self.config.lambda_A),
             "cycle_B": l1_loss(self.gen_ab(fake_a, z), b, self.config.lambda_B),
         }
-        self.update("g", losses)
-        return losses_d | losses
+        return losses_d | (yield "g", lambda: losses)
 
-    def train_discriminators(self, cases: list[tuple[str, Network, Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Let discriminators learn: half for calling what is real real, half for calling what is fake fake. Their losses."""
+    def discriminator_losses(self, cases: list[Case]) -> Losses:
+        """What discriminators minimise: half for calling what is real real, half for calling what is fake fake."""
         self.freeze("d", False)
         losses = {}
         for name, disc, real, fake in cases:
@@ -188,19 +191,19 @@ class StochasticCycleGAN(Model):
             losses[name] = add(
                 discriminator_loss(on_fake, False, weight=0.5), discriminator_loss(on_real, True, weight=0.5)
             )
-        self.update("d", losses)
+        return losses
+
+    def descend(self, player: str, losses_of: Callable[[], Losses], weight: float = 1.0, /) -> Losses:
+        """As every system; the discriminators learn in their own turn alone."""
+        losses = super().descend(player, losses_of, weight)
         self.freeze("d", True)
         return losses
 
-    def update(self, player: str, losses: dict[str, Tensor]) -> None:
-        """Move one player's networks down the sum of its losses, no gradient being longer than max_gnorm."""
-        refuse_nonfinite(losses)
-        optimizer = self.optimizers[player]
-        optimizer.zero_grad()
-        add(*losses.values()).backward()
+    def follow(self, player: str) -> None:
+        """Move one player's networks, by no gradient that is longer than max_gnorm."""
         for network in self.players[player].values():
             clip_grad_norm(network.parameters(), self.config.max_gnorm)
-        optimizer.step()
+        super().follow(player)
 
     def freeze(self, player: str, flag: bool) -> None:
         for network in self.players[player].values():
@@ -208,7 +211,7 @@ class StochasticCycleGAN(Model):
 
     def draw(self, count: int) -> Tensor:
         """Codes [count,1,1,nlatent] from the prior, N(0, 1)."""
-        return self.tensor(self.rng.standard_normal((count, 1, 1, self.config.nlatent)))
+        return self.tensor(self.micro_batch.draw(self.rng, "standard_normal", count, 1, 1, self.config.nlatent))
 
     # -- pictures
 

@@ -108,7 +108,7 @@ class Summary:
         self.step, self.epoch = int(record["step"]), record.get("epoch", self.epoch)
         self.looks += is_look(record)
         for key, value in record.items():
-            if key not in APART and not isinstance(value, str):
+            if key not in APART and not isinstance(value, str | list):
                 if key not in self.curves:
                     self.curves[key] = Curve()
                 self.curves[key].add(self.step, value)

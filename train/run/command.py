@@ -15,6 +15,7 @@ from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
 from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
+from train.ranks.launcher import join
 from train.run.dry_run import dry_run
 from train.run.exit_code import exit_code, say
 from train.run.finish import finish
@@ -35,11 +36,14 @@ TEXTS = {
 @exit_code()
 def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> int:
     """Parse, train, tell what was written. Returns the exit status: 0, 2 for a user's error, 128 + signal if stopped."""
+    ranks = join()
     about = sys.modules[system.__module__].__doc__
     settings, continued, asked = parse(
         arguments, system.program, about, system.settings, SWITCHES, elsewhere, texts=TEXTS
     )
     dry, source = settings.pop("dry_run", False), settings.pop("from", None)
+    if ranks.size > 1 and (dry or settings.get("seeds", 1) > 1):
+        raise UserError("--dry_run and --seeds are for one process: leave them out, or the launcher")
     if source is not None and (continued or settings.get("seeds", 1) > 1):
         raise UserError("--from begins a run, one at a time; leave out --continue_train and --seeds, or --from")
     if source is not None:
@@ -52,6 +56,7 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
             raise UserError("--continue_train: leave it out, --seeds goes on with what is there by itself")
         return train_seeds(system, settings)
     with started(system, settings, continued, dry) as run:
+        ranks.watch(run.config.rank_timeout)
         introduce(run)
         if source is not None:
             fresh = [
@@ -97,6 +102,8 @@ def farewell(run: Run) -> int:
             f"\nstopped after step {run.step} of {run.total}; everything is saved. To go on:\n  {run.command_to_go_on()}"
         )
         return 128 + run.signal
+    if not run.group.leads:
+        return 0  # rank 0 makes the rest
     scores = finish(run)
     peak = peak_bytes(run.model.device)
     held = f", at most {size_text(peak)} of memory" if peak else ""

@@ -7,6 +7,7 @@ due again; records that cannot be written wait in memory.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import time
@@ -212,3 +213,32 @@ class Display:
         self.attempt("metrics.jsonl", self.history.close)
         if self.tracker is not None:
             self.attempt(self.tracked, self.tracker.close)
+
+
+def unheard(text: str) -> None:
+    """Says nothing: rank 0 does."""
+
+
+class Unseen(Display):
+    """What a rank that is not the first shows: nothing. It writes no file."""
+
+    def begin(self, step: int) -> None:
+        pass
+
+    def note(self, record: Mapping[str, Any]) -> list[Finding]:
+        return []
+
+    def sync(self) -> None:
+        pass
+
+    def track(self, step: int, write: Callable[[Tracker], None]) -> None:
+        pass
+
+    def sample(self, step: int) -> None:
+        pass
+
+    def report(self, *args: Any, **kwargs: Any) -> None:
+        self.report_due = math.inf
+
+    def close(self) -> None:
+        pass

@@ -15,6 +15,7 @@ from typing import ParamSpec, TextIO
 from kernels.device import Device, peak_bytes
 from train.errors import UserError
 from train.files.sizes import size_text
+from train.ranks.launcher import give_up, group, leave
 
 MEND = "make room, check that you may write there, or choose another --checkpoints_dir"
 KEPT = "stopped at once; what was saved before is kept"
@@ -35,7 +36,9 @@ def exit_code(mend: str = MEND, kept: str = KEPT) -> Callable[[Callable[P, int]]
                 sys.stdout.reconfigure(errors="backslashreplace")
             try:
                 with interruptible():
-                    return command(*args, **kwargs)
+                    status = command(*args, **kwargs)
+                    leave()
+                    return status
             except UserError as error:
                 return mishap(error, str(error))
             except MemoryError as error:
@@ -44,6 +47,8 @@ def exit_code(mend: str = MEND, kept: str = KEPT) -> Callable[[Callable[P, int]]
                 where = f"{error.filename}: " if error.filename else ""
                 return mishap(error, f"{where}{error.strerror or error}; {mend}")
             except KeyboardInterrupt:
+                if group().size > 1:
+                    give_up(f"\n{kept}", 128 + signal.SIGINT)
                 say(f"\n{kept}", sys.stderr)
                 return 128 + signal.SIGINT
 
@@ -53,13 +58,23 @@ def exit_code(mend: str = MEND, kept: str = KEPT) -> Callable[[Callable[P, int]]
 
 
 def mishap(error: BaseException, words: str) -> int:
-    """Tell it; the exit status."""
-    say("\n".join([f"error: {words}", *getattr(error, "__notes__", ())]), sys.stderr)
+    """Tell it; the exit status. What befell one of several ranks ends all of them."""
+    ranks, notes = group(), getattr(error, "__notes__", ())
+    if ranks.size == 1:
+        say("\n".join([f"error: {words}", *notes]), sys.stderr)
+    elif not getattr(error, "everywhere", False):
+        give_up("\n".join([f"error: {ranks.name}: {words}", *notes]), 2)
+    else:
+        if ranks.leads:
+            say("\n".join([f"error: {words}", *notes]), sys.stderr)
+        leave()
     return 2
 
 
 def say(text: str, file: TextIO | None = None) -> None:
     """Print, to stdout unless another file is given, if there is still somebody who reads it."""
+    if file is None and not group().leads:
+        return  # rank 0 speaks
     file = file or sys.stdout
     try:
         print(text, file=file, flush=True)

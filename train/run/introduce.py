@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import platform
+
 from train.data.describe import test_partners, training_images, white_level
 from train.errors import shown
 from train.run.exit_code import say
 from train.run.trainer import Run
+
+
+def ranks(run: Run) -> str:
+    """How many there are, where, and by which numbers systems know their processes."""
+    from kernels.cpu import threads
+
+    told = run.group.gather((platform.node(), os.getpid(), threads.COUNT))
+    hosts = "; ".join(
+        f"{host}, processes {', '.join(str(pid) for h, pid, _ in told if h == host)}"
+        for host in dict.fromkeys(h for h, _, _ in told)
+    )
+    counts = sorted({count for _, _, count in told})
+    return f"{len(told)}, {run.config.allreduce} sums, {' to '.join(map(str, counts))} threads each: {hosts}"
 
 
 def introduce(run: Run) -> None:
@@ -23,6 +39,8 @@ def introduce(run: Run) -> None:
     say(f"networks {c.networks()}: {weights / 1e6:.2f} M weights in all")
     batch = " x ".join(map(str, [c.batch_size, *(n for n in (c.accumulate, c.n_critic) if n > 1)]))
     rate = f"{c.lr}" + (f", {c.lr_D} of the discriminators" if c.lr_D else "")
+    if run.group.size > 1:
+        say(f"ranks    {ranks(run)}")
     say(f"steps    {run.total}, batch {batch}, {c.crop_size} pixels, learning rate {rate}")
     say(f"report   {shown(run.folder / 'report.html')}: open it in a browser, it follows the run")
     if run.step >= run.total:

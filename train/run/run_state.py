@@ -20,11 +20,15 @@ from train.evaluation.metrics import Scores
 from train.files import checkpoint
 from train.files.claim import Claim
 from train.files.finite import nonfinite_in
+from train.models.data_parallel import DataParallel
 from train.models.model import Model
+from train.ranks.launcher import group
 from train.report.doctor import NAN, Finding
 from train.run.disk import most_checkpoints, state_bytes
-from train.run.display import Display
+from train.run.display import Display, Unseen, unheard
+from train.run.exit_code import say
 from train.run.fit import check_sizes
+from train.run.pace import Pace, check_shares
 from train.run.schedule import Schedule
 from train.run.tracking import asked, library
 from train.run.watch import Watch
@@ -53,6 +57,9 @@ class RunState:
     """
 
     def __init__(self, system: type[Model], config: Config) -> None:
+        self.group = group()
+        if self.group.size > 1 and config.allreduce == "auto":
+            config = config.replace(allreduce="exact")
         # Everything that can refuse bad input comes before the first file is written.
         if name := asked(config):
             library(name)
@@ -64,13 +71,19 @@ class RunState:
         check_sizes(config, self.dataset, self.shown)
         self.classifier_file = self.folder / CLASSIFIER
         self.evaluation = Evaluation(config, EVALUATED, self.classifier_file, "val") if config.eval_freq else None
-        self.tell: Callable[[str], None] = functools.partial(print, file=sys.stderr, flush=True)
+        self.tell: Callable[[str], None] = functools.partial(say, file=sys.stderr) if self.group.leads else unheard
         try:
             self.model = system(config)
         except (RuntimeError, ValueError) as error:
             raise UserError(str(error)) from error
+        self.parallel: DataParallel | None = None
+        if config.allreduce != "auto":
+            self.parallel = DataParallel(self.model, self.group, exact=config.allreduce == "exact")
+            check_shares(self.parallel)
+            self.loader.own = self.parallel.places
         self.schedule = Schedule(config)
-        self.display = Display(self.folder, config, self.model, self.shown, self.tell)
+        display = Display if self.group.leads else Unseen
+        self.display = display(self.folder, config, self.model, self.shown, self.tell)
         self.watch = Watch(config.watch_freq)
         self.step = self.saved = 0  # steps done, and those that latest.npz has
         self.whole = True  # whether the state is that after a step, and nothing of the next is in it
@@ -80,6 +93,7 @@ class RunState:
         self.verdict: list[Any] | None = None  # [metric, its value as a loss] of an evaluation that ends this epoch
         self.best: list[Any] | None = None  # the lowest of these
         self.waited = 0.0  # of the loader's waiting, what is accounted for
+        self.pace = Pace(self.group)
         self.state = "running"
         self.claim: Claim | None = None  # to the folder, where others might want it
 
@@ -131,7 +145,10 @@ class RunState:
         self.saved = self.step
 
     def write(self, name: str) -> None:
-        """Write the state to a file of the run's folder, the records before it. UserError if a number in it is not finite."""
+        """Write the state to a file of the run's folder, the records before it; rank 0 does. UserError if a number in it is not
+        finite."""
+        if not self.group.leads:
+            return
         state = self.state_dict()
         if bad := nonfinite_in(state["model"]):
             raise self.spoilt(f"step {self.step}: {bad} holds a NaN or an infinity, so {name} was not written")

@@ -21,12 +21,12 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_request() -> Iterator[StopRequest]:
+def stop_request(tell: bool = True) -> Iterator[StopRequest]:
     """Within this context these signals only ask, so that the step at hand is finished and saved.
 
     A second Ctrl-C stops at once. The others may come twice for one cause (`timeout` sends SIGTERM to a process and to its
     group, a terminal that closes SIGHUP by way of the shell too) and ask no more than once. What was ignored before, as
-    SIGHUP is under nohup, stays so.
+    SIGHUP is under nohup, stays so. `tell`: whether to say so.
     """
     request = StopRequest()
 
@@ -35,7 +35,8 @@ def stop_request() -> Iterator[StopRequest]:
             signal.signal(number, before[number])
         if not request.asked:
             request.asked = number
-            say("\nstopping after this step (Ctrl-C once more: at once) …", sys.stderr)
+            if tell:
+                say("\nstopping after this step (Ctrl-C once more: at once) …", sys.stderr)
 
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]  # Windows knows two of them
     before = {number: signal.getsignal(number) for number in numbers}

@@ -19,19 +19,23 @@ from train.files.folder_names import names_a_folder
 from train.files.runs import find_run
 from train.files.state import check_state, numbers_in
 from train.models.model import Model
+from train.ranks.launcher import group
 from train.run.finish import is_finished
 from train.run.trainer import Run
 
 
 @contextlib.contextmanager
 def started(system: type[Model], settings: dict[str, Any], continued: bool, dry: bool = False) -> Iterator[Run]:
-    """The run that was asked for, its folder claimed until the context ends. A dry run claims none, for it writes in none."""
+    """The run that was asked for, its folder claimed until the context ends, of several ranks by the first. A dry run claims none,
+    for it writes in none."""
+    ranks = group()
     with Claim() as claim:
         if not dry:
-            folder = (take_saved if continued else take_new)(claim, system, settings)
+            take = take_saved if continued else take_new
+            folder = ranks.broadcast(take(claim, system, settings) if ranks.leads else Path())
             settings = settings | {"name": folder.name, "checkpoints_dir": str(folder.parent)}
         run = (resume_run if continued else new_run)(system, settings)
-        run.claim = None if dry else claim
+        run.claim = None if dry or not ranks.leads else claim
         yield run
 
 

@@ -13,12 +13,14 @@ from train.evaluation.evaluation import overall
 from train.evaluation.metrics import COLUMNS, show
 from train.files.atomic import make_folder
 from train.files.json_file import write_json
-from train.report.doctor import Finding
+from train.report.doctor import Finding, is_look
 from train.run.diagnose import nonfinite_origin
 from train.run.disk import check_room, drop_oldest, room_told
 from train.run.folder import keep_up
+from train.run.pace import check_weights
 from train.run.progress import Progress
 from train.run.run_state import NotFinite, RunState
+from train.run.same_everywhere import check_same
 from train.run.signals import StopRequest, stop_request
 
 
@@ -31,44 +33,54 @@ class Run(RunState):
         Whatever else ends the loop is raised again once that is saved too, with a note on how to go on. Only a step that has
         begun to change the state is lost, and those since the last save with it.
         """
-        check_room(self.folder, self.state_bytes)
-        if told := room_told(self.folder, self.state_bytes, self.checkpoints):
-            self.tell(f"warning: {told}")
-        self.display.begin(self.step)
-        make_folder(self.folder)
-        write_json(self.folder / "config.json", self.config.as_dict())
+        check_same(self)
+        if self.group.leads:
+            check_room(self.folder, self.state_bytes)
+            if told := room_told(self.folder, self.state_bytes, self.checkpoints):
+                self.tell(f"warning: {told}")
+            self.display.begin(self.step)
+            make_folder(self.folder)
+            write_json(self.folder / "config.json", self.config.as_dict())
         if self.step == 0:
             self.display.sample(0)
-        with Progress(self.total, self.step, print_freq=self.config.print_freq) as progress, stop_request() as stop:
+        freq, leads = self.config.print_freq, self.group.leads
+        with Progress(self.total, self.step, leads, freq) as progress, stop_request(leads) as stop:
             self.tell = self.display.attempt.tell = progress.line
             try:
                 self.loop(progress, stop)
                 self.state = "finished" if self.step >= self.total else "interrupted"
+                check_weights(self.group, self.model, self.step)
                 self.save()
                 self.display.sample(self.step)
                 self.report()
             except Exception as error:
                 self.rescue(error)
                 raise
-        self.signal = stop.asked
+        self.signal = self.asked(stop)
+
+    def asked(self, stop: StopRequest) -> int:
+        """The signal that asked to stop; of several ranks one that all know of, so that they stop after the same step."""
+        return stop.asked if self.group.size == 1 else self.pace.signal
 
     def loop(self, progress: Progress, stop: StopRequest) -> None:
         """Steps, epoch by epoch."""
         if self.step >= self.total and self.position >= self.loader.batches_per_epoch:
             self.end_epoch()  # the last one, which could not be ended when it was over
-        while self.step < self.total and not stop.asked:
+        while self.step < self.total and not self.asked(stop):
             self.model.set_lr(self.schedule.lr)
             for batch in self.loader.iterate(self.epoch, self.position):
                 losses = self.train_on(batch)
+                self.pace.meet(stop.asked, self.parts, batch)
                 keep_up(self)
                 progress.update(losses, self.schedule.lr)
                 if self.display.sample_due(self.step):
                     self.display.sample(self.step)
                 for finding in self.note(losses, batch):
                     self.tell(f"doctor, step {self.step}: {finding}")
-                if self.step >= self.total or stop.asked:
+                if self.step >= self.total or self.asked(stop):
                     break
                 if self.step % self.config.save_latest_freq == 0:
+                    check_weights(self.group, self.model, self.step)
                     self.save()
                 if time.perf_counter() > self.display.report_due:
                     self.report()
@@ -108,10 +120,13 @@ class Run(RunState):
         """One step, timed."""
         start, wait = time.perf_counter(), self.loader.waited - self.waited
         self.waited += wait
-        before = self.model.touched()
+        before, talked = self.model.touched(), self.group.seconds
         try:
             with np.errstate(all="ignore"):  # the step looks at its losses itself; warnings would bury its message
-                losses = self.model.step(batch.a, batch.b, *batch.pairs)
+                if self.parallel is not None:
+                    losses = self.parallel.step(batch.samples, batch.a, batch.b, *batch.pairs)
+                else:
+                    losses = self.model.step(batch.a, batch.b, *batch.pairs)
         except NonFiniteLoss as error:
             raise self.lost(error, batch) from error
         except BaseException:
@@ -123,25 +138,35 @@ class Run(RunState):
         self.seconds += seconds
         self.cycle_sum += sum(losses[name] for name in self.model.metric)
         self.times = {"seconds": round(seconds, 6), "wait": round(wait, 6)}
+        comm = self.group.seconds - talked
+        self.parts = seconds - wait - comm, wait, comm
         return losses
 
     def lost(self, error: NonFiniteLoss, batch: Batch) -> NotFinite:
         """What to tell when a loss is no longer a number."""
-        with np.errstate(all="ignore"):
-            origin = nonfinite_origin(self.model, batch.a, batch.b)
-        seen = (
-            f"step {self.step + 1}: {error}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
-            f"{', '.join(batch.names_b)} (B)"
-        )
-        return self.spoilt(seen)
+        seen, rank = "", getattr(error, "rank", self.group.rank)
+        if rank == self.group.rank:
+            with np.errstate(all="ignore"):
+                origin = nonfinite_origin(self.model, batch.a, batch.b)
+            where = f", on {self.group.name}" if self.group.size > 1 else ""
+            seen = (
+                f"step {self.step + 1}: {error}{where}. First seen in {origin}, on {', '.join(batch.names_a)} (A) and "
+                f"{', '.join(batch.names_b)} (B)"
+            )
+        found = self.spoilt(self.group.gather(seen)[rank])
+        found.everywhere = True
+        return found
 
     def note(self, losses: dict[str, float], batch: Batch) -> list[Finding]:
         """Put the step on record; what the doctor finds new in it."""
         record: dict[str, Any] = {"step": self.step, "epoch": self.epoch, "lr": self.schedule.lr}
         record |= losses | self.times
-        record |= self.display.attempt("looks", lambda: self.watch.look(self.model, self.step)) or {}
-        if batch.flat:
-            record["flat"] = "\n".join(batch.flat)
+        if self.group.leads:
+            record |= self.display.attempt("looks", lambda: self.watch.look(self.model, self.step)) or {}
+        if is_look(record):
+            record |= self.pace.take()
+        if self.pace.flat:
+            record["flat"] = "\n".join(self.pace.flat)
         try:
             if self.evaluation_due:
                 record |= self.evaluate()
@@ -155,7 +180,13 @@ class Run(RunState):
         return every > 0 and ended and self.epoch % every == 0
 
     def evaluate(self) -> dict[str, float]:
-        """Scores of the model as it stands, for the record of this step: ssim_A is that of A → B, and so on."""
+        """Scores of the model as it stands, for the record of this step: ssim_A is that of A → B, and so on. Rank 0 makes them."""
+        found = self.scores() if self.group.leads else {}
+        self.verdict, found = self.group.broadcast((self.verdict, found))
+        return found
+
+    def scores(self) -> dict[str, float]:
+        """The same, here."""
         assert self.evaluation is not None
         scores, metric = self.evaluation(self.model), self.evaluation.metric
         self.verdict = [metric, overall(scores, metric)]
@@ -194,4 +225,5 @@ class Run(RunState):
             self.write("best.npz")
         if self.config.save_epoch_freq and done % self.config.save_epoch_freq == 0:
             self.write(f"epoch_{done:03}.npz")
-            drop_oldest(self.folder, self.config.keep)
+            if self.group.leads:
+                drop_oldest(self.folder, self.config.keep)
