@@ -19,6 +19,7 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "scaling": "how step time and memory grow with picture, channels and batch",
     "host_cost": "what Python takes to launch a kernel, with or without a GPU",
     "compile_report": "every kernel compiled for GPUs without one: registers, spills, tensor cores, predicted step",
+    "measured": "that prediction beside what others have measured of their kernels",
 }
 ABSENT = {  # why a module is needed, and where to stand or what to type to have it
     "tests": "results are checked by the repository's tests/: stand in its root, or from any folder palindrome-gan benchmarks",

@@ -173,7 +173,7 @@ x instructions. Loop: instructions of the innermost one around a product.
 
 Predicted µs are those of the kernel's largest launch, and behind them stands what decides: memory (dram), the L2 cache, from
 which operands are read again (l2), instructions (issue), tensor cores (tensor), or round trips that too few programs hide
-(latency), the longest in each round of resident programs; benchmarks/prediction.py says how. Predicted ms are those of all
+(latency), the longest in each round of resident programs; docs/gpu.md says how, and how far off that is. Predicted ms are those of all
 launches of a step. PyTorch's numbers were measured beforehand, not by this
 program."""
 

@@ -31,12 +31,6 @@ REGISTERS, THREADS, PROGRAMS = 65536, 2048, 32  # of one multiprocessor (sm_89: 
 
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)")
 FLOAT_ATOMIC = re.compile(r"\b(?:atom|red)\.[\w.:]*\.(?:bf16x2|f16x2|bf16|f16|f32|f64)\b")
-# What the pipe for whole numbers, logic and comparisons makes, 64 threads a cycle where floats have 128 (CUDA C++
-# Programming Guide, throughput of native arithmetic instructions, compute capabilities 8.0, 8.9, 9.0 and 10.0).
-INTEGER = (
-    "IADD3", "VIADD", "ISETP", "LOP3", "PLOP3", "SHF", "LEA", "SEL", "IABS", "PRMT", "IMNMX", "VIMNMX", "FSETP", "FSEL",
-    "FMNMX",
-)  # fmt: skip
 WIDTHS = {
     "U8": 1,
     "S8": 1,
@@ -55,21 +49,15 @@ Work = Sequence[tuple[Launch, int]]
 class Loop:
     """A loop, or what lies outside of all: how many instructions, its loads from DRAM by their width in bytes, those that go
     straight to shared memory while the product of earlier ones is made, and those that wait in registers. Its stores
-    likewise, what it multiplies with by name, instructions on whole numbers (INTEGER), shuffles and barriers."""
+    likewise, what it multiplies with by name, shuffles and barriers."""
 
     instructions: int
     straight: dict[int, int]
     waiting: dict[int, int]
     stores: dict[int, int] = dataclasses.field(default_factory=dict)
     products: dict[str, int] = dataclasses.field(default_factory=dict)
-    integer: int = 0
     shuffles: int = 0
     barriers: int = 0
-
-    @property
-    def issue(self) -> int:
-        """Cycles of a scheduler for each warp: whole numbers are added, compared and shifted at half the rate of others."""
-        return max(self.instructions, 2 * self.integer)
 
     @property
     def bytes(self) -> int:
@@ -239,8 +227,7 @@ def _loop(code: Sequence[sass.Instruction]) -> Loop:
     kinds = Counter(one.kind for one in code)
     multiplying = Counter(one.name for one in code if sass.TENSOR.fullmatch(one.kind) or one.kind in ("FFMA", "FFMA2"))
     loads = _widths(code, "LDGSTS"), _widths(code, "LDG"), _widths(code, "STG")
-    integer = sum(kinds[kind] for kind in INTEGER)
-    return Loop(len(code), *loads, dict(multiplying), integer, kinds["SHFL"], kinds["BAR"])
+    return Loop(len(code), *loads, dict(multiplying), kinds["SHFL"], kinds["BAR"])
 
 
 def _products(code: str) -> str:

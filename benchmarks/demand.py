@@ -39,7 +39,7 @@ def demand_of(launch: Launch, code: Cubin, target: int) -> Demand:
         l2=moved + merged,
         flops=flops,
         products=code.products,
-        issued=code.warps * sum(n * part.issue for part, n in passes),
+        issued=code.warps * sum(n * part.instructions for part, n in passes),
         resident=max(1, code.resident(target)),
         far=2 + sum(n for _, n in waiting) - merging,
         near=merging,
@@ -71,8 +71,12 @@ def operand_bytes(launch: Launch) -> int:
 
 
 def merge_bytes(launch: Launch) -> int:
-    """Partials [N,T,2,C] that every program reads, BT at a time: all T of its channels."""
-    return launch.shapes["partials"][1] * 2 * launch.constexprs["BC"] * 4 if _merging(launch) else 0
+    """Partials [N,T,2,C] that every program reads, BT at a time: all T of its channels, or SHARE of them."""
+    return _tiles(launch) * 2 * launch.constexprs["BC"] * 4 if _merging(launch) else 0
+
+
+def _tiles(launch: Launch) -> int:
+    return min(launch.shapes["partials"][1], launch.constexprs.get("SHARE", math.inf))
 
 
 def _merging(launch: Launch) -> bool:
@@ -95,7 +99,7 @@ def _trips(loop: Loop, launch: Launch, code: Cubin, flops: float) -> float:
         multiplied = sum(n * _instruction_flops(name, launch, code.warps) for name, n in loop.products.items())
         return max(1.0, flops / multiplied) if multiplied and loop is _multiplying(code) else 1.0
     if _merges(loop, launch):
-        return math.ceil(launch.shapes["partials"][1] / launch.constexprs["BT"])
+        return math.ceil(_tiles(launch) / launch.constexprs["BT"])
     moving = 32 * code.warps * sum(one.bytes for one in code.loops if not _merges(one, launch))
     return max(1.0, launch.bytes / math.prod(launch.grid) / moving) if loop.bytes else 1.0
 

@@ -14,6 +14,8 @@ What is sustained is less, and was measured:
               nothing else reach it: tiles of 128x128 and 128x256 in TF32 take 7.4 and 7.1 TB/s (ahmadsharif1/cuda_study),
               192x192 in bf16 6.6 to 8.1 (pranjalssh/fast.cu). An A100 gave 3.6 to plain loads and up to 5.4 to asynchronous
               copies, an RTX 4090 4.9 (smallscientist1/cuda_microbenchmark): here 4.6 and 4.9.
+    issue     the share of its cycles in which a scheduler issues: 0.709 in a kernel that nothing else limits, on an H100
+              (NVIDIA/torch-harmonics#257: 1.68 of 2.37 G slots, the profiler's measure of the whole multiprocessor too)
     port      64 bytes for each clock is what one multiprocessor can take from L2 (NVIDIA's A100 whitepaper)
     latency   571 cycles of an H100 SXM at 1.98 GHz for memory, 260 for L2 and 29 for shared memory, measured by chasing
               pointers (ahmadsharif1/cuda_study). Others are taken to be the same.
@@ -27,7 +29,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU: sustained rates in operations or bytes per second, latencies in seconds, and its multiprocessors' clock, Hz."""
+    """One GPU: sustained rates in operations or bytes per second, latencies in seconds, and its multiprocessors' clock, Hz;
+    `issue` is a share of that clock."""
 
     products: dict[str, float]  # operations per second by kind of product; "fp32" without tensor cores
     dram: float
@@ -35,6 +38,7 @@ class Gpu:
     multiprocessors: int
     target: int
     clock: float
+    issue: float = 0.709
     memory_latency: float = 288e-9
     l2_latency: float = 131e-9
     shared_latency: float = 14.6e-9

@@ -6,12 +6,13 @@ filled, and the last round may leave most of them empty. In each round these go 
     dram     every array once, through memory
     l2       what all programs read, through the L2 cache: an operand is read again by every tile that needs it. All together
              share the cache; and into one multiprocessor goes so much and no more
-    issue    instructions of all warps; each of the four schedulers issues one for each cycle
+    issue    instructions of all warps; each of the four schedulers issues at most one for each cycle
     tensor   products, with what fills tiles up
     latency  one program from its first load to its last store, by itself: round trips to memory, shuffles and barriers, and its
              own instructions or products. Where few programs run, nothing hides that
 
 Left out: what one launch leaves in L2 for the next, conflicts in shared memory, and shared memory's own rate.
+benchmarks/measured.py holds this against other people's measurements.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Demand:
     l2: float  # bytes
     flops: float = 0.0  # of products, with what fills tiles up
     products: str = ""  # "bf16", "tf32", "fp32", or "" for none
-    issued: float = 0.0  # instructions of all its warps; those on whole numbers may count double
+    issued: float = 0.0  # instructions of all its warps
     resident: int = 1  # programs that a multiprocessor holds
     far: float = 1.0  # round trips to memory, one after the other
     near: float = 0.0  # to L2
@@ -68,7 +69,8 @@ def predict(gpu: Gpu, demand: Demand, without: str = "") -> Prediction:
         if not programs or not rounds:
             continue
         times = _round(gpu, demand, programs)
-        own = max(("issue", "tensor"), key=times.__getitem__)  # what a program does while it does not wait
+        # What a program does by itself while it does not wait.
+        own = max({"issue", "tensor"} - {without}, key=times.__getitem__)
         alone = times[own] / math.ceil(programs / gpu.multiprocessors)
         waits = times["latency"]
         times["latency"] += alone
@@ -92,7 +94,7 @@ def _round(gpu: Gpu, demand: Demand, programs: int) -> dict[str, float]:
     return {
         "dram": programs * share * demand.dram / gpu.dram,
         "l2": max(programs * share * demand.l2 / gpu.l2, busiest * share * demand.l2 / gpu.port),
-        "issue": busiest * demand.issued / SCHEDULERS / gpu.clock,
+        "issue": busiest * demand.issued / SCHEDULERS / (gpu.issue * gpu.clock),
         "tensor": busiest * share * demand.flops / rate,
         "latency": demand.far * gpu.memory_latency
         + demand.near * gpu.l2_latency

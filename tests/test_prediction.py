@@ -21,7 +21,7 @@ from kernels.instance_norm.settings import NormSettings
 
 GPU = Gpu(
     {"fp32": 10.0, "bf16": 40.0}, dram=5.0, l2=20.0, multiprocessors=4, target=90, clock=1.0,
-    memory_latency=0.1, l2_latency=0.05, shared_latency=0.01,
+    issue=1.0, memory_latency=0.1, l2_latency=0.05, shared_latency=0.01,
 )  # fmt: skip
 PRODUCT = Demand(4, dram=5, l2=5, flops=40, products="bf16", far=0)
 
@@ -49,7 +49,7 @@ def test_what_is_read_again_takes_time():
 
 def test_instructions_take_time():
     assert seconds(issued=8) == 2.0 and binds(issued=8) == "issue"  # four schedulers
-    assert Loop(100, {}, {}, integer=60).issue == 120 and Loop(100, {}, {}, integer=40).issue == 100
+    assert predict(replace(GPU, issue=0.5), replace(PRODUCT, issued=8)).seconds == 4.0
 
 
 def test_programs_come_in_rounds():
