@@ -15,7 +15,7 @@ EXTRAS = {  # what tests import beyond pytest itself -> the extra that brings it
         ("argcomplete", "pyvips", "safetensors", "onnx", "onnxruntime", "pillow_heif", "tensorboardX"), "test"
     ),
     "mpi4py": "mpi",
-    **dict.fromkeys(("cupy", "torch_fidelity", "cleanfid"), "dev"),
+    **dict.fromkeys(("cupy", "torch_fidelity", "torchvision", "cleanfid"), "dev"),
 }
 LINUX_ONLY = ("cupy", "triton")
 complete = False  # --complete: nothing may be missing, as where main is guarded

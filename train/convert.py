@@ -75,12 +75,18 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
         type=Path,
         help="a run's folder or name, a folder of the reference implementation's .pth, or a file " + " ".join(FORMATS),
     )
-    add(
-        "target",
-        type=Path,
-        nargs="?",
-        help=f"a file ({' '.join(TARGETS)}), or a folder for the reference implementation's files",
-    )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_run = any(word.split("=")[0] == "--run" for word in words)  # then what is left is for its settings
+    parser.set_defaults(target=None)
+    if (
+        not as_run
+    ):  # a place for a word more, which newer versions of Python fill with the value of an option that is left
+        add(
+            "target",
+            type=Path,
+            nargs="?",
+            help=f"a file ({' '.join(TARGETS)}), or a folder for the reference implementation's files",
+        )
     add(
         "--network",
         help="the one network to write, such as gen_ba (default: all where the format holds several, else the generator A to B)",
@@ -89,13 +95,11 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     add("--upsample", **GENERATOR["--upsample"])
     add("--size", type=pixels, metavar="WxH", help="of an .onnx: the only size that it takes, WIDTHxHEIGHT or a side, mirrored and cut inside it as train.translate does; for runtimes that want numbers (default: any)")  # fmt: skip
     add("--force", action="store_true", help="replace files that exist (default: off)")
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    as_run = any(word.split("=")[0] == "--run" for word in words)  # then what is left is for its settings
     given, rest = parser.parse_known_args(words) if as_run else (parser.parse_args(words), [])
     if given.size and not given.target:
         raise UserError(f"--size {given.size} is of an .onnx; name one as the target")
-    if given.run and given.target:
-        raise UserError(f"give a target ({given.target}) or --run {given.run}, not both")
+    if rest and not rest[0].startswith("-"):
+        raise UserError(f"give a target ({rest[0]}) or --run {given.run}, not both")
     return given, rest
 
 

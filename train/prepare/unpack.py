@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any
 
 from tqdm import tqdm
 
@@ -126,15 +126,14 @@ def _check_name(archive: Path, name: str) -> None:
 class Member(tarfile.TarInfo):
     """A member whose further headers, which are read into memory whole, have a size that headers have."""
 
-    @classmethod
-    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Self:
-        member = super().frombuf(buf, encoding, errors)
+    def _proc_member(self, file: Any) -> Any:
+        """Where tarfile goes on from a header that it has decoded; its source names this method as the one to override."""
         plain = (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
-        if member.type == tarfile.GNUTYPE_SPARSE or (member.type not in plain and member.size > MOST_HEAD):
+        if self.type == tarfile.GNUTYPE_SPARSE or (self.type not in plain and self.size > MOST_HEAD):
             raise UserError(
-                f"a tar with a header of {member.size:,} bytes, or with holes; such archives are not unpacked"
+                f"a tar with a header of {self.size:,} bytes, or with holes; such archives are not unpacked"
             )
-        return member
+        return super()._proc_member(file)  # type: ignore[misc]
 
 
 def read_tar(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
