@@ -25,7 +25,7 @@ SLOW = {
     "test_doctor.py", "test_domain_distance.py", "test_evaluation.py", "test_lessons.py", "test_lessons_points.py", "test_lessons_step.py",
     "test_memory.py",
     "test_resume.py", "test_runs.py", "test_soak.py", "test_stops.py", "test_trouble.py",
-    "test_adding_a_system.py", "test_crafted_npz.py", "test_crafted_pth.py", "test_crashes.py", "test_missing.py",  # start other programs
+    "test_adding_a_system.py", "test_crafted_npz.py", "test_crafted_pth.py", "test_crashes.py", "test_missing.py", "test_real_ranks.py",  # start other programs
     "test_explain_page.py", "test_report_page.py", "test_serve.py", "test_wheel.py",
 }  # fmt: skip
 

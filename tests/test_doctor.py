@@ -292,3 +292,17 @@ def test_one_look_above_the_limit_is_enough_to_keep_silent() -> None:
 
     assert found([0.001] * 10) == ["discriminator has collapsed"]
     assert found([0.001] * 9 + [0.5]) == []
+
+
+def test_a_slow_rank_is_named_and_ranks_that_keep_pace_are_not() -> None:
+    def findings(times: list[list[float]]) -> list[str]:
+        return [
+            str(f) for f in examine([{"step": i, "grad_G": 1.0, "seconds": 1.0, "ranks": times} for i in range(WINDOW)])
+        ]
+
+    assert findings([[0.2, 0.0, 0.1], [0.22, 0.01, 0.07], [0.2, 0.0, 0.1]]) == []
+    (seen,) = findings([[0.2, 0.0, 0.2], [0.2, 0.15, 0.05], [0.2, 0.0, 0.2]])
+    assert seen.startswith(
+        "slow rank (rank 1): it takes 0.35 s for its part of a step, 0.15 s of which waiting for its images"
+    )
+    assert "--batch_size" in seen

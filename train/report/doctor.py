@@ -112,6 +112,19 @@ def waiting(window: Window, limit: float) -> Iterator[tuple[str, str]]:
         yield "", f"{window.wait / window.seconds:.0%} of the time goes into waiting for images"
 
 
+def slow_rank(window: Window, limit: float) -> Iterator[tuple[str, str]]:
+    found = [look["ranks"] for look in window.looks if look.get("ranks")]
+    if len(found) < WINDOW or len({len(ranks) for ranks in found}) > 1:
+        return
+    work, wait, _ = np.median(np.array(found, np.float64), axis=0).T  # [ranks] each
+    busy = work + wait
+    rank = int(busy.argmax())
+    others = float(np.median(np.delete(busy, rank)))
+    if busy[rank] > limit * others:
+        seen = f"it takes {busy[rank]:.3g} s for its part of a step, {wait[rank]:.2g} s of which waiting for its images"
+        yield f"rank {rank}", f"{seen}; the others take {others:.3g} s and then wait for it"
+
+
 def worse(window: Window, limit: float) -> Iterator[tuple[str, str]]:
     for title, rows in window.scores.items():
         model, untouched = (rows.get(who, {}).get("retrieval") for who in ("model", "untouched"))
@@ -181,6 +194,14 @@ RULES = (
         "the networks stand still meanwhile",
         "a larger --num_threads; --cache_mb 2000; smaller files (store them at --load_size)",
         waiting,
+    ),
+    Rule(
+        "slow rank",
+        "seconds of its own that a rank takes for a step, over the median of the others: median of the window",
+        1.3,
+        "all ranks move together, at the pace of the slowest",
+        "a --batch_size that is a multiple of the number of ranks; a look at what else runs on its host, at its disk, at its clock",
+        slow_rank,
     ),
     Rule(
         "worse than the untouched input",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,7 +87,8 @@ def write_report(
         samples=_samples(samples, CyclePictures.legend if legend is None else legend, part),
         scores=_scores(scores or {}),
         probe=probe.section(Path(run_dir)),
-        charts="".join(cards(summary, quantities(config) if charts is None else charts)),
+        charts="".join(cards(summary, quantities(config) if charts is None else charts))
+        + _ranks(summary, math.prod(int(config.get(name, 1)) for name in ("batch_size", "accumulate", "n_critic"))),
         settings=_settings(config, Config.options() if options is None else options),
     )
     path = Path(run_dir) / "report.html"
@@ -103,11 +105,35 @@ def _facts(summary: Summary, left: int, peak: int | None) -> str:
             facts["Time left, about"] = duration(left * recent)
         if summary.curve("wait").stretches:
             facts["Waiting for images"] = f"{summary.curve('wait').total / spent:.1%}"
+    if summary.ranks:
+        facts["Ranks"] = str(len(summary.ranks[-1]))
     if peak:
         facts["Most memory held"] = size_text(peak)
     if summary.epoch:
         facts["Epoch"] = str(summary.epoch)
     return "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
+
+
+def _ranks(summary: Summary, images: int) -> str:
+    """What the steps of late cost each rank, if there are several; `images` of each domain are in a step."""
+    if not summary.ranks:
+        return ""
+    last = [
+        ranks for ranks in summary.ranks if len(ranks) == len(summary.ranks[-1])
+    ]  # it may have been continued on others
+    times = np.mean(np.array(last, np.float64), axis=0)  # [ranks, 3], s
+    rows = "".join(
+        f"<tr><th>{rank}</th><td>{work:.3g} s</td><td>{wait:.2g} s</td><td>{comm:.2g} s</td>"
+        f"<td>{comm / max(work + wait + comm, 1e-9):.0%}</td></tr>"
+        for rank, (work, wait, comm) in enumerate(times)
+    )
+    step = float(times.sum(axis=1).max())
+    return (
+        f'<section class="card"><h3>Ranks</h3><p class="soft">What a step takes each of them, on average of late: '
+        f"{images / max(step, 1e-9):.3g} images of each domain per second, all together. Who computes longer lets the others wait.</p>"
+        "<table><thead><tr><th>Rank</th><th>computing</th><th>waiting for images</th><th>others, and sending</th><th>share</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table></section>"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -86,6 +86,7 @@ class Summary:
         self.step, self.epoch, self.looks = 0, 0, 0
         self.curves: dict[str, Curve] = {}
         self.recent: deque[float] = deque(maxlen=RECENT)  # s per step
+        self.ranks: list[Any] = []  # of every look the ranks' mean [work, wait, comm], s a step; the newest RECENT
         self.doctor = Doctor((), settings)
         for record in records:
             self.add(record)
@@ -112,5 +113,7 @@ class Summary:
                 if key not in self.curves:
                     self.curves[key] = Curve()
                 self.curves[key].add(self.step, value)
+        if record.get("ranks"):
+            self.ranks = [*self.ranks[1 - RECENT :], record["ranks"]]
         if record.get("seconds") is not None:
             self.recent.append(record["seconds"])

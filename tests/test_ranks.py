@@ -1,0 +1,255 @@
+"""What ranks share a step by: who gets which samples, sums in an order of the samples, who started whom, and hearts that beat."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from train.config.settings import Config
+from train.cyclegan import CycleGAN
+from train.errors import UserError
+from train.models.data_parallel import DataParallel
+from train.models.model import Model
+from train.ranks import heart, launcher
+from train.ranks.group import ALONE, Group
+from train.ranks.shards import own, shard, turns, units
+from train.ranks.sums import Node, Tree, cover, sum_over_ranks
+from train.run.pace import Pace, check_shares
+
+ROOT = Path(__file__).parents[1]
+rng = np.random.default_rng(0)
+
+
+class Threads(Group):
+    """Ranks that are threads of this process: the same calls, by a table that all can see."""
+
+    def __init__(self, rank: int, size: int, table: dict[str, Any]) -> None:
+        self.rank, self.size, self.table, self.calls = rank, size, table, itertools.count()
+
+    def gather(self, value: Any) -> list[Any]:
+        number = next(self.calls)
+        self.table[number, self.rank] = value
+        self.table["barrier"].wait()
+        return [self.table[number, rank] for rank in range(self.size)]
+
+    def exchange(self, parts: Any, sizes: Any) -> list[Any]:
+        came = [theirs[self.rank] for theirs in self.gather(list(parts))]
+        assert [part.size for part in came] == list(sizes)
+        return came
+
+    def allgather(self, piece: Any, sizes: Any) -> Any:
+        pieces = self.gather(piece)
+        assert [p.size for p in pieces] == list(sizes)
+        return np.concatenate(pieces)
+
+    def allreduce(self, array: Any) -> Any:
+        return np.sum(self.gather(array), axis=0)
+
+
+def on_ranks(size: int, work: Any) -> list[Any]:
+    """work(group) of each of so many ranks."""
+    table: dict[Any, Any] = {"barrier": threading.Barrier(size, timeout=20)}
+    found: dict[int, Any] = {}
+
+    def one(rank: int) -> None:
+        found[rank] = work(Threads(rank, size, table))
+
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[rank] for rank in range(size)]
+
+
+# -- who gets what
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize(("count", "n", "unit"), [(1, 1, 1), (12, 1, 1), (5, 2, 1), (11, 1, 2), (9, 3, 2)])
+def test_every_sample_is_one_ranks(count: int, n: int, unit: int, size: int) -> None:
+    of_ranks = [own(count, n, rank, size, unit) for rank in range(size)]
+    for number, batch in enumerate(turns(count, n)):
+        dealt = [dealt[number] for dealt in of_ranks]
+        assert [place for one in dealt for unit in one.values() for place in unit] == [*batch]  # in order, none twice
+        numbers = [i for one in dealt for i in one]
+        assert numbers == [*range(len(units(batch, unit)))] and 0 in dealt[0]  # rank 0 is never without
+        lengths = [len(places) for one in dealt for places in one.values()]
+        assert min(lengths) >= min(unit, len(batch)) and max(lengths) < 2 * max(unit, 2)
+        assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+
+
+def test_what_stays_together_does_not_depend_on_the_ranks() -> None:
+    assert [units(range(n), 2) for n in (1, 3, 5)] == [
+        [range(1)], [range(3)], [range(3), range(3, 5)]
+    ]  # fmt: skip
+
+
+# -- sums
+
+
+def test_a_sum_does_not_depend_on_who_adds_what() -> None:
+    for count in (1, 2, 3, 5, 8, 13):
+        x = (rng.standard_normal((count, 1001)) * 10.0 ** rng.integers(-4, 4, (count, 1001))).astype(np.float32)
+
+        def total(group: Group, x: np.ndarray = x, count: int = count) -> bytes:
+            places = shard(count, group.rank, group.size)
+            tree = Tree(Node(place, 0, x[place].copy()) for place in places)
+            covers = [cover(shard(count, rank, group.size)) for rank in range(group.size)]
+            assert [(node.first, node.level) for node in tree.nodes] == covers[group.rank]
+            return sum_over_ranks(group, tree.nodes, covers, 1001, x).tobytes()
+
+        alone = total(ALONE)
+        assert np.allclose(np.frombuffer(alone, np.float32), x.astype(np.float64).sum(0), rtol=1e-3, atol=0.1)
+        for size in (2, 3, 4):
+            assert set(on_ranks(size, total)) == {alone}, (count, size)
+        if count == 5:  # a control: added up rank by rank it does depend
+            ranks = [sum(x[p] for p in shard(5, rank, 2)).astype(np.float32) for rank in range(2)]
+            assert (ranks[0] + ranks[1]).tobytes() != alone
+
+
+def test_sums_in_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = rng.standard_normal((4, 1001)).astype(np.float32)
+    wanted = Tree(Node(i, 0, row.copy()) for i, row in enumerate(x)).total()
+    monkeypatch.setattr("train.ranks.sums.BUCKET", 64)
+
+    def total(group: Group) -> np.ndarray:
+        covers = [cover(shard(4, rank, 3)) for rank in range(3)]
+        nodes = Tree(Node(place, 0, x[place].copy()) for place in shard(4, group.rank, 3)).nodes
+        return sum_over_ranks(group, nodes, covers, 1001, x)
+
+    assert all(np.array_equal(found, wanted) for found in on_ranks(3, total))
+
+
+# -- who started whom
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "2"}, "srun --mpi=pmi2 -n 4 python"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "mpiexec -n 2 python"),
+    ],
+)
+def test_a_launcher_whose_ranks_would_not_know_of_each_other_is_refused(environment: dict[str, str], line: str) -> None:
+    with pytest.raises(UserError, match="each would train by itself") as told:
+        launcher.join(environment)
+    assert line in str(told.value) and launcher.group() is ALONE
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"},
+        {"WORLD_SIZE": "8"},
+        {"SLURM_NTASKS": "4"},
+        {"WORLD_SIZE": "1", "RANK": "0"},
+    ],
+)
+def test_one_process_is_the_default(environment: dict[str, str]) -> None:
+    assert launcher.join(environment) is ALONE and "mpi4py" not in sys.modules
+
+
+def test_who_started_them_is_asked_before_the_job_around() -> None:
+    job = {"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}
+    assert launcher.launched(job | {"PMI_SIZE": "4", "PMI_RANK": "1"}) == (4, "mpiexec")
+    assert launcher.launched(job) == (8, "Slurm")
+    launcher.check(4, "mpiexec", 4)
+    with pytest.raises(UserError, match="mpiexec started 4 processes, but MPI knows of 1"):
+        launcher.check(4, "mpiexec", 1)
+
+
+@pytest.mark.slow
+def test_a_job_without_its_server_writes_nothing(tmp_path: Path) -> None:
+    """As four times by `srun` without --mpi: each would be rank 0 of 1."""
+    done = subprocess.run(
+        [sys.executable, "-m", "train.cyclegan", "--checkpoints_dir", str(tmp_path / "runs")],
+        cwd=ROOT, env={"PATH": "", "SLURM_NTASKS": "4", "SLURM_PROCID": "3"}, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and not (tmp_path / "runs").exists()
+    assert f"srun --mpi=pmi2 -n 4 python -m train.cyclegan --checkpoints_dir {tmp_path}/runs" in done.stderr
+
+
+# -- hearts
+
+
+class Line:
+    def __init__(self, beats: int) -> None:
+        self.left, self.sent = beats, 0
+
+    def beat(self) -> None:
+        self.sent += 1
+
+    def heard(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def test_a_rank_that_falls_silent_is_noticed_and_a_machine_that_slept_is_not_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heart, "BEAT", 0.01)
+    told: list[float] = []
+    silent = heart.Heart(Line(3), 0.05, told.append)
+    silent.start()
+    silent.join(10)
+    assert len(told) == 1 and 0.05 < told[0] < 1 and silent.line.sent > 3  # type: ignore[attr-defined]
+
+    now = iter([0.0, *(1000.0 + i / 100 for i in range(10**6))])  # asleep before the first beat
+    monkeypatch.setattr(heart.time, "monotonic", lambda: next(now))
+    awake = heart.Heart(Line(10**6), 0.05, told.append)
+    awake.start()
+    time.sleep(0.1)
+    awake.stop()
+    assert len(told) == 1
+
+
+# -- the step
+
+
+def test_a_step_of_one_rank_is_that_of_three_and_of_one_by_itself_where_it_has_one_sample() -> None:
+    def model() -> CycleGAN:
+        return CycleGAN(
+            Config(device="cpu", ngf=1, ndf=1, n_blocks=0, crop_size=24, load_size=24, pool_size=2, batch_size=1)
+        )
+
+    a, b = (rng.uniform(-1, 1, (1, 24, 24, 3)).astype(np.float32) for _ in "ab")
+    plain, exact = model(), DataParallel(model(), ALONE)
+    for _ in range(2):
+        assert plain.step(a, b) == exact.step(1, a, b)
+    for name, network in plain.networks().items():
+        for key, value in network.state_dict().items():
+            assert np.array_equal(value, exact.model.networks()[name].state_dict()[key]), (name, key)
+
+
+def test_too_few_samples_and_systems_without_turns_are_refused() -> None:
+    model = CycleGAN(Config(device="cpu", ngf=1, ndf=1, n_blocks=0, crop_size=24, load_size=24, batch_size=2))
+    crowd: Any = SimpleNamespace(size=3, rank=0)
+    with pytest.raises(
+        UserError, match=r"--batch_size 2: a step's 2 images are too few for 3 ranks.* at least 3, or mpiexec -n 2"
+    ) as told:
+        check_shares(DataParallel(model, crowd))
+    assert told.value.everywhere
+    stranger: Any = type("Stranger", (), {"turns": Model.turns, "program": "stranger"})()
+    with pytest.raises(UserError, match="stranger trains in one process"):
+        DataParallel(stranger, crowd)
+
+
+def test_the_ranks_tell_each_other_of_signals_times_and_flat_images() -> None:
+    def met(group: Group) -> tuple[Any, ...]:
+        pace, batch = Pace(group), SimpleNamespace(flat=(f"{group.rank}.png",))
+        for _ in range(2):
+            pace.meet(15 * (group.rank == 1), (1.0 + group.rank, 0.5, 0.25), batch)  # type: ignore[arg-type]
+        return pace.signal, pace.flat, pace.take(), pace.take()
+
+    assert on_ranks(2, met) == [(15, ("0.png", "1.png"), {"ranks": [[1.0, 0.5, 0.25], [2.0, 0.5, 0.25]]}, {})] * 2
