@@ -60,7 +60,7 @@ sys.exit(main(arguments))
 """
 LINE = (
     "--preset tiny --device cpu --load_size 24 --crop_size 24 --batch_size 4 --ngf 1 --ndf 1 --n_blocks 1 --pool_size 2 --num_threads 0 "
-    "--n_epochs 20 --n_epochs_decay 0 --max_steps 12 --save_latest_freq 2 --sample_freq 1000 --save_epoch_freq 0 --name run"
+    "--n_epochs 20 --n_epochs_decay 0 --max_steps 12 --save_latest_freq 2 --sample_freq 1000 --save_epoch_freq 0 --watch_freq 3 --name run"
 )
 KINDS = {
     "exception": r"rank {rank} of {size} on \S+: RuntimeError",
