@@ -1,6 +1,6 @@
 """Fair comparisons: each side in a process of its own, correctness first, then alternating measurements.
 
-    start (fresh processes, timed) -> gate (equal weights and inputs, results against a truth) -> timing in pairs
+    start (fresh processes, timed) -> gate (equal weights and inputs, results against a truth) -> timing in pairs -> gate
 
 Large work takes minutes, so nothing is run that is not used: the truth and the whole gate once, a further start one run
 only, whose result is checked too; and what is known is printed at once. Two thread pools in one process disturb each other, so every contestant lives in a `Worker`. A contestant whose result
@@ -31,16 +31,19 @@ def contest(
     pairs: int = 5,
     starts: int = 3,
     at_least: float = 0.3,
+    after: Callable[[Result, Result], str] | None = None,
 ) -> list[Row]:
     """One row per contestant (name -> "module:Class"); the first is "ours", and ratios are ours / theirs.
 
     truth     "module:Class" whose results for keys 0 .. keys-1, in turn, all others must match
     pairs     alternating measurements; each repeats until it has taken `at_least` seconds
     starts    fresh processes per contestant, for the time from nothing to the end of the first run
+    after     given the gate's last result and that of the last run that was timed: why the timing does not count, or ""
     """
     ours = next(iter(contestants))
     rows: dict[str, Row] = {name: {"provider": name} for name in contestants}
     workers: dict[str, Worker] = {}
+    last: dict[str, Result] = {}  # results at the gate
     try:
         judge = Worker(truth, work)
         judge("load")
@@ -51,10 +54,15 @@ def contest(
                 with _failing_into(rows[name]):
                     if name in workers:
                         workers.pop(name).close()
-                    _start(name, spec, work, expected[: 1 if index else keys], differ, rows[name], workers)
+                    gate = expected[: 1 if index else keys]
+                    last[name] = _start(name, spec, work, gate, differ, rows[name], workers)
             _tell("first result", index, starts, {name: row.get("starts", [])[index:] for name, row in rows.items()})
         if "error" not in rows[ours]:
             _time(rows, workers, keys, pairs, at_least)
+            for name, worker in workers.items():
+                if after and "error" not in rows[name]:
+                    with _failing_into(rows[name]):
+                        _refuse(rows[name], after(last[name], worker("timed")))
     finally:
         for worker in workers.values():
             worker.close()
@@ -67,10 +75,11 @@ def contest(
 
 def _start(
     name: str, spec: str, work: Any, expected: list[Result], differ: Differ, row: Row, workers: dict[str, Worker]
-) -> None:
-    """A fresh process, its first run, and the gate."""
+) -> Result:
+    """A fresh process, its first run, and the gate; the last result there."""
+    result: Result = {}
     if "error" in row:
-        return
+        return result
     worker = Worker(spec, work)
     worker("load")
     row.setdefault("difference", 0.0)
@@ -82,10 +91,18 @@ def _start(
         row["difference"] = max(row["difference"], difference)
         if not difference <= 1:
             worker.close()
-            row["error"] = f"wrong result: {difference:.3g} times the allowed difference in run {key + 1}; not timed"
-            row["wrong"] = True
-            return
+            _refuse(row, f"wrong result: {difference:.3g} times the allowed difference in run {key + 1}; not timed")
+            return result
     workers[name] = worker
+    return result
+
+
+def _refuse(row: Row, reason: str) -> None:
+    """No speed beside a result that is not right."""
+    if reason:
+        for name in ("seconds", "samples"):
+            row.pop(name, None)
+        row |= {"error": reason, "wrong": True}
 
 
 def _time(rows: dict[str, Row], workers: dict[str, Worker], key: Any, pairs: int, at_least: float) -> None:

@@ -20,7 +20,15 @@ TRAINERS = {
     "reference": (("reference", f"{HERE}:Reference"),),
     # Which memory layout suits torch depends on the machine: both run, and the better one counts.
     "torch": (("torch", f"{TORCH}:Torch"), ("torch-channels-last", f"{TORCH}:TorchChannelsLast")),
-    "torch-compile": (("torch-compile", f"{TORCH}:TorchCompile"),),
+    "torch-compile": (
+        ("torch-compile", f"{TORCH}:TorchCompile"),
+        ("torch-compile-channels-last", f"{TORCH}:TorchCompileChannelsLast"),
+    ),
+    "torch-graph": (
+        ("torch-graph", f"{__package__}.torch_graph:TorchGraph"),
+        ("torch-compile-graph", f"{__package__}.torch_graph:TorchCompileGraph"),
+    ),
+    "eager": (("eager", f"{HERE}:OursEager"),),
     "checkpointing": (("checkpointing", f"{HERE}:OursCheckpointing"),),
 }
 TRANSLATORS = {
@@ -30,7 +38,10 @@ TRANSLATORS = {
         ("torch", f"{TORCH}:TorchTranslates"),
         ("torch-channels-last", f"{TORCH}:TorchChannelsLastTranslates"),
     ),
-    "torch-compile": (("torch-compile", f"{TORCH}:TorchCompileTranslates"),),
+    "torch-compile": (
+        ("torch-compile", f"{TORCH}:TorchCompileTranslates"),
+        ("torch-compile-channels-last", f"{TORCH}:TorchCompileChannelsLastTranslates"),
+    ),
     "onnxruntime": (("onnxruntime", f"{__package__}.onnx_generator:OnnxTranslates"),),
 }
 
@@ -106,6 +117,14 @@ class Ours:
 
     def device_mb(self) -> float:
         return ours_device_mb(self.work.device)
+
+
+class OursEager(Ours):
+    """Our training step launched kernel by kernel on a GPU, where else it is replayed from a graph."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self.model.graphed = None
 
 
 class OursCheckpointing(Ours):

@@ -129,6 +129,34 @@ def test_a_contest_times_what_is_right_and_says_why_the_rest_is_not() -> None:
         assert bool(rows[name].get("wrong")) == (name in ("wrong", "nan"))  # absence is no mistake
 
 
+class Drifts(Right):
+    """Right at the gate, and not any more when it is timed."""
+
+    def run(self, inputs: Any) -> Any:
+        return super().run(inputs) if inputs < 2 else float("nan")
+
+
+def test_what_was_timed_is_judged_too() -> None:
+    specs = {"ours": f"{HERE}:Right", "drifts": f"{HERE}:Drifts"}
+    after = lambda before, now: "" if now["y"] >= before["y"] else "is no number any more"
+    truth = f"{HERE}:Right"
+    ours, drifts = contest(
+        specs, None, truth=truth, differ=differ, keys=2, pairs=1, starts=1, at_least=0.0, after=after
+    )
+    assert ours["seconds"]["median"] > 0 and drifts["wrong"] and drifts["error"] == "is no number any more"
+    assert not {"seconds", "samples", "starts", "ratio"} & drifts.keys()
+
+
+def test_steps_that_are_timed_must_be_training() -> None:
+    before = {"D_A": 0.5, "update of gen_ab": np.array([3.0, 4.0])}
+    moved = {"D_A": 0.4, "update of gen_ab": np.array([3.1, 4.0])}
+    assert step.stopped_learning(before, moved) == ""
+    still = {**moved, "update of gen_ab": np.array([3.0, 4.01])}
+    assert step.stopped_learning(before, still).endswith("have not moved gen_ab")
+    assert "D_A is not finite" in step.stopped_learning(before, {**moved, "D_A": float("nan")})
+    assert "not finite" in step.stopped_learning(before, {**moved, "update of gen_ab": np.array([np.inf, 4.0])})
+
+
 def test_nobody_is_timed_when_ours_is_wrong() -> None:
     rows = rows_of(ours="Wrong", same="Right")
     assert rows["ours"]["wrong"]

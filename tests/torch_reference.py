@@ -299,6 +299,14 @@ class TorchCycleGAN:
 
     def move_generators(self, real_a: Tensor, real_b: Tensor, *pair: Tensor) -> tuple[dict[str, float], Tensor, Tensor]:
         """Their losses, and what they made before they moved."""
+        loss, fake_b, fake_a = self.generators_turn(real_a, real_b, *pair)
+        self.steps["g"] += 1
+        return {name: value.item() for name, value in loss.items()}, fake_b, fake_a
+
+    def generators_turn(
+        self, real_a: Tensor, real_b: Tensor, *pair: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The same with the losses where they were computed."""
         fake_b = self.gen_ab(real_a)
         rec_a = self.gen_ba(fake_b)
         fake_a = self.gen_ba(real_b)
@@ -321,11 +329,16 @@ class TorchCycleGAN:
             loss["sup_B"] = self.lambda_sup * F.l1_loss(self.gen_ba(pair[1]), pair[0])
         torch.stack(list(loss.values())).sum().backward()
         self.opt_g.step()
-        self.steps["g"] += 1
-        return {name: value.item() for name, value in loss.items()}, fake_b, fake_a
+        return loss, fake_b, fake_a
 
     def move_discriminators(self, real_a: Tensor, real_b: Tensor, fake_b: Tensor, fake_a: Tensor) -> dict[str, float]:
         """Their losses."""
+        loss = self.discriminators_turn(real_a, real_b, fake_b, fake_a)
+        self.steps["d"] += 1
+        return {name: value.item() for name, value in loss.items()}
+
+    def discriminators_turn(self, real_a: Tensor, real_b: Tensor, fake_b: Tensor, fake_a: Tensor) -> dict[str, Tensor]:
+        """The same where they were computed."""
         self.discs.requires_grad_(True)
         self.opt_d.zero_grad()
         loss = {}
@@ -344,8 +357,7 @@ class TorchCycleGAN:
                 loss[name] = loss[name] + 0.5 * gradient_penalty(disc, real, fake, share, self.lambda_gp)
             loss[name].backward()
         self.opt_d.step()
-        self.steps["d"] += 1
-        return {name: value.item() for name, value in loss.items()}
+        return loss
 
     def shown(self, direction: str, player: str, *pictures: Tensor) -> list[Tensor]:
         """Pictures as a discriminator sees them in this turn."""
