@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from kernels.conv2d.geometry import Geometry
+from kernels.gpu import launch
 from kernels.gpu.launch import recorded
 from kernels.instance_norm.settings import NormSettings
+from tests.sanitiser import sanitised, shuffled
 
 
 def test_what_nobody_wants_is_not_launched():
@@ -49,6 +51,27 @@ def test_a_residual_block_at_full_size_takes_two_launches_forward_and_five_backw
     flops = 2 * x.size * 9 * 256
     assert [sum(launch.flops for launch in part) for part in (forward, backward)] == [flops, 2 * flops]
     assert sum(launch.bytes for launch in forward) < 1.05 * (5 * x.nbytes + w.nbytes)
+
+
+@pytest.mark.parametrize("Q", [32, 8, 9], ids=["two steps", "half a step", "anywhere"])
+def test_dw_walks_over_rows_images_and_slices(Q, monkeypatch):
+    """16 pixels of dy at a time, within a row and across rows; slices end amid rows and images; two weights, three images each."""
+    from kernels.conv2d import wgrad
+
+    monkeypatch.setattr(launch.hooks, "matmul", "fp32")
+    monkeypatch.setattr(wgrad, "_split", lambda total, tiles, BK: (3 * BK, -(-total // (3 * BK))))
+    rng, halo = np.random.default_rng(0), 2
+    x, dy = rng.normal(0.3, 1, (6, 5, Q, 16)), rng.normal(0.3, 1, (6, 5 + halo, Q + halo, 8))
+    padded, inside = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect"), dy[:, :-halo, :-halo]
+    taps = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2)).reshape(2, 3, 5, Q, 16, 3, 3)
+    exact = np.einsum("gnpqcrs,gnpqk->grsck", taps, inside.reshape(2, 3, 5, Q, 8))
+    with sanitised(order=shuffled(0), every_read=True) as memory, recorded() as launches:
+        arrays = [memory.guarded(a.astype(np.float32)) for a in (x, dy)]
+        mirrored = Geometry(padding=1, padding_mode="reflect")
+        dw, db = wgrad.wgrad(*arrays, (3, 3), mirrored, stack=2, bias=True, halo=halo)
+    assert launches[0].constexprs["ROW"] == (Q == 32) and launches[0].grid[2] > 4
+    assert np.abs(dw - exact).max() < 1e-6 * np.abs(exact).max()
+    assert np.abs(db - inside.reshape(2, -1, 8).sum(1)).max() < 1e-4
 
 
 def test_errors_name_the_op():

@@ -36,10 +36,36 @@ from kernels.reflection_pad.gpu import mirror
 
 
 @triton.jit
+def _pixels(start, n, p, q, pixels, Q, ROW: tl.constexpr, BK: tl.constexpr):
+    """Image, row and column of pixels start, start + 1, ... of dy: [BK,1] each, but where they lie in one ROW one image, one row.
+
+    Its first pixel is (n, p, q). Nothing is divided then; for pixels anywhere that takes more instructions than all else
+    in the loop.
+    """
+    lane = tl.arange(0, BK)[:, None]  # [BK,1]
+    if ROW:
+        q += lane
+    else:
+        n, at = (start + lane) // pixels, (start + lane) % pixels
+        p, q = at // Q, at % Q
+    return n, p, q
+
+
+@triton.jit
+def _next_block(n, p, q, pixels, Q, BK: tl.constexpr):
+    """Image, row and column of the pixel that lies BK behind (n, p, q), where BK divides rows of Q."""
+    q += BK
+    p = tl.where(q == Q, p + 1, p)
+    q = tl.where(q == Q, 0, q)
+    n = tl.where(p * Q == pixels, n + 1, n)
+    return n, tl.where(p * Q == pixels, 0, p), q
+
+
+@triton.jit
 def _wgrad(
     x, dy, partials, H, W, Q, width, area, pixels, total, each, slices, stack,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, BIAS: tl.constexpr, EVEN: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, BIAS: tl.constexpr, ROW: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Program (i, j, (g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of weight g's partial z.
@@ -64,7 +90,7 @@ def _wgrad(
     STRIDE     pixels of x between neighbours of dy
     PAD        pixels on each side of x: 0, or mirrored where REFLECT
     BIAS       whether there is a bias, the row R S C
-    EVEN       whether BK divides total, so that pixels are not masked
+    ROW        whether BK divides Q: then the pixels of a step lie in one row, and none is masked
     PRECISION  of a product of float32: "tf32" or "ieee"
     BM, BN, BK rows and columns of a tile; pixels of a step along the reduction
     """
@@ -77,24 +103,28 @@ def _wgrad(
     r, s = tap // S, tap % S
     k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
     acc = tl.zeros((BM, BN), tl.float32)  # [BM,BN]
-    end = tl.minimum((z + 1) * each, total)
-    for start in range(z * each, end, BK):
-        pixel = start + tl.arange(0, BK)  # [BK]
-        n, at = pixel // pixels, pixel % pixels  # [BK]
-        row, column = (at // Q * STRIDE - PAD)[:, None] + r, (at % Q * STRIDE - PAD)[:, None] + s  # [BK,1] or [BK,BM]
-        there = (pixel < end)[:, None] & (flat < ROWS)[None, :]  # [BK,BM]
+    first, end = z * each, tl.minimum((z + 1) * each, total)
+    n, p, q = first // pixels, first % pixels // Q, first % pixels % Q
+    for start in range(first, end, BK):
+        image, i, j = _pixels(start, n, p, q, pixels, Q, ROW, BK)  # [BK,1], or [], [], [BK,1]
+        counts = (start + tl.arange(0, BK) < end)[:, None]  # [BK,1]
+        row, column = i * STRIDE - PAD + r, j * STRIDE - PAD + s  # [BK,1] or [BK,BM]; row [] or [BM]
+        there = counts & (flat < ROWS)[None, :]  # [BK,BM]
         if REFLECT:
             row, column = mirror(row, H), mirror(column, W)
         else:
             there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
-        image = x + (n.to(tl.int64) * (H * W * C))[:, None]  # [BK,1]
-        masked: tl.constexpr = not EVEN or ROWS % BM != 0 or C % BM != 0 or BIAS or not REFLECT
-        a = load(image + (row * W + column) * C + c[None, :], there, masked)  # [BK,BM]
+        masked: tl.constexpr = not ROW or ROWS % BM != 0 or C % BM != 0 or BIAS or not REFLECT
+        a_at = (row * W + column) * C + c[None, :]  # [BK,BM]
+        a = load(x + image.to(tl.int64) * (H * W * C) + a_at, there, masked)  # [BK,BM]
         if BIAS:
             a = tl.where((flat == ROWS)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
-        b_at = (n.to(tl.int64) * area + at // Q * width + at % Q)[:, None] * K + k[None, :]  # [BK,BN]
-        b = load(dy + b_at, (pixel < end)[:, None] & (k < K)[None, :], not EVEN or K % BN != 0)  # [BK,BN]
+        b_at = (i * width + j) * K + k[None, :]  # [BK,BN]
+        b = load(
+            dy + image.to(tl.int64) * (area * K) + b_at, counts & (k < K)[None, :], not ROW or K % BN != 0
+        )  # [BK,BN]
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)  # [BM,BN]
+        n, p, q = _next_block(n, p, q, pixels, Q, BK)
     at = (tap * (C * K) + c * W_C)[:, None] + k[None, :] * W_K  # [BM,BN]
     partials += z.to(tl.int64) * stack * ((ROWS + BIAS) * K) + g * (ROWS * K)
     if BIAS:  # whose gradients stand together behind the last weight's
@@ -130,7 +160,7 @@ def wgrad(
     tiles = tiles or pick(
         _wgrad,
         (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, stack, *vars(geometry).values(), bias, swapped, halo),
-        choose_wgrad_tiles(K, C, x),
+        choose_wgrad_tiles(K, C, Q, x),
         candidates,
         lambda t: wgrad(x, dy, kernel, geometry, stack=stack, bias=bias, swapped=swapped, halo=halo, tiles=t),
     )  # fmt: skip
@@ -144,7 +174,7 @@ def wgrad(
         _wgrad, (*grid, stack * slices), x, dy, partials, H, W, Q, width, rows * width, P * Q, total, each, slices, stack,
         flops=2 * length * K * N * P * Q, C=C, K=K, R=R, S=S, **weight_strides(C, K, swapped),
         STRIDE=geometry.stride, PAD=geometry.padding, REFLECT=geometry.reflect, BIAS=bias,
-        EVEN=total % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
+        ROW=Q % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
     dw = partials[0]
     if slices > 1:
@@ -156,14 +186,16 @@ def wgrad(
     return dw[:weights].reshape(shape), dw[weights:].reshape(stack, K) if bias else None
 
 
-def choose_wgrad_tiles(N: int, C: int, like: Array) -> Tiles:
-    """Tile [BM,BN] of dw for N columns and rows of C channels, steps of BK pixels, and warps."""
+def choose_wgrad_tiles(N: int, C: int, Q: int, like: Array) -> Tiles:
+    """Tile [BM,BN] of dw for N columns and rows of C channels, steps of BK of Q pixels in a row, and warps."""
     # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
     BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
     BM = 128 if C % 128 == 0 and BN == 128 else 64
     warps = 8 if BN == 128 or dtype_name(like.dtype) == "float32" else 4  # float32 x is turned around in registers
     stages = 2 if full_float32(like) and C % 16 else 3  # a gather across taps, and no tensor cores: registers again
-    return dict(BM=BM, BN=BN, BK=step(like) if C % 16 == 0 else min(step(like), 32), num_warps=warps, num_stages=stages)
+    BK = step(like) if C % 16 == 0 else min(step(like), 32)
+    BK = next((k for k in (BK, max(BK // 2, 16)) if Q % k == 0), BK)  # within one row a step needs no division
+    return dict(BM=BM, BN=BN, BK=BK, num_warps=warps, num_stages=stages)
 
 
 @functools.cache
