@@ -13,10 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
+from train.evaluation.evaluation import translate_all
+from train.inference import pictures as pictures_of_files
+from train.inference.pictures import translate_images
 from train.models.data_parallel import DataParallel
 from train.models.model import Model
 from train.ranks import heart, launcher
@@ -253,3 +257,38 @@ def test_the_ranks_tell_each_other_of_signals_times_and_flat_images() -> None:
         return pace.signal, pace.flat, pace.take(), pace.take()
 
     assert on_ranks(2, met) == [(15, ("0.png", "1.png"), {"ranks": [[1.0, 0.5, 0.25], [2.0, 0.5, 0.25]]}, {})] * 2
+
+
+# -- pictures
+
+
+class Halved:
+    """A model that shows how its pictures came."""
+
+    def translate(self, pictures: np.ndarray, direction: str) -> np.ndarray:
+        return pictures / 2 + len(pictures)
+
+
+def test_translations_shared_by_ranks_are_made_in_the_same_batches_and_come_in_the_same_order() -> None:
+    pictures = [np.full((4, 4 + 4 * (i // 13), 1), i, np.float32) for i in range(21)]
+    alone = translate_all(Halved(), pictures, "AtoB")  # type: ignore[arg-type]
+    assert len(alone) == 21 and {x.max() - i / 2 for i, x in enumerate(alone)} == {8, 5}
+    for size in (2, 3, 5):
+        for made in on_ranks(size, lambda ranks: translate_all(Halved(), pictures, "AtoB", ranks)):  # type: ignore[arg-type]
+            assert all(np.array_equal(x, y) for x, y in zip(made, alone, strict=True))
+
+
+def test_files_shared_by_ranks_are_all_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = SimpleNamespace(notes=(), coded=False, in_channels=3, white_level=0, half_of=lambda w, h: "")
+    written: list[Path] = []
+    monkeypatch.setattr(pictures_of_files, "open_translator", lambda *args: translator)
+    monkeypatch.setattr(pictures_of_files, "translated", lambda translator, original, side, code: (None, original))
+    monkeypatch.setattr(pictures_of_files, "save_picture", lambda target, picture: written.append(target))
+    for i in range(5):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "5.png").write_bytes(b"")
+    found = on_ranks(3, lambda ranks: translate_images("w", tmp_path, tmp_path / "out", ranks=ranks))
+    for outcome in found:
+        assert [path.name for path in outcome.written] == [f"{i}.png" for i in range(5)]
+        assert [path.name for path in outcome.failed] == ["5.png"]
+    assert sorted(path.name for path in written) == [f"{i}.png" for i in range(5)]

@@ -33,8 +33,9 @@ from train.evaluation.subject import from_run, from_weights
 from train.files.folder_names import check_folder
 from train.files.runs import run_or_file
 from train.models.registry import OWN, elsewhere, include
+from train.ranks.launcher import join
 from train.report.evaluation import contact_sheet, introduction, results, words, write_evaluation
-from train.run.exit_code import exit_code
+from train.run.exit_code import exit_code, say
 from train.weights.generators import GENERATOR
 
 DATA = (
@@ -46,6 +47,7 @@ DATA = (
 @exit_code("make room, or choose another --output", "stopped; nothing was written")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
+    ranks = join()
     start, options = time.perf_counter(), parse(arguments)
     if options.system:
         include(options.system)
@@ -63,13 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     segmenter = None
     if options.segmenter:
         segmenter = from_run(options.segmenter, options.checkpoints_dir, "latest", {}, "--segmenter").model
-    evaluation = Evaluation(subject.config, options.num_test, subject.cache)
+    evaluation = Evaluation(subject.config, options.num_test, subject.cache if ranks.leads else None)
+    evaluation.ranks = ranks
     asked = Asked(palette, options.label_domain or "", segmenter, not options.no_distance, options.fid)
     asked = asked.on(evaluation, subject.model.directions)
-    print(introduction(subject.name, evaluation), flush=True)
+    say(introduction(subject.name, evaluation))
     for note in subject.about.get("notes", ()):
-        print(f"note: {note}")
+        say(f"note: {note}")
     scored = score(subject.model, evaluation, asked)
+    if not ranks.leads:
+        return 0  # rank 0 makes the rest
     sheet, shown = contact_sheet(evaluation, subject.model, scored.fakes, options.rows, subject.name)
     failed = None
     if options.fid:

@@ -24,6 +24,7 @@ from train.files.runs import config_beside, run_or_file
 from train.inference.pictures import translate_images
 from train.inference.server import serve
 from train.models.registry import OWN, elsewhere, include
+from train.ranks.launcher import join
 from train.run.exit_code import exit_code, say
 from train.weights.generators import GENERATOR
 
@@ -36,7 +37,10 @@ __all__ = ["main", "translate_images"]
 )
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, 1 if some pictures failed, 2 for a user's error."""
+    ranks = join()
     given = parse(arguments)
+    if ranks.size > 1 and given.serve is not None:
+        raise UserError("--serve is for one process: leave out the launcher")
     if given.system:
         include(given.system)
     if config_beside(given.weights).get("direction") == "BtoA":
@@ -46,9 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve(given.weights, given.direction, given.device, given.serve, given.max_side or 512, **more)
     outcome = translate_images(
         given.weights, given.input, given.output, given.direction, given.format, given.existing, given.max_side,
-        given.device, progress=True, codes=given.codes, upsample=given.upsample, network=given.network,
+        given.device, progress=ranks.leads, codes=given.codes, upsample=given.upsample, network=given.network,
         white_level=given.white_level, half=given.half,
+        ranks=ranks,
     )  # fmt: skip
+    if not ranks.leads:
+        return 1 if outcome.failed else 0
     for note in outcome.notes:
         print(f"note: {note}")
     skipped = f", {len(outcome.skipped)} were there" if outcome.skipped else ""

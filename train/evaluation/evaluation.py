@@ -20,6 +20,8 @@ from train.errors import UserError
 from train.evaluation.domain_distance import DomainDistance
 from train.evaluation.metrics import Scores, as_loss, paired_scores
 from train.models.model import Model
+from train.ranks.group import ALONE, Group
+from train.ranks.shards import shard
 
 REFERENCE = 300  # training images of each domain, at most, that stand for it
 BATCH = 8  # images translated at once, at most
@@ -34,7 +36,10 @@ class Evaluation:
     true partner of each is known: then the images of A and B go pair by pair; `partners` says by which rule, `remarks` what
     was left out and may have been meant. `metric` is what --eval_metric comes to.
     limit: at most so many images of each domain (0: all). `cache`: a file that keeps the classifier behind the domain distance.
+    `ranks` share the translating; each has all scores.
     """
+
+    ranks: Group = ALONE
 
     def __init__(self, config: Config, limit: int = 0, cache: Path | None = None, phase: str = "test") -> None:
         self.config, self.cache, self.held_out = config, cache, has(config, phase)
@@ -99,7 +104,7 @@ class Evaluation:
 
     def translations(self, model: Model, direction: str) -> Pictures:
         """The images of the domain where `direction` ("AtoB" or "BtoA") starts, translated."""
-        return translate_all(model, self.pictures[direction[0]], direction)
+        return translate_all(model, self.pictures[direction[0]], direction, self.ranks)
 
     def scores(self, direction: str, fakes: Pictures, distance: bool = True) -> Scores:
         """Scores of translations beside the baselines. Without pairs and distance there are none."""
@@ -131,17 +136,18 @@ def title(direction: str) -> str:
     return direction.replace("to", " → ")
 
 
-def translate_all(model: Model, pictures: Sequence[np.ndarray], direction: str) -> Pictures:
-    """Pictures [H,W,C] of any sizes translated, equal ones that follow each other together."""
-    made: Pictures = []
-    while len(made) < len(pictures):
-        batch = [pictures[len(made)]]
-        for x in pictures[len(made) + 1 : len(made) + BATCH]:
-            if x.shape != batch[0].shape:
-                break
-            batch.append(x)
-        made += list(model.translate(np.stack(batch), direction))
-    return made
+def translate_all(model: Model, pictures: Sequence[np.ndarray], direction: str, ranks: Group = ALONE) -> Pictures:
+    """Pictures [H,W,C] of any sizes translated, equal ones that follow each other together; of several ranks each makes its share
+    of these batches, and all have all pictures."""
+    batches: list[list[np.ndarray]] = []
+    for x in pictures:
+        if batches and len(batches[-1]) < BATCH and x.shape == batches[-1][0].shape:
+            batches[-1].append(x)
+        else:
+            batches.append([x])
+    mine = shard(len(batches), ranks.rank, ranks.size)
+    made = [x for i in mine for x in model.translate(np.stack(batches[i]), direction)]
+    return [x for theirs in ranks.gather(made) for x in theirs]
 
 
 def overall(scores: dict[str, Scores], metric: str) -> float:

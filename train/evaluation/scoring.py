@@ -103,7 +103,7 @@ def score_photos(
     The row "real" is what it reads in the true photos: it errs too, and nobody can do much better than that.
     """
     for who, pictures in {"model": made, "real": evaluation.pictures[direction[-1]]}.items():
-        read = translate_all(segmenter, pictures, "AtoB")
+        read = translate_all(segmenter, pictures, "AtoB", evaluation.ranks)
         scores = label_scores(palette, zip(read, evaluation.pictures[direction[0]], strict=True))
         table.setdefault(who, {}).update({name: scores[name] for name in scores if name != "classes"})
 

@@ -16,6 +16,8 @@ from train.data.saving import keeps_16_bits, save_picture
 from train.errors import UserError, shown
 from train.inference.places import find, plan
 from train.inference.translator import Translator, open_translator
+from train.ranks.group import ALONE, Group
+from train.ranks.shards import shard
 
 
 @dataclass
@@ -46,11 +48,13 @@ def translate_images(
     network: str = "",
     white_level: int = 0,
     half: str = "",
+    ranks: Group = ALONE,
 ) -> Outcome:
     """Translate pictures and write them; the options are those of the command.
 
     white_level  of 16-bit inputs, and of what becomes of them (0: as the run was trained)
     half         "left" or "right": of each picture that half alone ("": all of it)
+    ranks        each makes its share; all have the whole outcome
 
     Raises UserError before anything is written if weights, inputs or outputs do not fit together; a single file that
     cannot be read or written is noted in the outcome.
@@ -61,7 +65,9 @@ def translate_images(
     outcome = Outcome(notes=translator.notes)
     if codes > 1 and not translator.coded:
         raise UserError(f"--codes {codes}: this generator takes no code, and has one translation of a picture")
-    bar = tqdm(jobs.items(), unit="picture", disable=not progress)
+    ranks.barrier()  # all have seen what was there before
+    mine = shard(len(jobs), ranks.rank, ranks.size)
+    bar = tqdm([*jobs.items()][mine.start : mine.stop], unit="picture", disable=not progress)
     for source, targets in bar:
         bar.set_postfix_str(shown(source.name), refresh=True)
         there = [target for target in targets if existing == "skip" and target.exists()]
@@ -86,7 +92,18 @@ def translate_images(
             outcome.failed[source] = (
                 f"{shown(source)}: out of memory; --max_side 2000 shrinks it to at most that many pixels"
             )
-    return outcome
+    return joined(ranks.gather(outcome))
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """What became of all ranks' inputs."""
+    first, *others = outcomes
+    for other in others:
+        for name in ("written", "skipped", "shallower"):
+            getattr(first, name).extend(getattr(other, name))
+        for name in ("failed", "halves", "dim"):
+            getattr(first, name).update(getattr(other, name))
+    return first
 
 
 def translated(

@@ -14,6 +14,7 @@ from train.data.listing import EXTENSIONS, is_passed_by, pictures_below, sorted_
 from train.errors import UserError, shown
 from train.files.folder_names import check_folder
 from train.files.walk import files_below
+from train.ranks.launcher import group
 
 
 def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
@@ -41,7 +42,7 @@ def find(inputs: Iterable[str | Path], output: Path) -> dict[Path, Path]:
             known = " ".join(sorted(EXTENSIONS))
             seen = f"; seen: {listing.told()}" if listing.left_out else ""
             raise UserError(f"--input {shown(item)}: holds no pictures ({known}){seen}")
-        for remark in listing.remarks(path):
+        for remark in listing.remarks(path) if group().leads else ():
             print(remark, file=sys.stderr)
         roots.append(root)
         found |= dict.fromkeys(root / picture for picture in listing.pictures)

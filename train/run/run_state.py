@@ -71,6 +71,9 @@ class RunState:
         check_sizes(config, self.dataset, self.shown)
         self.classifier_file = self.folder / CLASSIFIER
         self.evaluation = Evaluation(config, EVALUATED, self.classifier_file, "val") if config.eval_freq else None
+        if self.evaluation:
+            self.evaluation.ranks = self.group
+            self.evaluation.cache = self.classifier_file if self.group.leads else None
         self.tell: Callable[[str], None] = functools.partial(say, file=sys.stderr) if self.group.leads else unheard
         try:
             self.model = system(config)

@@ -180,8 +180,8 @@ class Run(RunState):
         return every > 0 and ended and self.epoch % every == 0
 
     def evaluate(self) -> dict[str, float]:
-        """Scores of the model as it stands, for the record of this step: ssim_A is that of A → B, and so on. Rank 0 makes them."""
-        found = self.scores() if self.group.leads else {}
+        """Scores of the model as it stands, for the record of this step: ssim_A is that of A → B, and so on. Ranks share the work."""
+        found = self.scores()
         self.verdict, found = self.group.broadcast((self.verdict, found))
         return found
 
