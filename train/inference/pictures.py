@@ -97,13 +97,13 @@ def translate_images(
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:
     """What became of all ranks' inputs."""
-    first, *others = outcomes
-    for other in others:
+    every = Outcome(notes=outcomes[0].notes)
+    for outcome in outcomes:
         for name in ("written", "skipped", "shallower"):
-            getattr(first, name).extend(getattr(other, name))
+            getattr(every, name).extend(getattr(outcome, name))
         for name in ("failed", "halves", "dim"):
-            getattr(first, name).update(getattr(other, name))
-    return first
+            getattr(every, name).update(getattr(outcome, name))
+    return every
 
 
 def translated(
