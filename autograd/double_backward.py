@@ -19,7 +19,7 @@ from autograd.function import Function
 from autograd.ops.arithmetic import Add, Div, Exp, GetItem, MatMul, Mul, Pow, Reshape, Sub, Sum, Transpose, exp
 from autograd.ops.batch_slice import BatchSlice
 from autograd.ops.conv2d import Conv2d
-from autograd.ops.conv_norm_relu import ConvNormRelu
+from autograd.ops.conv_norm_relu import ConvNormRelu, ConvTransposeNormRelu
 from autograd.ops.conv_transpose2d import ConvTranspose2d
 from autograd.ops.dropout import Dropout
 from autograd.ops.instance_norm import InstanceNorm
@@ -152,8 +152,9 @@ class Wgrad(Function):
 
 
 def block(n: Any, x: Tensor, w: Tensor, skip: Tensor | None) -> Tensor:
-    """What a conv_norm_relu computes."""
-    z = Conv2d(geometry=n.settings["geometry"])(x, w, None)
+    """What a conv_norm_relu computes, or a conv_transpose_norm_relu."""
+    convolution = ConvTranspose2d if isinstance(n, ConvTransposeNormRelu) else Conv2d
+    z = convolution(geometry=n.settings["geometry"])(x, w, None)
     return InstanceNorm(norm=n.settings["norm"])(z, skip)
 
 
@@ -169,6 +170,7 @@ def norm(n: Any, x: Tensor, skip: Tensor | None) -> Tensor:
 
 SIMPLER: dict[type[Function], Callable[..., Tensor]] = {
     ConvNormRelu: block,
+    ConvTransposeNormRelu: block,
     InstanceNorm: norm,
     Mean: lambda n, x: x.sum() * (n.settings["weight"] / x.size),
     Checkpointed: lambda n, x, *weights: n.settings["block"](x),

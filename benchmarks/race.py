@@ -204,4 +204,4 @@ def differ(name: str, result: Result, truth: Result, work: OpWork, dtype: str = 
 
 def has_a_kink(c: Case) -> bool:
     """Whether a (leaky) ReLU follows a computed number."""
-    return c.settings.get("activation", "relu" if c.op == "conv_norm_relu" else "none") != "none"
+    return c.settings.get("activation", "relu" if c.op.endswith("norm_relu") else "none") != "none"

@@ -36,7 +36,22 @@ def conv_norm_relu(
     return instance_norm(TORCH["conv2d"](x, w, None, stride, padding, padding_mode), skip, activation, **norm)
 
 
-FAST: dict[str, Callable[..., Tensor]] = {**TORCH, "instance_norm": instance_norm, "conv_norm_relu": conv_norm_relu}
+def conv_transpose_norm_relu(
+    x: Tensor, w: Tensor, skip: Tensor | None, stride: int = 2, padding: int = 1, output_padding: int = 1,
+    activation: str = "relu", **norm: Any,
+) -> Tensor:  # fmt: skip
+    """The same, of the transposed convolution."""
+    return instance_norm(
+        TORCH["conv_transpose2d"](x, w, None, stride, padding, output_padding), skip, activation, **norm
+    )
+
+
+FAST: dict[str, Callable[..., Tensor]] = {
+    **TORCH,
+    "instance_norm": instance_norm,
+    "conv_norm_relu": conv_norm_relu,
+    "conv_transpose_norm_relu": conv_transpose_norm_relu,
+}
 
 
 class TorchOps:
@@ -62,7 +77,7 @@ class TorchOps:
             return None
         t = torch.from_numpy(array.astype(np.float32)).to(torch_device(self.work), self.dtype)
         if t.ndim == 4:
-            axes = (0, 3, 1, 2) if name != "w" else (2, 3, 0, 1) if op == "conv_transpose2d" else (3, 2, 0, 1)
+            axes = (0, 3, 1, 2) if name != "w" else (2, 3, 0, 1) if op.startswith("conv_transpose") else (3, 2, 0, 1)
             back = [axes.index(i) for i in range(4)]
             t = t.permute(axes).contiguous(memory_format=self.memory_format).permute(back)
         return t.requires_grad_()

@@ -79,7 +79,7 @@ class ConvTranspose2d(Module):
 
 
 class ConvTransposeNormRelu(ConvTranspose2d):
-    """Transposed convolution, instance norm and activation. Its bias is kept for exchange only, as in ConvNormRelu."""
+    """Transposed convolution, instance norm and activation as one op; see autograd.ops.conv_transpose_norm_relu. Its bias is kept for exchange only, as in ConvNormRelu."""
 
     bias: Parameter
 
@@ -91,9 +91,7 @@ class ConvTransposeNormRelu(ConvTranspose2d):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.instance_norm(
-            F.conv_transpose2d(x, self.weight.for_input(x), **self.geometry), activation=self.activation
-        )
+        return F.conv_transpose_norm_relu(x, self.weight.for_input(x), **self.geometry, activation=self.activation)
 
 
 class ResizeConvNormRelu(ConvNormRelu):

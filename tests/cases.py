@@ -79,6 +79,10 @@ def _block(label: str, x: Shape, w: Shape, skip: Shape | None, more: dict[str, A
     return Case("conv_norm_relu", label, dict(x=x, w=w, skip=skip), settings, **(more or {}))
 
 
+def _rise(*arguments: Any, **settings: Any) -> Case:
+    return replace(_block(*arguments, **settings), op="conv_transpose_norm_relu")
+
+
 def _norm(label: str, x: Shape, skip: bool, more: dict[str, Any] | None = None, **settings: Any) -> Case:
     return Case("instance_norm", label, dict(x=x, skip=x if skip else None), settings, **(more or {}))
 
@@ -136,6 +140,18 @@ TRANSPOSED_CONVOLUTIONS = (
         dict(full=dict(x=(1, 64, 64, 256), w=(4, 4, 256, 64), b=(64,))), output_padding=0),
     _up("more-than-a-tile", (2, 5, 4, 17), (3, 3, 17, 5), True, output_padding=1),
     _up("stack", (4, 3, 4, 5), (2, 3, 3, 5, 3), True, output_padding=1),
+)  # fmt: skip
+
+ENLARGING_BLOCKS = (
+    _rise("minimal", (1, 1, 1, 1), (3, 3, 1, 1), None, activation="none"),
+    _rise("ragged", (2, 5, 4, 3), (3, 3, 3, 5), None, activation="relu"),
+    _rise("non-contiguous", (2, 4, 5, 3), (3, 3, 3, 4), (2, 8, 10, 4), STRIDED, activation="leaky_relu"),
+    _rise("real", (1, 16, 16, 32), (3, 3, 32, 16), None,  # whose phases are whole tiles
+          dict(full=dict(x=(1, 64, 64, 256), w=(3, 3, 256, 128), skip=None)), activation="relu"),
+    _rise("degenerate", (2, 8, 8, 3), (3, 3, 3, 4), None, CONSTANT, activation="relu"),
+    _rise("phases-of-two-sizes", (1, 3, 4, 5), (3, 3, 5, 4), None, output_padding=0),
+    _rise("unet", (1, 8, 8, 7), (4, 4, 7, 6), None, output_padding=0, activation="none"),
+    _rise("stack", (4, 8, 8, 5), (2, 3, 3, 5, 3), None),
 )  # fmt: skip
 
 FUSED_BLOCKS = (
@@ -301,7 +317,7 @@ PARTS = (
 )
 
 CASES = (
-    *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *FUSED_BLOCKS, *NORMS, *CONDITIONAL_NORMS, *PADS, *RESIZES, *POINTWISE, *LOSSES, *JOINS, *SUMS, *PARTS,
+    *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *FUSED_BLOCKS, *ENLARGING_BLOCKS, *NORMS, *CONDITIONAL_NORMS, *PADS, *RESIZES, *POINTWISE, *LOSSES, *JOINS, *SUMS, *PARTS,
 )  # fmt: skip
 
 # Adam works in place on lists of parameters, outside the graph: see tests/test_optim.py. The other ops without a gradient

@@ -40,7 +40,7 @@ MUTANTS = (
     Mutant("kernels/cpu/threads.py", "bounds = [count * i // parts", "bounds = [(count - 1) * i // parts", "test_cpu_kernels.py -k bit"),
     Mutant("kernels/conv2d/fprop.py", "w += n // images * (R * S * C * K)", "w += n % images * (R * S * C * K)", OPS + "conv2d-stack"),
     Mutant("kernels/conv2d/fprop.py", "at % Q * STRIDE - PAD  # [BM]", "at % Q * STRIDE - PAD + 1  # [BM]", OPS + "conv2d-ragged-interpret"),
-    Mutant("kernels/conv2d/fprop.py", "delta = tl.where(inside, acc - mean[None, :], 0.0)", "delta = acc - mean[None, :]", OPS + "conv_norm_relu-ragged-interpret"),
+    Mutant("kernels/conv2d/gemm_epilogue.py", "delta = tl.where(inside, tile - mean[None, :], 0.0)", "delta = tile - mean[None, :]", OPS + "conv_norm_relu-ragged-interpret"),
     Mutant("kernels/conv2d/dgrad.py", "s = tap // taps_w, tap % taps_w", "s = tap // taps_h, tap % taps_w", OPS + "oblong-kernel-interpret"),
     Mutant("kernels/instance_norm/gradient.py", "factor = rstd * scale", "factor = rstd", OPS + "conditional_instance_norm-ragged-interpret"),
     Mutant("kernels/gpu/reduce.py", "m2 + count * delta * delta, 0)", "m2, 0)", OPS + "instance_norm-real-interpret"),

@@ -17,13 +17,17 @@ from torch import Tensor
 
 from tests.cases import Case
 from tests.tolerances import tolerance, within
-from tests.torch_ops import TORCH, conv2d
+from tests.torch_ops import TORCH
 
 PRECISIONS = {"cpu": ("fp32", "fp64"), "interpret": ("fp32", "tf32", "bf16"), "cuda": ("fp32", "tf32", "bf16")}
 STORED = {"bf16": 2.0**-8}  # relative to a number of 8 digits: half the distance to the next
 READ = {"tf32": 2.0**-9}  # relative to a product: 11 digits of each operand are read, the rest is cut off
 SUMMED = 2.0**-20  # float32, relative to the sum of the terms' absolute values
 
+BLOCKS = {
+    "conv_norm_relu": "conv2d",
+    "conv_transpose_norm_relu": "conv_transpose2d",
+}  # and the convolution that each begins with
 PARAMETERS = ("w", "b", "scale", "shift")  # float32 beside maps in bf16, as networks hold them
 LOSSES = (
     "lsgan_loss",
@@ -62,10 +66,10 @@ def propagated(case: Case, u: float, p: float, leaves: Leaves, dy: Tensor) -> di
     """What roundings ahead of a result's own cost it: storing by u of a number, reading by p of a product."""
     if case.op == "tanh":
         return {"dx": 2 * u * dy.abs() * torch.tanh(given(leaves, "x")) ** 2}  # 1 - y^2, of y as it is stored
-    if case.op not in ("conv2d", "conv_transpose2d", "conv_norm_relu"):
+    if not case.op.startswith("conv"):
         return {}
     sizes = Sizes(case, given(leaves, "x"), given(leaves, "w"))
-    if case.op == "conv_norm_relu":
+    if case.op in BLOCKS:
         return block(case, u, p, sizes, leaves, dy)
     dx, dw = sizes.gradients(dy.abs())
     db = (
@@ -78,7 +82,7 @@ class Sizes:
     """A convolution on absolute values: how large the terms of its sums are, and of its gradients' sums."""
 
     def __init__(self, case: Case, x: Tensor, w: Tensor) -> None:
-        convolution = TORCH["conv2d" if case.op == "conv_norm_relu" else case.op]
+        convolution = TORCH[BLOCKS.get(case.op, case.op)]
         self.settings = {k: v for k, v in case.settings.items() if k in ("stride", "padding", "padding_mode", "output_padding")}  # fmt: skip
         self.x, self.w = x.abs().requires_grad_(), w.abs().requires_grad_()
         self.sums = convolution(self.x, self.w, None, **self.settings)
@@ -97,14 +101,14 @@ def block(case: Case, u: float, p: float, sizes: Sizes, leaves: Leaves, dy: Tens
     """
     mean = lambda t: t.mean((1, 2), keepdim=True)
     slope = {"none": 1.0, "relu": 0.0, "leaky_relu": case.settings.get("slope", 0.2)}[case.settings.get("activation", "relu")]  # fmt: skip
-    z = conv2d(given(leaves, "x"), given(leaves, "w"), None, **sizes.settings)
+    z = TORCH[BLOCKS[case.op]](given(leaves, "x"), given(leaves, "w"), None, **sizes.settings)
     variance, centre = torch.var_mean(z, dim=(1, 2), correction=0, keepdim=True)
     rstd = (variance + case.settings.get("eps", 1e-5)) ** -0.5
     x_hat, e_sum = (z - centre) * rstd, (p + SUMMED) * sizes.y
-    e_rstd = rstd**2 * mean(
-        (z - centre).abs() * (e_sum + mean(e_sum))
-    )  # relative; statistics are of the sums, unrounded
-    e_hat = rstd * (u * z.abs() + e_sum + mean(e_sum)) + x_hat.abs() * e_rstd
+    # Statistics are of the sums, unrounded; but of z as stored where a transposed convolution's tiles do not fill its phases.
+    e_taken = e_sum + (u * z.abs() if case.op == "conv_transpose_norm_relu" else 0)
+    e_rstd = rstd**2 * mean((z - centre).abs() * (e_taken + mean(e_taken)))  # relative
+    e_hat = rstd * (u * z.abs() + e_sum + mean(e_taken)) + x_hat.abs() * e_rstd
     g = torch.where(x_hat > 0, dy, slope * dy)
     e_g = torch.where(x_hat.abs() <= e_hat, (1 - slope) * dy.abs(), 0)
     along, most = mean(g * x_hat), x_hat.abs() + e_hat

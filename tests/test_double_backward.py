@@ -18,8 +18,8 @@ from tests.torch_reference import TorchPatchDiscriminator, load_numpy_state, to_
 from tests.torch_reference import gradient_penalty as torch_penalty
 
 TWICE = {
-    "conv2d", "conv_transpose2d", "conv_norm_relu", "instance_norm", "leaky_relu", "tanh", "mean", "add", "batch_slice",
-    "reflection_pad", "resize", "dropout",
+    "conv2d", "conv_transpose2d", "conv_norm_relu", "conv_transpose_norm_relu", "instance_norm", "leaky_relu", "tanh", "mean", "add",
+    "batch_slice", "reflection_pad", "resize", "dropout",
 }  # fmt: skip
 SAMPLED = {"minimal", "ragged", "non-contiguous", "degenerate", "stride-2-strided", "stride-2-reflect", "unread-edge",
            "patch", "innermost", "unet", "leaky-skip", "relu-skip", "relu", "bilinear-down", "many",

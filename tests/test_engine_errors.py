@@ -138,6 +138,7 @@ CALLS = {
     "conv2d": ({"x": PICTURE, "w": WEIGHT, "b": (6,)}, {}),
     "conv_norm_relu": ({"x": PICTURE, "w": WEIGHT, "skip": (2, 3, 2, 6)}, {}),
     "conv_transpose2d": ({"x": PICTURE, "w": WEIGHT, "b": (6,)}, {}),
+    "conv_transpose_norm_relu": ({"x": PICTURE, "w": WEIGHT, "skip": (2, 10, 8, 6)}, {}),
     "div": ({"x": (2, 3), "y": (3,)}, {}),
     "dropout": ({"x": PICTURE}, {"p": 0.5, "key": 1}),
     "exp": ({"x": PICTURE}, {}),
@@ -214,7 +215,7 @@ def test_devices_that_differ_are_named(op, name):
         call(op, **{name: far})
 
 
-SHAPED = ("conditional_instance_norm", "conv2d", "conv_norm_relu", "conv_transpose2d", "instance_norm", "reflection_pad", "resize")  # fmt: skip
+SHAPED = ("conditional_instance_norm", "conv2d", "conv_norm_relu", "conv_transpose2d", "conv_transpose_norm_relu", "instance_norm", "reflection_pad", "resize")  # fmt: skip
 
 
 @pytest.mark.parametrize(("op", "name"), [(op, name) for op, name in INPUTS if op in SHAPED])
@@ -239,6 +240,7 @@ def test_axes_too_few_or_too_many_are_named(op, name):
         ("conv_norm_relu", "skip", (1, 3, 2, 6), r"\[N,P,Q,K\] with N = 2"),
         ("conv_norm_relu", "skip", (2, 3, 3, 6), r"\(2, 3, 2, 6\) as the output"),
         ("conv_norm_relu", "skip", (2, 1, 1, 6), r"\(2, 3, 2, 6\) as the output"),
+        ("conv_transpose_norm_relu", "skip", (2, 9, 8, 6), r"\(2, 10, 8, 6\) as the output"),
         ("instance_norm", "skip", (2, 5, 1, 3), r"\[N,H,W,C\] with W = 4"),
         ("conditional_instance_norm", "scale", (1, 3), r"\[N,C\] with N = 2"),
         ("conditional_instance_norm", "shift", (2, 4), r"\[N,C\] with C = 3"),

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from autograd import Tensor
-from autograd.ops import add, conv2d, conv_norm_relu, conv_transpose2d, instance_norm, leaky_relu
+from autograd.ops import add, conv2d, conv_norm_relu, conv_transpose_norm_relu, leaky_relu
 from kernels.conv2d import gpu as conv2d_gpu
 from kernels.conv2d.geometry import Geometry, TransposedGeometry
 from kernels.conv_norm_relu import gpu as conv_norm_relu_gpu
-from kernels.conv_transpose2d import gpu as conv_transpose2d_gpu
+from kernels.conv_transpose_norm_relu import gpu as conv_transpose_norm_relu_gpu
 from kernels.gpu.epilogue import Epilogue, Sums
 from kernels.gpu.launch import hooks, recorded
 from kernels.instance_norm import gpu as instance_norm_gpu
@@ -82,7 +82,7 @@ def chain(x: Tensor, *w: Tensor) -> Tensor:
     for first, second in ((w[1], w[2]), (w[3], w[4])):
         inner = conv_norm_relu(y, first, padding=1, **REFLECT)
         y = conv_norm_relu(inner, second, y, padding=1, activation="none", **REFLECT)
-    return conv2d(instance_norm(conv_transpose2d(y, w[5]), activation="relu"), w[6], padding=3, **REFLECT)
+    return conv2d(conv_transpose_norm_relu(y, w[5]), w[6], padding=3, **REFLECT)
 
 
 CHAIN = parameters((2, 8, 12, 3), (3, 3, 3, 4), *4 * [(3, 3, 4, 4)], (3, 3, 4, 3), (7, 7, 3, 3))
@@ -140,7 +140,7 @@ def test_a_residual_chain_needs_no_other_launches(monkeypatch: pytest.MonkeyPatc
     fused, launches = gradients(chain, CHAIN, "interpret", F4)
     assert set(launches) == {"conv2d._dgrad", "conv2d._fprop", "conv2d._wgrad", "instance_norm._dx", "conv2d._add_halo"}  # fmt: skip
     assert launches["instance_norm._dx"] == 6 and launches["conv2d._add_halo"] == 1  # of the head alone
-    for module in (conv2d_gpu, conv_norm_relu_gpu, conv_transpose2d_gpu):
+    for module in (conv2d_gpu, conv_norm_relu_gpu, conv_transpose_norm_relu_gpu):
         monkeypatch.setattr(module, "EPILOGUE", False)
     apart, launches = gradients(chain, CHAIN, "interpret", F4)
     assert launches["instance_norm._sums"] == 6 and launches["add._add"] == 2
@@ -154,7 +154,7 @@ def test_sums_are_made_by_the_norm_where_a_gradient_is_still_to_come(graph: str,
 
 
 def test_modules_that_take_neither_get_neither(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (instance_norm_gpu, conv_norm_relu_gpu):
+    for module in (conv_norm_relu_gpu, conv_transpose_norm_relu_gpu):
         monkeypatch.setattr(module, "SUMS", False)
     wanted, _ = gradients(chain, CHAIN, "cpu", np.float64)
     results, launches = gradients(chain, CHAIN, "interpret", F4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels.conv2d.geometry import Geometry
+from kernels.conv2d.geometry import Geometry, TransposedGeometry
 from kernels.gpu import launch
 from kernels.gpu.launch import recorded
 from kernels.instance_norm.settings import NormSettings
@@ -72,6 +72,22 @@ def test_dw_walks_over_rows_images_and_slices(Q, monkeypatch):
     assert launches[0].constexprs["ROW"] == (Q == 32) and launches[0].grid[2] > 4
     assert np.abs(dw - exact).max() < 1e-6 * np.abs(exact).max()
     assert np.abs(db - inside.reshape(2, -1, 8).sum(1)).max() < 1e-4
+
+
+@pytest.mark.parametrize(("size", "apart"), [((8, 8), 0), ((8, 7), 1)])
+def test_statistics_of_a_transposed_convolution_come_with_it_where_its_phases_are_whole_tiles(size, apart):
+    """Of z with mean 1000 and deviation about 1: four phases, each of a tile of 64 pixels; or of 56."""
+    from kernels.conv_transpose_norm_relu import gpu
+
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(1000, 1, (1, *size, 2)).astype(np.float32), np.full((2, 2, 2, 3), 0.5, np.float32)
+    how = dict(geometry=TransposedGeometry(2, 0, 0), norm=NormSettings(eps=0.0))
+    with recorded() as launches:
+        _, z, mean, rstd = gpu.forward(x, w, **how)
+    exact = z.astype(np.float64)
+    assert np.abs(mean / exact.mean((1, 2)) - 1).max() < 1e-7
+    assert np.abs(rstd**-2.0 / exact.var((1, 2)) - 1).max() < 1e-4  # z itself has steps of 6e-5
+    assert [made.name for made in launches][1:-1] == ["instance_norm._moments"] * apart
 
 
 def test_errors_name_the_op():

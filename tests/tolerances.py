@@ -45,6 +45,7 @@ KINDS = {
     "conv2d": "gemm",
     "conv_transpose2d": "gemm",
     "conv_norm_relu": "gemm",
+    "conv_transpose_norm_relu": "gemm",
 }
 
 LARGE_MEAN = 100  # values of that size are rounded that much more coarsely, and the mean is all that is subtracted

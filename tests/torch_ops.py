@@ -75,6 +75,15 @@ def conv_norm_relu(
     return instance_norm(z, skip, activation, **norm)
 
 
+@stacked
+def conv_transpose_norm_relu(
+    x: Tensor, w: Tensor, skip: Tensor | None, stride: int = 2, padding: int = 1, output_padding: int = 1,
+    activation: str = "relu", **norm: Any,
+) -> Tensor:  # fmt: skip
+    z = conv_transpose2d(x, w, None, stride, padding, output_padding)
+    return instance_norm(z, skip, activation, **norm)
+
+
 def resize(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     align = None if mode == "nearest" else False  # torch refuses the argument for nearest
     return last(F.interpolate(first(x), size, mode=mode, align_corners=align))
@@ -96,6 +105,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "instance_norm": instance_norm,
     "conditional_instance_norm": conditional_instance_norm,
     "conv_norm_relu": conv_norm_relu,
+    "conv_transpose_norm_relu": conv_transpose_norm_relu,
     "resize": resize,
     "reflection_pad": lambda x, pad: last(F.pad(first(x), (pad,) * 4, mode="reflect")) if pad else x * 1,
     "tanh": torch.tanh,

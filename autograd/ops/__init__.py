@@ -9,7 +9,7 @@ from autograd.ops.cast import cast
 from autograd.ops.concat import concat
 from autograd.ops.conditional_instance_norm import conditional_instance_norm
 from autograd.ops.conv2d import conv2d
-from autograd.ops.conv_norm_relu import conv_norm_relu
+from autograd.ops.conv_norm_relu import conv_norm_relu, conv_transpose_norm_relu
 from autograd.ops.conv_transpose2d import conv_transpose2d
 from autograd.ops.dropout import dropout
 from autograd.ops.hinge_loss import hinge_loss
@@ -25,8 +25,9 @@ from autograd.tensor import Tensor
 
 __all__ = [
     "add", "batch_slice", "bce_with_logits", "cast", "concat", "conditional_instance_norm", "conv2d", "conv_norm_relu",
-    "conv_transpose2d", "div", "dropout", "exp", "getitem", "hinge_loss", "instance_norm", "l1_loss", "leaky_relu",
-    "lsgan_loss", "matmul", "mean", "mul", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum", "tanh", "transpose",
+    "conv_transpose2d", "conv_transpose_norm_relu", "div", "dropout", "exp", "getitem", "hinge_loss", "instance_norm",
+    "l1_loss", "leaky_relu", "lsgan_loss", "matmul", "mean", "mul", "pow", "reflection_pad", "relu", "reshape", "resize", "sub", "sum",
+    "tanh", "transpose",
 ]  # fmt: skip
 
 Tensor.ops = sys.modules[__name__]

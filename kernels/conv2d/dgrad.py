@@ -6,7 +6,8 @@ a small convolution of its own with r running backwards, and no zeros are multip
 picture, some pixels collect from two rows or columns at a tap, whose sums stand behind dy (reflect_halo.py): another place
 to fetch from, and nothing is added afterwards.
 
-Grid: pixel tiles x channel tiles x images and phases. Each element is written once, by what gemm_epilogue.py adds to it.
+Grid: pixel tiles x channel tiles x images and phases. Each element is written once; what gemm_epilogue.py says is done to a tile,
+or left beside it, while it is in registers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.conv2d.gemm_epilogue import epilogue_arguments, epilogue_in_words, leave_sums
+from kernels.conv2d.gemm_epilogue import epilogue_arguments, epilogue_in_words, leave_moments, leave_sums
 from kernels.conv2d.geometry import Geometry
 from kernels.conv2d.implicit_gemm import candidates, choose_tiles, load, nbytes, tap_and_channel, weight_strides
 from kernels.conv2d.reflect_halo import halo_rows, meeting
@@ -45,7 +46,8 @@ def _dgrad(
     z          [N,H,W,C], the input of a norm whose output dx is the gradient of, see leave_sums; or None
     mean, rstd [N,C], that norm's; or None
     negative   the slope below 0 of that norm's activation
-    partials   [N,T,2,C] float32, written: that norm's two sums over each tile of each phase; or None
+    partials   [N,T,2,C] float32, written: that norm's two sums over each tile of each phase, or, without z, its mean and
+               squared deviations, where tiles are whole; or None
     N          images
     images     with the same weight: N / G
     P, Q       rows and columns of dy, pixels, without the halo
@@ -114,13 +116,17 @@ def _dgrad(
     tl.store(dx + to, acc, mask=inside)
     if z is not None:
         leave_sums(acc, z, to, inside, mean + n * C, rstd + n * C, negative, partials, c, C)
+    elif partials is not None:
+        leave_moments(acc, inside, BM, partials, c, C)
 
 
 def dgrad(
     dy: Array, w: Array, b: Array | None, size: tuple[int, int], geometry: Geometry, *,
-    swapped: bool = False, halo: bool = False, epilogue: Epilogue | None = None, tiles: Tiles | None = None,
-) -> Array:  # fmt: skip
-    """dx [N,*size,C], the adjoint of fprop with the same geometry, plus b [C]: a transposed convolution has one.
+    swapped: bool = False, halo: bool = False, statistics: bool = False, epilogue: Epilogue | None = None,
+    tiles: Tiles | None = None,
+) -> tuple[Array, Array | None, int]:  # fmt: skip
+    """dx [N,*size,C], the adjoint of fprop with the same geometry, plus b [C]: a transposed convolution has one. Then per
+    tile its mean and squared deviations [N,T,2,C], and the tile's pixels; None where tiles of a phase are not whole.
 
     dy [N,P,Q,K], with `halo` [N,P+E,Q+E,K] (reflect_halo.py), and w [R,S,C,K] (`swapped`: [R,S,K,C], as a transposed
     convolution has it), or a stack of such, are contiguous. Without a halo what lies beyond the edge counts as 0.
@@ -134,13 +140,17 @@ def dgrad(
     pixels = cdiv(H, stride) * cdiv(W, stride)  # of the largest phase
     tiles = tiles or pick(
         _dgrad,
-        (dy.dtype, input_precision(), *dy.shape, *w.shape, *size, stride, epilogue_in_words(epilogue)),
+        (dy.dtype, input_precision(), *dy.shape, *w.shape, *size, stride, epilogue_in_words(epilogue), statistics),
         choose_tiles(N * pixels * stride**2, C, K, dy, dgrad=True),
         candidates,
-        lambda t: dgrad(dy, w, b, size, geometry, swapped=swapped, halo=halo, epilogue=epilogue, tiles=t),
+        lambda t: dgrad(
+            dy, w, b, size, geometry, swapped=swapped, halo=halo, statistics=statistics, epilogue=epilogue, tiles=t
+        ),
     )
     grid = (cdiv(pixels, tiles["BM"]), cdiv(C, tiles["BN"]), N * stride**2)
     onto, norm, partials, others = epilogue_arguments(epilogue, dx, grid[0] * stride**2)
+    if statistics and H % stride == W % stride == pixels % tiles["BM"] == 0:  # tiles are whole, phases of one size
+        partials = empty(dx, (N, grid[0] * stride**2, 2, C), "float32")
     # Program (t, j, (phase, n)) owns BM pixels of one phase of image n of dx, channels [j BN, (j + 1) BN), and a partial.
     launch(
         _dgrad, grid, dy, w, b, dx, onto, *norm, partials, N, N // stack_size(dy, w), P, Q, H, W,
@@ -148,4 +158,4 @@ def dgrad(
         C=C, K=K, R=R, S=S, **weight_strides(C, K, swapped),
         STRIDE=stride, PAD=padding, HALO=halo, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
-    return dx
+    return dx, partials, tiles["BM"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.conv2d.gemm_epilogue import epilogue_arguments, epilogue_in_words, leave_sums
+from kernels.conv2d.gemm_epilogue import epilogue_arguments, epilogue_in_words, leave_moments, leave_sums
 from kernels.conv2d.geometry import Geometry
 from kernels.conv2d.implicit_gemm import candidates, choose_tiles, load, nbytes, tap_and_channel, weight_strides
 from kernels.conv2d.stacked import stack_size
@@ -90,12 +90,8 @@ def _fprop(
         partials += (n * tl.num_programs(0) + t) * 2 * K
         leave_sums(acc, z, at, inside, mean + n * K, rstd + n * K, negative, partials, k, K)
     elif partials is not None:
-        # Two passes over the tile while it is in registers: mean, then squares around it.
-        mean = tl.sum(tl.where(inside, acc, 0.0), 0) / tl.minimum(pixels - t * BM, BM).to(tl.float32)  # [BN]
-        delta = tl.where(inside, acc - mean[None, :], 0.0)  # [BM,BN]
-        partials += (n * tl.num_programs(0) + t) * 2 * K + k
-        tl.store(partials, mean, mask=k < K)
-        tl.store(partials + K, tl.sum(delta * delta, 0), mask=k < K)
+        partials += (n * tl.num_programs(0) + t) * 2 * K
+        leave_moments(acc, inside, tl.minimum(pixels - t * BM, BM), partials, k, K)
 
 
 def fprop(

@@ -1,7 +1,7 @@
 """What fprop and dgrad do with a tile while it is in registers: the part of kernels/gpu/epilogue.py that they share.
 
 Each element is written once. Ahead of that, what has arrived for it before is added; beside it, the two sums are left that
-the backward of an instance norm wants over the gradient of its output.
+the backward of an instance norm wants over the gradient of its output, or the moments that its forward wants.
 """
 
 from __future__ import annotations
@@ -31,6 +31,19 @@ def leave_sums(gradient, z, at, inside, mean, rstd, negative, partials, k, K: tl
     gradient = tl.where(inside, before_activation(gradient, x_hat, negative), 0.0)  # [BM,BN]
     tl.store(partials + k, tl.sum(gradient, 0), mask=k < K)  # [BN]
     tl.store(partials + K + k, tl.sum(gradient * x_hat, 0), mask=k < K)  # [BN]
+
+
+@triton.jit
+def leave_moments(tile, inside, count, partials, k, K: tl.constexpr):
+    """Mean and sum of squared deviations of a tile [BM,BN], float32, whose `count` pixels are where `inside` [BM,BN] says.
+
+    partials   [2,K], this tile's                     k          [BN], the tile's channels of K
+    """
+    # Two passes over the tile while it is in registers: mean, then squares around it.
+    mean = tl.sum(tl.where(inside, tile, 0.0), 0) / count  # [BN]
+    delta = tl.where(inside, tile - mean[None, :], 0.0)  # [BM,BN]
+    tl.store(partials + k, mean, mask=k < K)
+    tl.store(partials + K + k, tl.sum(delta * delta, 0), mask=k < K)
 
 
 def epilogue_arguments(

@@ -61,12 +61,12 @@ def input_gradient(
 ) -> Array:
     """dx [N,*size,C] from dy [N,P,Q,K], which may have its `halo` already."""
     if not geometry.reflect:
-        return dgrad(dy, w, None, size, geometry, epilogue=epilogue)
+        return dgrad(dy, w, None, size, geometry, epilogue=epilogue)[0]
     if takes_halo(w.shape[-4:-2], geometry):
         dy = dy if halo else with_halo(dy, geometry.padding)
-        return dgrad(dy, w, None, size, geometry, halo=True, epilogue=epilogue)
+        return dgrad(dy, w, None, size, geometry, halo=True, epilogue=epilogue)[0]
     # No network of ours has such a layer: by way of the padded picture, and what an epilogue does comes after.
     H, W = (n + 2 * geometry.padding for n in size)
-    padded = dgrad(dy, w, None, (H, W), Geometry(geometry.stride))
+    padded = dgrad(dy, w, None, (H, W), Geometry(geometry.stride))[0]
     dx = reflection_pad.backward(padded, pad=geometry.padding)
     return dx if epilogue is None or epilogue.onto is None else add.forward(dx, epilogue.onto)

@@ -24,7 +24,7 @@ STACKED = EPILOGUE = True
 
 def forward(x: Array, w: Array, b: Array | None = None, *, geometry: TransposedGeometry) -> Array:
     x, w, b = contiguous(x, w, b)
-    return dgrad(x, w, b, geometry.output_size(x.shape, w.shape), geometry.adjoint, swapped=True)
+    return dgrad(x, w, b, geometry.output_size(x.shape, w.shape), geometry.adjoint, swapped=True)[0]
 
 
 def backward(
