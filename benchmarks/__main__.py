@@ -17,6 +17,7 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "kernels": "every op at its real layer shapes, against torch and this machine's peaks",
     "profile": "where one training step goes, op by op",
     "scaling": "how step time and memory grow with picture, channels and batch",
+    "first_run": "all that a machine with a GPU should be asked first: is it right, how fast, and how far from the prediction",
     "host_cost": "what Python takes to launch a kernel, with or without a GPU",
     "compile_report": "every kernel compiled for GPUs without one: registers, spills, tensor cores, predicted step",
     "measured": "that prediction beside what others have measured of their kernels",

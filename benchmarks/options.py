@@ -155,14 +155,14 @@ def title(about: dict[str, Any]) -> str:
 
 
 def write(args: argparse.Namespace, command: str, rows: list[Row], text: str) -> None:
-    """--json, --csv and --plot; on a GPU also a table under benchmarks/results/<gpu>/."""
+    """--json, --csv and --plot; from a GPU, unless --json names a file, a table under benchmarks/results/<gpu>/."""
     if args.json:
         save(Path(args.json), json.dumps(rows, indent=1))
     if args.csv:
         save(Path(args.csv), as_csv(rows))
     if args.plot:
         plot.save(plot.DRAWINGS[command](rows), Path(args.plot))
-    if getattr(args, "device", "cpu") == "cuda" and not args.quick:
+    if getattr(args, "device", "cpu") == "cuda" and not args.quick and not args.json:
         folder = machine.results_folder("cuda")
         name = f"{command}-{args.precision}"
         save(folder / f"{name}.txt", text + "\n")

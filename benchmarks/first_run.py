@@ -1,0 +1,244 @@
+"""What to type on a machine with a GPU, first of all: is it right, how fast is it, and how far from what was predicted.
+
+    python -m benchmarks first_run --out first-run --minutes 8
+
+The phases come in order of worth, each in a process of its own with a time limit of its own: what crashes or hangs costs only
+itself. Rows are on disk as soon as they are known, and the page is written anew after each phase. Where a precision is wrong, the
+phases after that use the next (bf16, tf32, fp32); where all are, nothing is timed.
+
+It needs this repository and what it imports, no network, and nothing installed beside that: PyTorch for the truth and the peers,
+and NVIDIA's profiler and sanitiser where they are. `--device interpret` goes through the same motions without a GPU, small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import first_page, machine, options
+from benchmarks.first_plan import Plan, read_rows
+from train.errors import UserError
+
+PRECISIONS = ("bf16", "tf32", "fp32")
+GRACE = 10.0  # s that a process has to end by itself when its time is up
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A few commands side by side, and how long they may take together."""
+
+    name: str
+    limit: float  # s
+    about: str
+    commands: Callable[[Plan], list[Command]]
+    timed: bool = False  # so nothing of it is run for a precision that is wrong
+
+
+def inside(name: str) -> Callable[[Plan], list[Command]]:
+    """A phase of benchmarks/first_phases.py."""
+    return lambda plan: [_phase(name, plan)]
+
+
+def _phase(name: str, plan: Plan) -> Command:
+    return [sys.executable, "-u", "-m", f"{__package__}.first_phases", name, json.dumps(dataclasses.asdict(plan))]
+
+
+def each_precision(plan: Plan) -> list[Command]:
+    """The three side by side: they wait for the host most of the time."""
+    precisions = PRECISIONS if plan.device == "cuda" else PRECISIONS[:1]
+    return [_phase("correctness", dataclasses.replace(plan, precision=p)) for p in precisions]
+
+
+def step_against(peers: str, pairs: int = 9) -> Callable[[Plan], list[Command]]:
+    """`python -m benchmarks step`, ours and these peers in turns."""
+
+    def commands(plan: Plan) -> list[Command]:
+        how = ["--device", plan.device, "--precision", plan.precision, "--against", peers]
+        how += ["--json", str(Path(plan.out) / f"step-{peers or 'tuned'}.json")]
+        how += ["--sizes", plan.size, "--pairs", str(pairs), "--starts", "1"] if plan.device == "cuda" else ["--quick"]
+        tiles = ["--tune", str(Path(plan.out) / "tiles.json")] if not peers and plan.device == "cuda" else []
+        return [[sys.executable, "-u", "-m", __package__ or "", "step", *how, *tiles]]
+
+    return commands
+
+
+def device_tests(plan: Plan) -> list[Command]:
+    """The tests that a device passes."""
+    tests = [name for name in ("tests/test_ops.py", "tests/test_optim.py") if (machine.ROOT / name).exists()]
+    tests += sorted(str(p.relative_to(machine.ROOT)) for p in machine.ROOT.glob("tests/test_device*.py"))
+    some = [] if plan.device == "cuda" else ["-k", "tanh and minimal"]
+    return [[sys.executable, "-m", "pytest", "-q", "--device", plan.device, "-p", "no:cacheprovider", *some, *tests]]
+
+
+def training(plan: Plan) -> list[Command]:
+    """A run with scores and a report, in the folder of results."""
+    small = ["--preset", "small", "--max_steps", "4000"] if plan.device == "cuda" else ["--preset", "tiny", "--max_steps", "1", "--crop_size", "32", "--load_size", "32", "--ngf", "2", "--ndf", "2", "--n_blocks", "0"]  # fmt: skip
+    where = ["--checkpoints_dir", plan.out, "--name", "training"]
+    return [
+        [
+            sys.executable,
+            "-u",
+            "-m",
+            "train.cyclegan",
+            "--device",
+            plan.device,
+            "--precision",
+            plan.precision,
+            *small,
+            *where,
+        ]
+    ]
+
+
+def profiled(plan: Plan) -> list[Command]:
+    """NVIDIA's profiler on a few kernels of an eager step, where there is one."""
+    sections = [
+        word for name in ("SpeedOfLight", "MemoryWorkloadAnalysis", "WarpStateStats") for word in ("--section", name)
+    ]
+    names = [
+        "--kernel-name",
+        "regex:_(wgrad|fprop|dgrad|dx|normalise)$",
+        "--launch-count",
+        "12",
+        "--launch-skip",
+        "100",
+    ]
+    return (
+        [["ncu", "--clock-control", "none", "--csv", *sections, *names, *_phase("one_step", plan)]]
+        if shutil.which("ncu")
+        else []
+    )
+
+
+def sanitised(plan: Plan) -> list[Command]:
+    """NVIDIA's sanitiser on the smallest step, where there is one."""
+    command = _phase("one_step", dataclasses.replace(plan, size="quick"))
+    return [["compute-sanitizer", "--tool", "memcheck", *command]] if shutil.which("compute-sanitizer") else []
+
+
+PHASES = (
+    Phase("ceilings", 40, "what is here, and what it does at best", inside("ceilings")),
+    Phase("compile", 100, "every kernel compiled side by side, into the cache of what follows", inside("compile")),
+    Phase("correctness", 110, "every op against float64, forward and gradients", each_precision),
+    Phase("graph", 60, "kernel by kernel against replays: equal bits", inside("graph")),
+    Phase("step-graph", 90, "the step beside torch's as a CUDA graph", step_against("eager,torch-graph"), timed=True),
+    Phase("kernels", 60, "each kernel's replays beside the prediction", inside("kernels"), timed=True),
+    Phase("step-torch", 60, "the step beside torch, eager", step_against("torch", 5), timed=True),
+    Phase("step-compile", 120, "the step beside torch, compiled", step_against("torch-compile", 5), timed=True),
+    Phase("training", 90, "a run, its scores and its report", training),
+    Phase("tests", 90, "the repository's own tests on this device", device_tests),
+    Phase("tune", 90, "tiles by measurement, and the step with them", step_against("", 5), timed=True),
+    Phase("profile", 60, "NVIDIA's profiler", profiled),
+    Phase("sanitise", 60, "NVIDIA's sanitiser", sanitised),
+)  # fmt: skip
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m benchmarks first_run`."""
+    parser.add_argument(
+        "--out", default="first-run", metavar="DIR", help="where everything is written (default: %(default)s)"
+    )
+    parser.add_argument("--minutes", type=float, default=8.0, help="for all phases together (default: %(default)s)")
+    parser.add_argument(
+        "--phases", default="", help=f"only these of {', '.join(p.name for p in PHASES)} (default: all)"
+    )
+    parser.add_argument(
+        "--device", choices=("cuda", "interpret"), default="cuda", help="interpret: a dry run, without a GPU"
+    )
+    parser.add_argument(
+        "--size", default="paper", help="of pictures and networks, as in `step --sizes` (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """All phases, then the page; 1 if a phase failed or found something wrong."""
+    out = Path(args.out)
+    if (out / "first_run.json").exists() and not args.phases:
+        raise UserError(f"--out {out}: holds another run's results; name another folder, or some --phases to add")
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = options.chosen(args.phases, {p.name: p for p in PHASES}, "--phases")
+    plan = Plan(str(out.resolve()), args.device, size=args.size, jobs=machine.cores())
+    return 0 if first_run(plan, [p for p in PHASES if not chosen or p.name in chosen], args.minutes * 60) else 1
+
+
+def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
+    """Whether every phase went well. Each has its limit or what is left of `seconds`, whichever is less."""
+    out, end = Path(plan.out), time.monotonic() + seconds
+    done = {row["phase"]: row for row in read_rows(out / "phases.jsonl")}
+    for phase in phases:
+        precision = usable(read_rows(out / "correctness.jsonl"))
+        commands = phase.commands(dataclasses.replace(plan, precision=precision or "fp32"))
+        left = end - time.monotonic()
+        why_not = (
+            "nothing to run it with" if not commands
+            else "no precision is right: nothing is timed" if phase.timed and not precision
+            else "no time is left" if left < 5 else ""
+        )  # fmt: skip
+        row: dict[str, Any] = {"phase": phase.name, "about": phase.about, "precision": precision, "status": why_not}
+        if not why_not:
+            print(f"{phase.name}: {phase.about} (at most {min(phase.limit, left):.0f} s) ...", flush=True)
+            row |= executed(commands, out / f"{phase.name}.log", min(phase.limit, left))
+        print(f"{phase.name}: {row['status']}, {row.get('seconds', 0):.0f} s", flush=True)
+        with (out / "phases.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        done[phase.name] = row
+        write(plan, list(done.values()))
+    print(f"\n{out / 'first_run.md'}")
+    return all(row["status"] in ("done", "nothing to run it with") for row in done.values())
+
+
+def usable(rows: list[dict[str, Any]]) -> str:
+    """The first precision in which no op was wrong; "" if each has one, bf16 where nothing was tried."""
+    wrong = {row["precision"] for row in rows if row.get("problem")}
+    return next((p for p in PRECISIONS if p not in wrong), "")
+
+
+def executed(commands: list[Command], log: Path, limit: float) -> dict[str, Any]:
+    """Run commands side by side; what is still there after `limit` seconds is interrupted, then killed."""
+    start = time.monotonic()
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with log.open("ab") as file:
+        running = [
+            subprocess.Popen(
+                c, stdout=file, stderr=subprocess.STDOUT, cwd=machine.ROOT, env=env, start_new_session=True
+            )
+            for c in commands
+        ]
+        late = False
+        for process in running:
+            for way in (0, signal.SIGINT, signal.SIGKILL):
+                try:
+                    if way:
+                        late = True
+                        os.killpg(process.pid, way)
+                    process.wait(max(0.1, start + limit - time.monotonic()) if not way else GRACE)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+                except ProcessLookupError:
+                    break
+    codes = [process.returncode for process in running]
+    status = "out of time" if late else "done" if not any(codes) else f"failed ({', '.join(map(str, codes))})"
+    return {"status": status, "seconds": time.monotonic() - start, "command": " ".join(commands[0])}
+
+
+def write(plan: Plan, phases: list[dict[str, Any]]) -> None:
+    """The page and the JSON, among the results and, from a GPU, among the repository's."""
+    found = first_page.collect(Path(plan.out), phases)
+    texts = {"first_run.md": first_page.page(found), "first_run.json": json.dumps(found, indent=1, default=str)}
+    folders = [Path(plan.out), *([machine.results_folder("cuda")] if plan.device == "cuda" else [])]
+    for folder in folders:
+        for name, text in texts.items():
+            options.save(folder / name, text, say=False)

@@ -1,0 +1,219 @@
+"""A first run on a GPU, without one: phases that crash, hang or find something wrong, what they leave behind, and the page of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import first_checks, first_page, first_phases, first_run
+from benchmarks.__main__ import main
+from benchmarks.first_plan import Plan, Rows, read_rows
+from benchmarks.first_run import Phase, usable
+from benchmarks.kernel_replays import kept_calls, measure
+from kernels.device import Device
+from kernels.gpu.launch import hooks
+from kernels.instance_norm import gpu as norm
+from kernels.instance_norm.settings import NormSettings
+from kernels.tanh import gpu as tanh
+
+
+def python(code: str) -> Any:
+    return lambda plan: [[sys.executable, "-c", f"OUT = {plan.out!r}; PRECISION = {plan.precision!r}\n{code}"]]
+
+
+ADDS = "open(OUT + '/seen', 'a').write(PRECISION + '\\n')"
+
+
+def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_run, "GRACE", 0.5)
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGINT, lambda *_: None); print('begun', flush=True); time.sleep(60)"
+    )
+    phases = [
+        Phase("crashes", 20, "", python("print('last words', flush=True); import os; os._exit(3)")),
+        Phase("hangs", 1, "", python(stubborn)),
+        Phase("lacks", 20, "", lambda plan: []),
+        Phase("works", 20, "", python(ADDS)),
+    ]
+    plan = Plan(str(tmp_path), "interpret")
+    assert not first_run.first_run(plan, phases, 60)
+    found = json.loads((tmp_path / "first_run.json").read_text())
+    status = {row["phase"]: row["status"] for row in found["phases"]}
+    assert status == {
+        "crashes": "failed (3)",
+        "hangs": "out of time",
+        "lacks": "nothing to run it with",
+        "works": "done",
+    }
+    assert found["phases"][1]["seconds"] < 10
+    assert (tmp_path / "crashes.log").read_text() == "last words\n" and (tmp_path / "seen").read_text() == "bf16\n"
+    assert "| hangs " in (tmp_path / "first_run.md").read_text()
+    assert first_run.first_run(plan, phases[3:], 0.0) is False  # no time: said, and the others' rows are kept
+    again = json.loads((tmp_path / "first_run.json").read_text())["phases"]
+    assert [row["status"] for row in again][-1] == "no time is left" and len(again) == 4
+
+
+def test_a_wrong_precision_gives_way_to_the_next_and_without_any_nothing_is_timed(tmp_path: Path) -> None:
+    rows, plan = Rows(tmp_path / "correctness.jsonl"), Plan(str(tmp_path), "interpret")
+    phases = [Phase("times", 20, "", python(ADDS), timed=True), Phase("trains", 20, "", python(ADDS))]
+    for wrong, precision in (("", "bf16"), ("bf16", "tf32"), ("tf32", "fp32")):
+        rows.add(what="op", case="tanh-real", precision=wrong or "bf16", problem=wrong and "wrong result")
+        assert first_run.first_run(plan, phases, 60)
+        assert (tmp_path / "seen").read_text().split()[-2:] == [precision] * 2
+    rows.add(what="op", case="tanh-real", precision="fp32", problem="NaN")
+    assert usable(read_rows(rows.path)) == ""
+    assert not first_run.first_run(plan, phases, 60)
+    assert (tmp_path / "seen").read_text().split()[-1] == "fp32" and len((tmp_path / "seen").read_text().split()) == 7
+    assert "no precision is right: nothing is timed" in (tmp_path / "first_run.md").read_text()
+
+
+def test_a_killed_phase_leaves_every_row_but_the_one_it_was_writing(tmp_path: Path) -> None:
+    rows = Rows(tmp_path / "x.jsonl")
+    for number in range(3):
+        rows.add(what="op", number=number)
+    rows.path.write_text(rows.path.read_text() + '{"what": "op", "numb')
+    assert [row["number"] for row in read_rows(rows.path)] == [0, 1, 2]
+    assert read_rows(tmp_path / "none.jsonl") == []
+
+
+def test_the_command_refuses_to_write_over_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "first_run.json").write_text("{}")
+    assert main(["first_run", "--out", str(tmp_path)]) == 2
+    assert "holds another run's results; name another folder" in capsys.readouterr().err
+    assert main(["first_run", "--out", str(tmp_path / "new"), "--phases", "benchmark"]) == 2
+    assert "--phases benchmark: wanted some of ceilings, compile" in capsys.readouterr().err
+
+
+def test_what_is_run_on_a_gpu_is_a_command_that_exists(tmp_path: Path) -> None:
+    """Every phase's words are those that its program takes."""
+    from benchmarks.__main__ import parse
+    from train.config.options import parse as parse_options
+
+    for device in ("cuda", "interpret"):
+        plan = Plan(str(tmp_path), device)
+        for phase in first_run.PHASES:
+            for command in phase.commands(plan):
+                after = command[command.index("-m") + 1 :]
+                if after[0].endswith("first_phases"):
+                    assert after[1] in first_phases.PHASES and Plan(**json.loads(after[2])).device == device
+                elif after[0].endswith("benchmarks"):
+                    assert parse(after[1:]).device == device
+                elif after[0] == "train.cyclegan":
+                    assert parse_options(after[1:], after[0], "").settings["max_steps"] >= 1
+                else:
+                    assert after[0] == "pytest" and any(word.startswith("tests/") for word in after)
+
+
+# -- phases
+
+
+def test_ceilings_say_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_phases, "REQUIRED", ("numpy", "no_such_library"))
+    rows = Rows(tmp_path / "ceilings.jsonl")
+    first_phases.ceilings(Plan(str(tmp_path), "interpret"), rows)
+    found = {row["what"]: row for row in read_rows(rows.path)}
+    assert found["lacking"]["names"] == ["no_such_library"] and found["small"]["error"] < 0.01
+    assert "not installed: no_such_library" in first_page.ceilings([*found.values()])
+
+
+@pytest.mark.parametrize("broken", ["", "wrong", "unwritten", "dies"])
+def test_ops_are_judged_forward_and_backward_and_their_outputs_are_full_of_nan(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(first_checks, "real_cases", lambda plan: ["tanh-minimal", "tanh-ragged"])
+    right = tanh.backward
+
+    def backward(dy: Any, y: Any) -> Any:
+        if broken == "dies":
+            raise RuntimeError("illegal address")
+        dx = right(dy, y)
+        if broken == "unwritten":
+            dx[..., -1:] = hooks.allocate(np, dx[..., -1:].shape, dx.dtype)
+        return dx * dx.dtype.type(0.9) if broken == "wrong" else dx
+
+    monkeypatch.setattr(tanh, "backward", backward)
+    rows = Rows(tmp_path / "correctness.jsonl")
+    first_checks.correctness(Plan(str(tmp_path), "interpret", "tf32"), rows)
+    *ops, end = read_rows(rows.path)
+    said = {
+        "": "",
+        "wrong": "wrong result: ",
+        "unwritten": "wrong result: nan",
+        "dies": "RuntimeError: illegal address",
+    }[broken]
+    assert end["what"] == "done" and len(ops) == 2
+    assert all(row["problem"].startswith(said) and bool(row["problem"]) == bool(broken) for row in ops)
+    shown = first_page.correctness([*ops, end])
+    assert f"| tf32      |   2 | {len(ops) if broken else 0:5d} |" in shown and (said in shown or not broken)
+
+
+def test_launches_of_a_step_are_measured_with_their_own_arrays(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype(np.float32)
+    with kept_calls() as calls:
+        for _ in range(3):
+            norm.forward(x, norm=NormSettings())
+        norm.forward(x[:1], norm=NormSettings())
+    assert [call.count for call in calls.values()] == [3, 3, 1, 1]
+    (normalise,) = [c for c in calls.values() if c.launch.name.endswith("_normalise") and c.count == 3]
+    before = hooks.perform
+    rows = list(measure(calls, Device("interpret"), 2))
+    assert len(rows) == 4 and all(row["seconds"] > 0 and row["bytes"] for row in rows) and hooks.perform is before
+    assert normalise.launch.grid in [row["grid"] for row in rows]
+    fails = next(iter(calls.values()))
+    fails.again = lambda: 1 / 0  # type: ignore[assignment, return-value]
+    assert [row["error"] for row in measure(calls, Device("interpret"), 1) if "error" in row] == [
+        "ZeroDivisionError: division by zero"
+    ]
+
+
+# -- the page
+
+
+def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> None:
+    about = {
+        "gpu": "NVIDIA H100, 570",
+        "cpu": "x",
+        "python": "3.12",
+        "versions": {"triton": "3.6.0"},
+        "commit": "abc",
+        "date": "2030",
+    }
+    spread = {"median": 0.010, "p80": 0.011}
+    step = {"what": "step", "replayed": True, "unequal": []}
+    kernel = {
+        "kernel": "conv2d._fprop",
+        "grid": [64, 2, 4],
+        "launches": 36,
+        "bytes": 33e6,
+        "flops": 19.3e9,
+        "seconds": 40e-6,
+    }
+    predicted = {"seconds": 50e-6, "binds": "l2"}
+    found = {
+        "machine": about, "scores": {"AtoB": 1},
+        "phases": [{"phase": "graph", "status": "done", "seconds": 12.0, "precision": "bf16"}],
+        "ceilings": [{"what": "peaks", "precision": "bf16", "gemm_gflops": 798e3, "copy_gbs": 2900}],
+        "compile": [{"what": "kernel", "precision": "bf16", "problems": ["conv2d._dgrad on sm_90: spills"]},
+                    {"what": "compiled", "precision": "bf16", "kernels": 1, "seconds": 9.0}],
+        "correctness": [], "graph": [{**step, "number": 1, "replayed": False}, {**step, "number": 2}, {"what": "done", "compiled_late": []}],
+        "steps": [{"provider": "ours", "work": "paper", "seconds": spread, "device_mb": 900.0},
+                  {"provider": "torch", "work": "paper", "error": "no torch"}],
+        "kernels": [{**kernel, "predicted": predicted}, {**kernel, "predicted": None, "seconds": 1e-6}, {**kernel, "error": "no"}],
+    }  # fmt: skip
+    del found["kernels"][2]["seconds"]  # type: ignore[index]
+    text = re.sub(" +", " ", first_page.page(found))
+    for words in (
+        "NVIDIA H100, 570; Python 3.12, triton 3.6.0; commit abc", "| graph | done | 12 |", "product 798.0 TFLOP/s, copy 2.90 TB/s",
+        "Unfit: 1.", "conv2d._dgrad on sm_90: spills", "2 steps, 1 of them replayed from a graph: equal bits throughout",
+        "| 10.00 | 11.00 |", "no torch", "482.5 |", "0.80 |", "Of 1.44 ms a prediction is known: 1.80 ms", "[64, 2, 4]: no",
+    ):  # fmt: skip
+        assert words in text, words
+    found["graph"][1]["unequal"] = ["D_A"]  # type: ignore[index]
+    assert "other bits" in first_page.page(found) and "- step 2: D_A" in first_page.page(found)
