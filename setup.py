@@ -71,6 +71,7 @@ EXTRAS = {
     # What guards main (.ci/run): the same, and
     "dev": [
         "palindrome-gan[test,mpi]",  # ranks train, crash and go on in the tests
+        "nvidia-nccl-cu13>=2.27.7,<3; sys_platform == 'linux'",  # ... and so that every call of NCCL is
         "cupy-cuda13x>=14; sys_platform == 'linux'",  # imports without a GPU, so that every call of ours is checked against the real thing
         # The two libraries whose FID people quote: --fid is tested against them, with weights that the test makes.
         "torch-fidelity>=0.4",

@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernels.device import get_device
 from train.config.options import add_option
 from train.config.parser import Parser
 from train.config.settings import Config
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.fid = True
     if options.fid:
         check_fid(options.fid_weights)
+    if ranks.size > 1 and get_device(getattr(options, "device", "auto")).name == "cuda":
+        ranks.take_gpu()
     palette = read_palette(options.palette) if options.palette else None
     changes = {name: getattr(options, name) for name in DATA if hasattr(options, name)}
     subject = (

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernels.device import get_device
 from train.config.parser import Parser
 from train.config.settings import Config
 from train.errors import UserError, shown
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError("--serve is for one process: leave out the launcher")
     if given.system:
         include(given.system)
+    if ranks.size > 1 and given.device != "cpu" and get_device(given.device).name == "cuda":
+        ranks.take_gpu()
     if config_beside(given.weights).get("direction") == "BtoA":
         say("note: this run was trained with --direction BtoA: its AtoB, the default, takes pictures of folder B")
     if given.serve is not None:

@@ -58,6 +58,9 @@ class Group:
         """The sum of everybody's flat array, in an order that the library chooses."""
         return array
 
+    def take_gpu(self) -> None:
+        """Compute on a GPU that is no other rank's from here on, and carry arrays from GPU to GPU. UserError where there are too few."""
+
     def watch(self, patience: float) -> None:
         """From here on a rank that gives no sign of life for `patience` seconds ends all."""
 

@@ -7,6 +7,7 @@ millisecond. So ranks that share a core leave it to each other, and hearts (trai
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import platform
@@ -19,8 +20,10 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from kernels.device import Array, to_host, xp_of
+from train.errors import UserError
 from train.ranks.group import Group
 from train.ranks.heart import Heart
+from train.ranks.nccl import NCCL
 
 T = TypeVar("T")
 EAGER = 0.002  # s in which a call is asked after without a pause
@@ -65,6 +68,7 @@ class MPIGroup(Group):
         self.hosts = self.gather(platform.node())
         self.seconds = 0.0
         self.heart: Heart | None = None
+        self.nccl: NCCL | None = None  # where the ranks have GPUs
 
     # -- the calls
 
@@ -80,6 +84,8 @@ class MPIGroup(Group):
 
     def exchange(self, parts: Sequence[Array], sizes: Sequence[int]) -> list[Array]:
         with self.timed():
+            if self.nccl is not None and xp_of(parts[0]) is not np:
+                return self.nccl.exchange(parts, sizes)
             xp, send = xp_of(parts[0]), [to_host(part) for part in parts]
             out, back = np.concatenate(send), np.empty(sum(sizes), send[0].dtype)
             counts = [part.size for part in send]
@@ -88,6 +94,8 @@ class MPIGroup(Group):
 
     def allgather(self, piece: Array, sizes: Sequence[int]) -> Array:
         with self.timed():
+            if self.nccl is not None and xp_of(piece) is not np:
+                return self.nccl.allgather(piece, sizes)
             own = np.ascontiguousarray(to_host(piece))
             everything = np.empty(sum(sizes), own.dtype)
             self.wait(self.comm.Iallgatherv(own, [everything, list(sizes)]))
@@ -95,6 +103,8 @@ class MPIGroup(Group):
 
     def allreduce(self, array: Array) -> Array:
         with self.timed():
+            if self.nccl is not None and xp_of(array) is not np:
+                return self.nccl.allreduce(array)
             own = np.ascontiguousarray(to_host(array))
             total = np.empty_like(own)
             self.wait(self.comm.Iallreduce(own, total))
@@ -117,6 +127,21 @@ class MPIGroup(Group):
             yield
         finally:
             self.seconds += time.perf_counter() - start
+
+    def take_gpu(self) -> None:
+        if self.size > 1 and self.nccl is None:
+            cupy = importlib.import_module("cupy")
+            cupy.cuda.runtime.setDevice(self.local_rank % cupy.cuda.runtime.getDeviceCount())
+            mine = self.hosts[self.rank], cupy.cuda.runtime.deviceGetPCIBusId(cupy.cuda.runtime.getDevice())
+            taken = self.gather(mine)
+            if len(set(taken)) < self.size:
+                error = UserError(
+                    f"{self.size} ranks have {len(set(taken))} GPUs between them, and each needs one of its own: as many ranks as GPUs "
+                    "(mpiexec -n), or --device cpu"
+                )
+                error.everywhere = True
+                raise error
+            self.nccl = NCCL(self)
 
     # -- life and death
 

@@ -60,6 +60,8 @@ class RunState:
         self.group = group()
         if self.group.size > 1 and config.allreduce == "auto":
             config = config.replace(allreduce="exact")
+        if config.device == "cuda":
+            self.group.take_gpu()
         # Everything that can refuse bad input comes before the first file is written.
         if name := asked(config):
             library(name)
