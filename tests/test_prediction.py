@@ -119,11 +119,19 @@ def test_tiles_that_stick_out_are_multiplied_all_the_same():
 
 
 def test_slices_of_a_weights_gradient_share_its_pixels():
-    x, dy = np.zeros((2, 64, 64, 64), bfloat16), np.zeros((2, 64, 64, 64), bfloat16)
+    """48 columns in a tile of 64: what sticks out is no reason for fewer steps."""
+    x, dy = np.zeros((2, 64, 64, 64), bfloat16), np.zeros((2, 64, 64, 48), bfloat16)
     tiles = dict(BM=64, BN=64, BK=64, num_warps=4, num_stages=3)
     launch = one(lambda: wgrad(x, dy, (3, 3), Geometry(padding=1), tiles=tiles))
     slices = launch.grid[2]
     assert slices > 1 and reduction_steps(launch) == -(-2 * 64 * 64 // slices // 64)
+
+
+def test_what_a_multiprocessor_holds_follows_from_registers_and_shared_memory():
+    launch, held = product(), code(HGMMA)
+    assert demand_of(launch, held, 90).resident == held.resident(90) == 8
+    assert demand_of(launch, replace(held, shared=200 * 1024), 90).resident == 1
+    assert demand_of(launch, replace(held, shared=300 * 1024), 90).resident == 1  # unfit, and told as such elsewhere
 
 
 def test_every_program_reads_all_partials():
