@@ -31,8 +31,10 @@ def demand_of(launch: Launch, code: Cubin, target: int) -> Demand:
     trips = [_trips(loop, launch, code, flops / programs) for loop in code.loops]
     passes = [(code.outside, 1.0), *zip(code.loops, trips, strict=True)]
     # A loop whose loads wait in registers goes to memory and back in each trip; one that prefetches does not wait.
-    waiting = [(loop, n) for loop, n in passes[1:] if loop.waiting and not (steps and loop.products)]
-    merging = sum(n for loop, n in waiting if _merges(loop, launch))
+    waiting = [
+        (loop, n) for loop, n in passes[1:] if loop.waiting and not (steps and loop is _multiplying(launch, code))
+    ]
+    merging = sum(n for loop, n in waiting if _merges(loop, launch, code))
     return Demand(
         programs=programs,
         dram=launch.bytes,
@@ -55,7 +57,7 @@ def reduction_steps(launch: Launch) -> int:
     kind = launch.name.rpartition("_")[2]
     length = launch.flops / math.prod(launch.grid) / (2 * c["BM"] * c["BN"])
     if {"R", "S", "C", "K"} <= c.keys():  # then tiles that stick out are seen for what they are
-        if kind == "fprop":
+        if kind in ("fprop", "block"):
             length = c["R"] * c["S"] * c["C"]
         elif kind == "dgrad":
             length = c["R"] * c["S"] * c["K"] / c["STRIDE"] ** 2
@@ -72,7 +74,8 @@ def operand_bytes(launch: Launch) -> int:
 
 def merge_bytes(launch: Launch) -> int:
     """Partials [N,T,2,C] that every program reads, BT at a time: all T of its channels, or SHARE of them."""
-    return _tiles(launch) * 2 * launch.constexprs["BC"] * 4 if _merging(launch) else 0
+    channels = "BC" if "BC" in launch.constexprs else "BN"
+    return _tiles(launch) * 2 * launch.constexprs[channels] * 4 if _merging(launch) else 0
 
 
 def _tiles(launch: Launch) -> int:
@@ -80,12 +83,12 @@ def _tiles(launch: Launch) -> int:
 
 
 def _merging(launch: Launch) -> bool:
-    return {"BT", "BC"} <= launch.constexprs.keys() and "partials" in launch.shapes
+    return "BT" in launch.constexprs and "partials" in launch.shapes
 
 
-def _merges(loop: Loop, launch: Launch) -> bool:
-    """Whether this loop of a kernel that merges is one that does."""
-    return _merging(launch) and not loop.stores
+def _merges(loop: Loop, launch: Launch, code: Cubin) -> bool:
+    """Whether this loop of a kernel that merges is one that does, or waits for others' partials; both read from L2."""
+    return _merging(launch) and not loop.stores and not (launch.flops and loop is _multiplying(launch, code))
 
 
 def _itemsize(launch: Launch) -> int:
@@ -95,17 +98,22 @@ def _itemsize(launch: Launch) -> int:
 
 def _trips(loop: Loop, launch: Launch, code: Cubin, flops: float) -> float:
     """How often a program goes round, if it makes so many `flops`."""
-    if flops:  # the loop that multiplies most, and nothing else
-        multiplied = sum(n * _instruction_flops(name, launch, code.warps) for name, n in loop.products.items())
-        return max(1.0, flops / multiplied) if multiplied and loop is _multiplying(code) else 1.0
-    if _merges(loop, launch):
+    if _merges(loop, launch, code):
         return math.ceil(_tiles(launch) / launch.constexprs["BT"])
-    moving = 32 * code.warps * sum(one.bytes for one in code.loops if not _merges(one, launch))
+    if flops:  # the loop that multiplies most, and nothing else
+        multiplied = _multiplied(loop, launch, code)
+        return max(1.0, flops / multiplied) if multiplied and loop is _multiplying(launch, code) else 1.0
+    moving = 32 * code.warps * sum(one.bytes for one in code.loops if not _merges(one, launch, code))
     return max(1.0, launch.bytes / math.prod(launch.grid) / moving) if loop.bytes else 1.0
 
 
-def _multiplying(code: Cubin) -> Loop:
-    return max(code.loops, key=lambda loop: sum(loop.products.values()))
+def _multiplying(launch: Launch, code: Cubin) -> Loop:
+    return max(code.loops, key=lambda loop: _multiplied(loop, launch, code))
+
+
+def _multiplied(loop: Loop, launch: Launch, code: Cubin) -> float:
+    """Operations of one trip, of all warps of a program."""
+    return sum(n * _instruction_flops(name, launch, code.warps) for name, n in loop.products.items())
 
 
 def _instruction_flops(name: str, launch: Launch, warps: int) -> float:

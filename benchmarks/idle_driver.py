@@ -15,6 +15,7 @@ from unittest import mock
 
 import numpy as np
 
+from kernels.gpu import grid_barrier
 from kernels.gpu import launch as launching
 from kernels.gpu.launch import Launch
 
@@ -108,5 +109,6 @@ def cupy_arrays(size: int = 1 << 30) -> Iterator[None]:
     with (
         cupy.cuda.using_allocator(lambda _: cupy.cuda.MemoryPointer(pointer, 0)),
         mock.patch.object(cupy, "asarray", lambda array, dtype=None: array),  # the real one asks which GPU this is
+        mock.patch.object(grid_barrier, "_counters", lambda place: cupy.empty(grid_barrier.COUNTERS, np.int32)),
     ):
         yield

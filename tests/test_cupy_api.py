@@ -126,6 +126,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     monkeypatch.setattr(launch, "use_cupy", lambda: None)
     monkeypatch.setattr("triton.runtime.jit.KernelInterface.__getitem__", interpreted)
     monkeypatch.setattr(launch.hooks, "matmul", "fp32")  # restored, whatever a model sets
+    monkeypatch.setattr(launch.hooks, "cooperative", False)  # else Triton's driver is asked what fits this GPU
     devices.get_device.cache_clear()
     yield Device("cuda")
     devices.get_device.cache_clear()

@@ -76,6 +76,24 @@ def code(*loops: Loop, outside: Loop = Loop(0, {}, {}), warps: int = 4, products
     return Cubin(64, 0, 0, 1024, warps, {}, {}, {}, 0, products, 0, Loop(0, {}, {}), loops, outside)
 
 
+def test_a_block_in_one_launch_is_the_product_and_its_merge():
+    """Of one picture's residual layer: 36 steps of 64x128x64 for each of 128 programs, and 64 partials of its channels."""
+    from kernels.conv_norm_relu.one_launch import in_one_launch
+
+    x, w = np.zeros((1, 64, 64, 256), bfloat16), np.zeros((3, 3, 256, 256), bfloat16)
+    block = one(
+        lambda: in_one_launch(x, w, None, (64, 64), Geometry(padding=1, padding_mode="reflect"), NormSettings())
+    )
+    product = Loop(187, {16: 12}, {}, products={"HGMMA.64x128x16.F32.BF16": 4})
+    merge, spin = Loop(223, {}, {16: 8}, products={"FFMA": 32}), Loop(13, {}, {4: 1})
+    demand = demand_of(block, code(product, spin, merge, outside=Loop(100, {}, {}), warps=4), 90)
+    assert reduction_steps(block) == 36 and demand.flops == block.flops
+    assert demand.issued == 4 * (100 + 36 * 187 + 2 * (13 + 223))
+    read, merged = 128 * 36 * (64 + 128) * 64 * 2, 128 * 64 * 2 * 128 * 4
+    assert demand.l2 == read + merged + block.bytes - x.nbytes - w.nbytes
+    assert (demand.far, demand.near) == (2, 4)
+
+
 def one(call) -> Launch:
     with recorded(run=False) as launches:
         call()

@@ -21,6 +21,46 @@ from kernels.reflection_pad.gpu import mirror
 
 
 @triton.jit
+def product(
+    x, w, pixel, k, n, images, H, W, Q, pixels,
+    C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    """The tile [BM,BN] of y at pixels `pixel` [BM] and channels `k` [BN] of image n, in float32; for the rest see _fprop."""
+    at = tl.minimum(pixel, pixels - 1)  # a row beyond the last repeats it: no mask on loads, and no store
+    h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD  # [BM], where the kernel's first tap lies
+    x += n * H * W * C
+    w += n // images * (R * S * C * K)
+    k_at = k % K * W_K  # [BN]; the remainder changes nothing that is stored, and without it sm_100 spills in TF32
+    acc = tl.zeros((BM, BN), tl.float32)  # [BM,BN]
+    for start in range(0, R * S * C, BK):
+        flat, tap, c = tap_and_channel(start, C, BK)  # [BK], [] or [BK], [BK]
+        row, column = h[:, None] + tap // S, v[:, None] + tap % S  # [BM,1], or [BM,BK] across taps
+        there = (flat < R * S * C)[None, :]  # [1,BK]
+        if REFLECT:
+            # What lies past the reduction's end is masked; its tap may be any, its address none of ours.
+            row, column = mirror(row, H), mirror(column, W)
+        else:
+            there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)  # [BM,BK]
+        a = load(x + (row * W + column) * C + c[None, :], there, C % BK != 0 or not REFLECT)  # [BM,BK]
+        b_at = (tap * (C * K) + c * W_C)[:, None] + k_at[None, :]  # [BK,BN]
+        b_is = (flat < R * S * C)[:, None] & (k < K)[None, :]  # [BK,BN]
+        b = load(w + b_at, b_is, C % BK != 0 or K % BN != 0)  # [BK,BN]
+        acc = tl.dot(a, b, acc, input_precision=PRECISION)  # [BM,BN]
+    return acc
+
+
+@triton.jit
+def store(pointer, value, mask, MASKED: tl.constexpr):
+    """`value` to `pointer` where the mask allows; without MASKED the mask costs nothing."""
+    if MASKED:
+        tl.store(pointer, value, mask=mask)
+    else:
+        tl.store(pointer, value)
+
+
+@triton.jit
 def _fprop(
     x, w, bias, y, onto, z, mean, rstd, negative, partials, images, H, W, Q, pixels,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
@@ -56,42 +96,22 @@ def _fprop(
     t, n = tl.program_id(0), tl.program_id(2).to(tl.int64)
     k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
     pixel = t * BM + tl.arange(0, BM)  # [BM]
-    at = tl.minimum(pixel, pixels - 1)  # a row beyond the last repeats it: no mask on loads, and no store
-    h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD  # [BM], where the kernel's first tap lies
-    x += n * H * W * C
-    w += n // images * (R * S * C * K)
-    k_at = k % K * W_K  # [BN]; the remainder changes nothing that is stored, and without it sm_100 spills in TF32
-    acc = tl.zeros((BM, BN), tl.float32)  # [BM,BN]
-    for start in range(0, R * S * C, BK):
-        flat, tap, c = tap_and_channel(start, C, BK)  # [BK], [] or [BK], [BK]
-        row, column = h[:, None] + tap // S, v[:, None] + tap % S  # [BM,1], or [BM,BK] across taps
-        there = (flat < R * S * C)[None, :]  # [1,BK]
-        if REFLECT:
-            # What lies past the reduction's end is masked; its tap may be any, its address none of ours.
-            row, column = mirror(row, H), mirror(column, W)
-        else:
-            there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)  # [BM,BK]
-        a = load(x + (row * W + column) * C + c[None, :], there, C % BK != 0 or not REFLECT)  # [BM,BK]
-        b_at = (tap * (C * K) + c * W_C)[:, None] + k_at[None, :]  # [BK,BN]
-        b_is = (flat < R * S * C)[:, None] & (k < K)[None, :]  # [BK,BN]
-        b = load(w + b_at, b_is, C % BK != 0 or K % BN != 0)  # [BK,BN]
-        acc = tl.dot(a, b, acc, input_precision=PRECISION)  # [BM,BN]
+    acc = product(
+        x, w, pixel, k, n, images, H, W, Q, pixels, C, K, R, S, W_C, W_K, STRIDE, PAD, REFLECT, PRECISION, BM, BN, BK
+    )
     if bias is not None:
         acc += tl.load(bias + n // images * K + k, mask=k < K, other=0.0).to(tl.float32)[None, :]
     inside = (pixel < pixels)[:, None] & (k < K)[None, :]  # [BM,BN]
     at = n * pixels * K + pixel[:, None] * K + k[None, :]  # [BM,BN]
     if onto is not None:
         acc += load(onto + at, inside, not EVEN).to(tl.float32)
-    if EVEN:
-        tl.store(y + at, acc)
-    else:
-        tl.store(y + at, acc, mask=inside)
+    store(y + at, acc, inside, not EVEN)
     if z is not None:
         partials += (n * tl.num_programs(0) + t) * 2 * K
         leave_sums(acc, z, at, inside, mean + n * K, rstd + n * K, negative, partials, k, K)
     elif partials is not None:
         partials += (n * tl.num_programs(0) + t) * 2 * K
-        leave_moments(acc, inside, tl.minimum(pixels - t * BM, BM), partials, k, K)
+        leave_moments(acc, inside, tl.minimum(pixels - t * BM, BM), partials, k, K, EVEN)
 
 
 def fprop(

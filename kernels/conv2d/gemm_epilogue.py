@@ -34,14 +34,17 @@ def leave_sums(gradient, z, at, inside, mean, rstd, negative, partials, k, K: tl
 
 
 @triton.jit
-def leave_moments(tile, inside, count, partials, k, K: tl.constexpr):
+def leave_moments(tile, inside, count, partials, k, K: tl.constexpr, EVEN: tl.constexpr = False):
     """Mean and sum of squared deviations of a tile [BM,BN], float32, whose `count` pixels are where `inside` [BM,BN] says.
 
     partials   [2,K], this tile's                     k          [BN], the tile's channels of K
+    EVEN       whether it is inside everywhere
     """
     # Two passes over the tile while it is in registers: mean, then squares around it.
-    mean = tl.sum(tl.where(inside, tile, 0.0), 0) / count  # [BN]
-    delta = tl.where(inside, tile - mean[None, :], 0.0)  # [BM,BN]
+    mean = tl.sum(tile if EVEN else tl.where(inside, tile, 0.0), 0) / count  # [BN]
+    delta = tile - mean[None, :]  # [BM,BN]
+    if not EVEN:
+        delta = tl.where(inside, delta, 0.0)
     tl.store(partials + k, mean, mask=k < K)
     tl.store(partials + K + k, tl.sum(delta * delta, 0), mask=k < K)
 

@@ -1,16 +1,15 @@
-"""The fused block on the GPU: two launches forward, where one op after the other would take four.
+"""The fused block on the GPU: one launch forward where all its programs run at once, else two; one op after the other takes four.
+
+one_launch.py has the one. The two:
 
     1  z = fprop(x, w); while a tile of z is in registers, its mean and squared deviations go to `partials`
     2  merge the partials, normalise, activate, add the skip: instance_norm's second launch
-
-Why not one: a channel's mean needs every pixel, and a program cannot wait for all the others. The first launch saves
-reading z once, the address arithmetic saves writing and reading a padded x.
 
 Backward: dz, then dx and dw, which both read it. dz takes one launch where `sums` came with dout, else two (a last
 contribution to dout that is a convolution's leaves them; see kernels/gpu/epilogue.py). With mirrored edges that launch
 makes dz's halo too (kernels/conv2d/reflect_halo.py), so that dx is one launch.
 
-Bytes forward: x, w, z written and read, out, skip. Statistics come from the float32 tile, also where z is stored as bf16.
+Bytes forward: x, w, z written and (by two launches) read, out, skip. Statistics come from the float32 tile, also where z is stored as bf16.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from kernels.conv2d.gpu import input_gradient
 from kernels.conv2d.reflect_halo import halo_rows, takes_halo
 from kernels.conv2d.stacked import stack_size, unstacked
 from kernels.conv2d.wgrad import wgrad
+from kernels.conv_norm_relu.one_launch import in_one_launch
 from kernels.device import Array
 from kernels.gpu.epilogue import Epilogue, Sums
 from kernels.gpu.launch import contiguous
@@ -36,7 +36,10 @@ def forward(
 ) -> tuple[Array, Array, Array, Array]:
     x, w = contiguous(x, w)
     geometry.check(x.shape, w.shape)
-    z, partials, tile = fprop(x, w, None, geometry.output_size(x.shape, w.shape), geometry, statistics=True)
+    size = geometry.output_size(x.shape, w.shape)
+    if (results := in_one_launch(x, w, skip, size, geometry, norm)) is not None:
+        return results
+    z, partials, tile = fprop(x, w, None, size, geometry, statistics=True)
     out, mean, rstd = normalise(z, partials, tile, skip, norm)
     return out, z, mean, rstd
 

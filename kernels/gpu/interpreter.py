@@ -25,21 +25,33 @@ from triton.language.semantic import TritonSemantic as Semantic
 from triton.runtime import interpreter as triton_interpreter
 from triton.runtime.jit import JITFunction
 
+from kernels.gpu.together import run_together
+
 Program = tuple[int, int, int]
 
 JIT = (JITFunction, triton_interpreter.InterpretedFunction)  # the second where TRITON_INTERPRET is set all the same
 
 
-def run(kernel: Any, programs: Iterable[Program], grid: Program, arguments: Sequence[Any], options: dict) -> None:
-    """Run `kernel` once for each of `programs`, one after the other, in a grid of that size."""
+def run(
+    kernel: Any, programs: Iterable[Program], grid: Program, arguments: Sequence[Any], options: dict,
+    cooperative: bool = False,
+) -> None:  # fmt: skip
+    """Run `kernel` once for each of `programs`, one after the other, or in turns, in a grid of that size."""
     function = _interpreted(kernel)
     named = inspect.getcallargs(function, *arguments, **options)
     values = {n: v if n in _constexprs(kernel) else triton_interpreter._implicit_cvt(v) for n, v in named.items()}
-    with _language_patched(), np.errstate(all="ignore"):  # lanes that are masked away may overflow, as on a GPU
+
+    def body(program: Program) -> None:
+        with np.errstate(all="ignore"):  # lanes that are masked away may overflow, as on a GPU
+            function(**values)
+
+    with _language_patched():
         builder.set_grid_dim(*grid)
+        if cooperative:
+            return run_together(programs, body, lambda program: builder.set_grid_idx(*program))
         for program in programs:
             builder.set_grid_idx(*program)
-            function(**values)
+            body(program)
 
 
 @functools.cache

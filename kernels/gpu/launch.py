@@ -114,9 +114,10 @@ def launch(
     flops: int = 0,
     num_warps: int = 4,
     num_stages: int = 2,
+    cooperative: bool | int = False,
     **constexprs: Any,
 ) -> None:
-    """Run a `@triton.jit` kernel over a grid of at most three dimensions.
+    """Run a `@triton.jit` kernel over a grid of at most three dimensions. `cooperative`: all its programs at once, or an error.
 
     Arguments are C-contiguous arrays of float32, bfloat16 or integers, numbers, or None. Raises TypeError for other
     dtypes (float64 is the references' business) and ValueError for an array with gaps.
@@ -126,6 +127,8 @@ def launch(
         _check(kernel, array)
     # Triton 3.10 turns contraction of a*b+c into one rounding off by default; said here, results outlive the version.
     options = dict(num_warps=num_warps, num_stages=num_stages, enable_fp_fusion=True)
+    if cooperative:
+        options["launch_cooperative_grid"] = True
     grid = (*grid, 1, 1)[:3]
     if hooks.records is not None:
         traffic = sum(a.nbytes for a in arrays) if bytes is None else bytes
@@ -135,7 +138,9 @@ def launch(
     pointers = [Pointer(a) if _is_array(a) else a for a in arguments]
     if all(isinstance(a, np.ndarray) for a in arrays):
         run, every = importlib.import_module(f"{__package__}.interpreter").run, tuple(map(range, grid))
-        hooks.perform(lambda: run(kernel, hooks.order(itertools.product(*every)), grid, pointers, constexprs))
+        hooks.perform(
+            lambda: run(kernel, hooks.order(itertools.product(*every)), grid, pointers, constexprs, cooperative)
+        )
     else:
         use_cupy()
         hooks.compiled(kernel[grid](*pointers, **constexprs, **options))
@@ -182,7 +187,8 @@ class Hooks:
 
     `perform` is given each launch of the interpreter, `compiled` each kernel that was launched on a GPU; `capture` is a
     list while a graph is captured (kernels/gpu/cuda_graph.py), of what must live as long as the graph; `tuner` chooses tile sizes
-    where they are measured (kernels/gpu/autotune.py).
+    where they are measured (kernels/gpu/autotune.py). `cooperative`: whether programs of one launch may wait for each other
+    where all of them run at once (kernels/gpu/grid_barrier.py).
     """
 
     allocate: Callable[[Any, tuple[int, ...], np.dtype], Array] = lambda xp, *wanted: (
@@ -196,6 +202,7 @@ class Hooks:
     records: list[Launch] | None = None
     run: bool = True
     matmul: str = "tf32"
+    cooperative: bool = True
 
 
 hooks: Hooks = Hooks()
