@@ -100,7 +100,7 @@ def correctness(rows: list[dict[str, Any]]) -> str:
         ended = any(row["what"] == "done" and row["precision"] == precision for row in rows)
         said = f"{worst['of_allowed']:.2f} ({worst['case']})" if worst else "-"
         lines.append([precision, f"{len(mine)}{'' if ended else ', not all'}", str(len(bad)), said, f"{least:.2g}"])
-    head = ["precision", "ops", "wrong", "worst, of what is allowed", "largest |difference| / |truth|"]
+    head = ["precision", "ops", "wrong", "worst, of what is allowed", "largest relative difference"]
     return "\n\n".join(filter(None, ["## Right or wrong", render(head, lines), "\n".join(wrong)])) if lines else ""
 
 

@@ -172,15 +172,15 @@ def main(words: Iterable[str]) -> int:
     """Run one phase; 1 if it found something wrong."""
     name, settings = words
     plan = Plan(**json.loads(settings))
-    file = Path(plan.out) / f"{name}.jsonl"
+    rows = Rows(Path(plan.out) / f"{name}.jsonl")
     with contextlib.ExitStack() as stack:
         if plan.device != "cuda":
             from benchmarks.idle_driver import followed
 
             stack.enter_context(followed())
             stack.enter_context(recorded())
-        PHASES[name](plan, Rows(file))
-    return 0
+        PHASES[name](plan, rows)
+    return int(rows.wrong)
 
 
 if __name__ == "__main__":

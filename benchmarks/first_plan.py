@@ -34,12 +34,15 @@ class Plan:
 
 
 class Rows:
-    """A file to which rows are appended, each on the disk before the next is made."""
+    """A file to which rows are appended, each on the disk before the next is made. `wrong`: whether one says so."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.wrong = path, False
 
     def add(self, **row: Any) -> None:
+        self.wrong |= bool(
+            row.get("problem") or row.get("problems") or row.get("unequal") or not row.get("finite", True)
+        )
         print(
             " ".join(f"{name}={value}" for name, value in row.items() if not isinstance(value, dict | list))[:300],
             flush=True,

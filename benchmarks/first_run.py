@@ -32,6 +32,7 @@ from train.errors import UserError
 
 PRECISIONS = ("bf16", "tf32", "fp32")
 GRACE = 10.0  # s that a process has to end by itself when its time is up
+DRY = 8  # times as long as on a GPU may each phase take in the interpreter
 Command = list[str]
 
 
@@ -136,9 +137,10 @@ PHASES = (
     Phase("step-graph", 90, "the step beside torch's as a CUDA graph", step_against("eager,torch-graph"), timed=True),
     Phase("kernels", 60, "each kernel's replays beside the prediction", inside("kernels"), timed=True),
     Phase("step-torch", 60, "the step beside torch, eager", step_against("torch", 5), timed=True),
-    Phase("step-compile", 120, "the step beside torch, compiled", step_against("torch-compile", 5), timed=True),
     Phase("training", 90, "a run, its scores and its report", training),
+    Phase("step-compile", 120, "the step beside torch's compiled, as a CUDA graph", step_against("torch-compile-graph", 5), timed=True),
     Phase("tests", 90, "the repository's own tests on this device", device_tests),
+    Phase("step-compiled", 120, "the step beside torch's compiled, launched by Python", step_against("torch-compile", 5), timed=True),
     Phase("tune", 90, "tiles by measurement, and the step with them", step_against("", 5), timed=True),
     Phase("profile", 60, "NVIDIA's profiler", profiled),
     Phase("sanitise", 60, "NVIDIA's sanitiser", sanitised),
@@ -169,6 +171,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--out {out}: holds another run's results; name another folder, or some --phases to add")
     out.mkdir(parents=True, exist_ok=True)
     chosen = options.chosen(args.phases, {p.name: p for p in PHASES}, "--phases")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(str(out.resolve()), args.device, size=args.size, jobs=machine.cores())
     return 0 if first_run(plan, [p for p in PHASES if not chosen or p.name in chosen], args.minutes * 60) else 1
 
@@ -181,6 +184,7 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
         precision = usable(read_rows(out / "correctness.jsonl"))
         commands = phase.commands(dataclasses.replace(plan, precision=precision or "fp32"))
         left = end - time.monotonic()
+        limit = min(phase.limit * (1 if plan.device == "cuda" else DRY), left)
         why_not = (
             "nothing to run it with" if not commands
             else "no precision is right: nothing is timed" if phase.timed and not precision
@@ -188,8 +192,8 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
         )  # fmt: skip
         row: dict[str, Any] = {"phase": phase.name, "about": phase.about, "precision": precision, "status": why_not}
         if not why_not:
-            print(f"{phase.name}: {phase.about} (at most {min(phase.limit, left):.0f} s) ...", flush=True)
-            row |= executed(commands, out / f"{phase.name}.log", min(phase.limit, left))
+            print(f"{phase.name}: {phase.about} (at most {limit:.0f} s) ...", flush=True)
+            row |= executed(commands, out / f"{phase.name}.log", limit)
         print(f"{phase.name}: {row['status']}, {row.get('seconds', 0):.0f} s", flush=True)
         with (out / "phases.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -216,22 +220,37 @@ def executed(commands: list[Command], log: Path, limit: float) -> dict[str, Any]
             )
             for c in commands
         ]
-        late = False
-        for process in running:
-            for way in (0, signal.SIGINT, signal.SIGKILL):
-                try:
-                    if way:
-                        late = True
-                        os.killpg(process.pid, way)
-                    process.wait(max(0.1, start + limit - time.monotonic()) if not way else GRACE)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-                except ProcessLookupError:
-                    break
+        try:
+            late = [waited(process, start + limit - time.monotonic()) for process in running]
+        finally:  # whoever stops this program stops what it has started
+            for process in running:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
     codes = [process.returncode for process in running]
-    status = "out of time" if late else "done" if not any(codes) else f"failed ({', '.join(map(str, codes))})"
+    ended = (
+        "done"
+        if not any(codes)
+        else "something is wrong"
+        if set(codes) <= {0, 1}
+        else f"failed ({', '.join(map(str, codes))})"
+    )
+    status = "out of time" if any(late) else ended
     return {"status": status, "seconds": time.monotonic() - start, "command": " ".join(commands[0])}
+
+
+def waited(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether its time was up: then it is interrupted, as by Ctrl-C, and killed if it goes on."""
+    for way, patience in ((0, max(0.1, seconds)), (signal.SIGINT, GRACE), (signal.SIGKILL, GRACE)):
+        try:
+            if way:
+                os.killpg(process.pid, way)
+            process.wait(patience)
+            return bool(way)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            break
+    return True
 
 
 def write(plan: Plan, phases: list[dict[str, Any]]) -> None:

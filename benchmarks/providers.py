@@ -24,10 +24,8 @@ TRAINERS = {
         ("torch-compile", f"{TORCH}:TorchCompile"),
         ("torch-compile-channels-last", f"{TORCH}:TorchCompileChannelsLast"),
     ),
-    "torch-graph": (
-        ("torch-graph", f"{__package__}.torch_graph:TorchGraph"),
-        ("torch-compile-graph", f"{__package__}.torch_graph:TorchCompileGraph"),
-    ),
+    "torch-graph": (("torch-graph", f"{__package__}.torch_graph:TorchGraph"),),
+    "torch-compile-graph": (("torch-compile-graph", f"{__package__}.torch_graph:TorchCompileGraph"),),
     "eager": (("eager", f"{HERE}:OursEager"),),
     "checkpointing": (("checkpointing", f"{HERE}:OursCheckpointing"),),
 }

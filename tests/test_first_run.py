@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import first_checks, first_page, first_phases, first_run
+from benchmarks import first_checks, first_page, first_phases, first_plan, first_run
 from benchmarks.__main__ import main
 from benchmarks.first_plan import Plan, Rows, read_rows
 from benchmarks.first_run import Phase, usable
@@ -32,6 +33,7 @@ ADDS = "open(OUT + '/seen', 'a').write(PRECISION + '\\n')"
 
 def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_run, "GRACE", 0.5)
+    monkeypatch.setattr(first_run, "DRY", 1)
     stubborn = (
         "import signal, time; signal.signal(signal.SIGINT, lambda *_: None); print('begun', flush=True); time.sleep(60)"
     )
@@ -57,6 +59,22 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     assert first_run.first_run(plan, phases[3:], 0.0) is False  # no time: said, and the others' rows are kept
     again = json.loads((tmp_path / "first_run.json").read_text())["phases"]
     assert [row["status"] for row in again][-1] == "no time is left" and len(again) == 4
+
+
+def test_whoever_stops_it_stops_what_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(process: Any, seconds: float) -> bool:
+        while not (tmp_path / "pid").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(first_run, "waited", interrupted)
+    writes = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write('x'); time.sleep(60)"
+    started = []
+    popen = first_run.subprocess.Popen
+    monkeypatch.setattr(first_run.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    with pytest.raises(KeyboardInterrupt):
+        first_run.executed([[sys.executable, "-c", writes]], tmp_path / "log", 60)
+    assert started[0].wait(10) == -9
 
 
 def test_a_wrong_precision_gives_way_to_the_next_and_without_any_nothing_is_timed(tmp_path: Path) -> None:
@@ -142,6 +160,7 @@ def test_ops_are_judged_forward_and_backward_and_their_outputs_are_full_of_nan(
     rows = Rows(tmp_path / "correctness.jsonl")
     first_checks.correctness(Plan(str(tmp_path), "interpret", "tf32"), rows)
     *ops, end = read_rows(rows.path)
+    assert rows.wrong == bool(broken)
     said = {
         "": "",
         "wrong": "wrong result: ",
@@ -217,3 +236,19 @@ def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> N
         assert words in text, words
     found["graph"][1]["unequal"] = ["D_A"]  # type: ignore[index]
     assert "other bits" in first_page.page(found) and "- step 2: D_A" in first_page.page(found)
+
+
+def test_the_truth_stays_on_the_device_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's "meta" device knows shapes and refuses tensors of other devices, as a GPU does."""
+    pytest.importorskip("torch")
+    from benchmarks import torch_ops
+    from benchmarks.op_providers import OpWork
+
+    monkeypatch.setattr(torch_ops, "torch_device", lambda work: "meta")
+    plan = Plan("", "cuda")
+    truth = first_checks.truth_here(torch_ops.TruthOps, torch_ops.TorchOps, OpWork("cuda", full=False))
+    for name in first_plan.real_cases(plan):
+        y, grads = truth.run(truth.inputs((name, "both", 0)))
+        assert {t.device.type for t in (y, *grads.values())} == {"meta"} and {
+            t.dtype for t in (y, *grads.values())
+        } == {truth.dtype}, name

@@ -95,7 +95,9 @@ def dropout(x: Tensor, p: float, key: int) -> Tensor:
         h = ((h ^ (h >> 13)) * 0xC2B2AE35) % 2**32
         return h ^ (h >> 16)
 
-    coins = torch.tensor([mixed(mixed(i) ^ key) / 2**32 for i in range(x.numel())], dtype=torch.float64)
+    coins = torch.tensor(
+        [mixed(mixed(i) ^ key) / 2**32 for i in range(x.numel())], dtype=torch.float64, device=x.device
+    )
     return x * (coins >= p).reshape(x.shape) / (1 - p)
 
 
