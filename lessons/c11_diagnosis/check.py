@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from lessons.c12_museum.measure import measured
+from lessons.exhibits import MUSEUM, SOUND
 from lessons.grading import Wrong, demand
 
 KEY = {
@@ -27,10 +28,6 @@ KEY = {
         "G far below ¼ while D is not at 1: G is believed, though the dots are not where B is",
     ),
 }
-NAMES = {
-    "sound": "sound", "no cycle": "no cycle", "discriminators ten steps per step": "discriminators have won",
-    "discriminators swapped": "discriminators swapped", "neither frozen nor zeroed": "discriminators bribed",
-}  # fmt: skip
 
 
 def check_patients(exercise: ModuleType) -> None:
@@ -47,12 +44,13 @@ def check_patients(exercise: ModuleType) -> None:
 
 
 def check_rules(exercise: ModuleType) -> None:
-    """examine: 25 runs of the museum, none missed and no false alarm"""
-    for name, right in NAMES.items():
-        for seed, n in enumerate(measured()[name]):
-            said = exercise.examine(n["D"], n["G"], n["round trip"])
+    """examine: every exhibit of the museum and ten sound runs, none missed and no false alarm"""
+    for exhibit in (SOUND, *MUSEUM):
+        for seed, n in enumerate(measured()[exhibit.name]):
+            said, right = exercise.examine(n["D"], n["G"], n["round trip"]), exhibit.named
             kind = "a false alarm" if right == "sound" else "missed"
             demand(
                 said == right,
-                f"D {n['D']:.3f}, G {n['G']:.3f}, round trip {n['round trip']:.3f} (seed {seed}): yours says {said!r}, it is {right!r}: {kind}",
+                f"D {n['D']:.3f}, G {n['G']:.3f}, round trip {n['round trip']:.3f} ({exhibit.name}, seed {seed}): yours says {said!r}, "
+                f"it is {right!r}: {kind}",
             )

@@ -6,7 +6,13 @@ diagnoses = {"P": None, "Q": None, "R": None, "S": None, "T": None, "U": None}
 
 
 def examine(d: float, g: float, round_trip: float) -> str:
-    """One of "sound", "no cycle", "discriminators have won", "discriminators swapped", "discriminators bribed".
+    """What the numbers show, whatever the cause; one of these, and where two would do, the first:
+
+    "generators have lost"   what they make is taken for a fake
+    "nobody comes home"      the generators do not undo each other
+    "nobody plays"           both players are content, and cannot both be
+    "believed too easily"    the generators pass for real without an even game
+    "sound"
 
     d, g         the losses, meaned over the last hundred steps; ¼ each in a draw
     round_trip   how far F(G(a)) is from a

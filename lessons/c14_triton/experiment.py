@@ -96,7 +96,7 @@ MEASURES = (
 NOTE = (
     "**Four ladders**, compiled for an H100 (sm_90) on this machine. *Asked for* is counted in sectors of 32 bytes, of a few programs, times all. Times are predicted, not "
     "measured: the longest of memory (2.9 TB/s), what is asked of the L2 cache (7.2 TB/s), instructions, products, and round trips that too few "
-    "programs hide (benchmarks/prediction.py); the 1.5 µs from one launch to the next not counted."
+    "programs hide (benchmarks/prediction.py; where these rates were measured: benchmarks/gpus.py); the 1.5 µs from one launch to the next not counted."
 )
 
 

@@ -1,4 +1,4 @@
-"""Chapter 11, solved."""
+"""Chapter 11, solved: the rules by which the museum's exhibits (lessons/exhibits.py) are named."""
 
 diagnoses = {
     "P": "discriminators have won",
@@ -11,8 +11,10 @@ diagnoses = {
 
 
 def examine(d: float, g: float, round_trip: float) -> str:
-    if d < 0.1:
-        return "discriminators swapped" if g < 0.1 else "discriminators have won"
-    if g < 0.18:
-        return "discriminators bribed"
-    return "no cycle" if round_trip > 0.3 else "sound"
+    if g > 0.6:
+        return "generators have lost"
+    if round_trip > 0.3:
+        return "nobody comes home"
+    if d < 0.1 and g < 0.1:
+        return "nobody plays"
+    return "believed too easily" if g < 0.18 else "sound"
