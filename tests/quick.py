@@ -26,7 +26,7 @@ SLOW = {
     "test_memory.py",
     "test_resume.py", "test_runs.py", "test_soak.py", "test_stops.py", "test_trouble.py",
     "test_adding_a_system.py", "test_crafted_npz.py", "test_crafted_pth.py", "test_crashes.py", "test_missing.py", "test_real_ranks.py",  # start other programs
-    "test_explain_page.py", "test_report_page.py", "test_serve.py", "test_wheel.py",
+    "test_explain_page.py", "test_report_page.py", "test_serve.py", "test_trackers.py", "test_wheel.py",
 }  # fmt: skip
 
 
