@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from string import Template
 from types import ModuleType
 
 from lessons import markdown
 from lessons.parts import Part
+from train.report.offline import head
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -97,9 +97,8 @@ def page(c: Chapter, parts: list[Part], file: Path) -> str:
     following = [n for n in chapters() if n.number == c.number + 1]
     last = "".join(f"Next: <b>{escape(n.question)}</b> <code>python -m lessons {n.number}</code>" for n in following)
     body = "\n".join([markdown.html(before, link), middle, markdown.html(after, link), f"<p><small>{last}</small></p>"])
-    return Template((HERE / "shell.html").read_text("utf-8")).substitute(
-        title=escape(f"{c.number}. {c.question}"), body=body
-    )
+    top = head(escape(f"{c.number}. {c.question}"), (HERE / "style.css").read_text("utf-8"))
+    return f"{top}<body><main>\n{body}\n</main></body>\n</html>\n"
 
 
 # -- as a notebook

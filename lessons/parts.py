@@ -17,7 +17,7 @@ from PIL import Image
 from lessons import markdown
 
 COLOURS = 6
-"""--c0 … --c5 of shell.html."""
+"""--c0 … --c5 of style.css."""
 
 
 class Part:

@@ -76,7 +76,8 @@ def test_pages_come_along():
     }
     beside = {p for p in beside if p.suffix not in (".py", ".pyc", ".nbi", ".nbc") and p.name != "README.md"}
     assert (
-        {Path("train/report/template.html"), Path("train/inference/serve.html")}
+        {Path("train/report", name) for name in ("head.html", "template.html", "style.css")}
+        | {Path("train/inference/serve.html")}
         | {Path("train/report/explain", name) for name in ("page.html", "style.css", "script.js")}
         <= beside
         <= {*files(ROOT)}

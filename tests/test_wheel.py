@@ -128,7 +128,9 @@ def test_the_wheel_owns_one_name(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {"palindrome_gan", "palindrome_gan-0.1.0.dist-info"}
     for page in (
+        "train/report/head.html",
         "train/report/template.html",
+        "train/report/style.css",
         "train/report/explain/page.html",
         "train/report/explain/style.css",
         "train/report/explain/script.js",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from train.evaluation.evaluation import Evaluation
 from train.evaluation.verdict import SHOWN, Judged, verdict
 from train.files.atomic import write_text
 from train.report.charts import draw
+from train.report.offline import head, read
 from train.report.samples import embedded, sample_grid, save_png
 from train.report.summary import Summary
 
@@ -74,11 +74,7 @@ def write_page(folder: Path, study: Study) -> Path:
             rows.append(row | {f"true {direction[-1]}": tested[direction[-1]][i]})
     picture = folder / "ablation.png"
     save_png(picture, sample_grid(rows))
-    style = files(__package__).joinpath("template.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>ablation study</title><style>{style}</style></head>
-<body><main><header><small>Palindrome · ablation study · A → B → A</small><h1>{escape(study.config.name)}</h1>
+    page = f"""{head("ablation study", read("style.css"))}<body><main><header><small>Palindrome · ablation study · A → B → A</small><h1>{escape(study.config.name)}</h1>
 <p>{escape(_budget(study))}</p></header>
 <h2>The paper's findings, here</h2>{_findings(study)}
 <h2>What each variant makes of the test images</h2>

@@ -1,6 +1,6 @@
 """The report of a run: one `report.html` with pictures, scores, curves and settings, readable without any server.
 
-The page, its style and its few lines of script are in `template.html`; here its parts are made.
+The page and its few lines of script are in `template.html`, its style in `style.css`; here its parts are made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -28,6 +27,7 @@ from train.models.quantities import Quantity, quantities
 from train.report import probe
 from train.report.charts import cards
 from train.report.doctor import RULES, WINDOW, Finding
+from train.report.offline import head, read
 from train.report.samples import embedded
 from train.report.summary import Summary
 
@@ -74,7 +74,9 @@ def write_report(
             warn(f"report.html without {what}", str(error))
             return f'<p class="warn">{escape(what)} cannot be shown: {escape(str(error))}</p>'
 
-    page = Template(files(__package__).joinpath("template.html").read_text("utf-8")).substitute(
+    refresh = '<noscript><meta http-equiv="refresh" content="30"></noscript>' if state == "running" else ""
+    page = Template(read("template.html")).substitute(
+        head=head(f"{escape(name)} · training report", read("style.css"), refresh),
         name=escape(name),
         state=escape(state),
         where=f"step {step:,} of {total:,}" if total else f"step {step:,}",
@@ -83,7 +85,6 @@ def write_report(
         advice=_advice(command) if state == "interrupted" and command else "",
         doctor=_doctor([*findings, *summary.doctor.findings()], summary.looks),
         written=str(int(time.time())),
-        refresh='<noscript><meta http-equiv="refresh" content="30"></noscript>' if state == "running" else "",
         samples=_samples(samples, CyclePictures.legend if legend is None else legend, part),
         scores=_scores(scores or {}),
         probe=probe.section(Path(run_dir)),

@@ -13,6 +13,7 @@ from train.evaluation.opening_step import Subject
 from train.files.atomic import write_bytes
 from train.report.explain import atlas, costs, gradients, patches, story
 from train.report.explain.figures import Figures
+from train.report.offline import head
 
 
 def title(opened: Subject) -> str:
@@ -57,20 +58,13 @@ def page(opened: Subject, e: Explained) -> str:
         "changes": story.before_and_after(e, figures),
         "checked": "leave the same weights, bit for bit" if e.same_bits else "DO NOT LEAVE THE SAME WEIGHTS",
     }
-    style = colours() + read("style.css")
-    frame = Template(read("page.html"))
-    return frame.substitute(parts, style=style, script=read("script.js"), pictures=figures.style())
+    top = head(f"{parts['title']}, opened", read("style.css") + figures.style())
+    return Template(read("page.html")).substitute(parts, head=top, script=read("script.js"))
 
 
 def read(name: str) -> str:
     """A file beside this one."""
     return files(__package__).joinpath(name).read_text("utf-8")
-
-
-def colours() -> str:
-    """The training report's, in light and dark."""
-    report = files((__package__ or "").rpartition(".")[0]).joinpath("template.html").read_text("utf-8")
-    return report.partition("<style>")[2].partition("* {")[0]
 
 
 def facts(opened: Subject, e: Explained) -> str:
