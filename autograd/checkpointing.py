@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autograd.engine import leaf_gradients, total
+from autograd.engine import leaf_gradients
 from autograd.function import Function
 from autograd.mode import no_grad
-from autograd.tensor import Tensor
+from autograd.tensor import Tensor, total
 from kernels.device import Array
 
 

@@ -9,7 +9,6 @@ from autograd.function import Function, one
 from autograd.mode import state
 from autograd.tensor import Tensor
 from kernels.device import Array
-from kernels.dispatch import implementation
 
 
 def backward(tensor: Tensor, grad: Array | None = None) -> None:
@@ -76,15 +75,9 @@ def leaf_gradients(tensor: Tensor, grad: Array | None = None) -> dict[Tensor, li
 
 
 def accumulate(arrived: Mapping[Tensor, Sequence[Array]]) -> None:
-    """Add to the gradients of leaves what has arrived for them. The old arrays are not written to: others may hold them."""
+    """Add to the gradients of leaves what has arrived for them."""
     for leaf, arrays in arrived.items():
-        grad = leaf.grad
-        leaf.grad = total(leaf, arrays if grad is None else [grad, *arrays])
-
-
-def total(leaf: Tensor, arrays: Sequence[Array]) -> Array:
-    """The sum of gradients of a leaf, in its own precision, whatever mixture an op made."""
-    return leaf.device.asarray(implementation("add", leaf.device).forward(*arrays), dtype=leaf.dtype)
+        leaf.take(arrays)
 
 
 def unbroadcast(op: str, grad: Array, shape: tuple[int, ...]) -> Array:

@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from autograd.engine import accumulate, total
+from autograd.engine import accumulate
 from autograd.mode import state
-from autograd.tensor import Tensor
+from autograd.tensor import Tensor, total
 from kernels.device import Array
 
 SMALL = 1 << 20

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from kernels.device import Array, Device, get_device, to_host, xp_of
+from kernels.dispatch import implementation
 
 if TYPE_CHECKING:
     from autograd.function import Function
@@ -58,7 +60,7 @@ class Tensor:
             array = self.device.asarray(array, dtype=np.float32)
         self.data: Array = array
         self.requires_grad = requires_grad
-        self.grad: Array | None = None
+        self.arrived: tuple[Array, ...] = ()  # gradients that have come, to be added up
         self.creator: Function | None = None
         self.changes = [0]  # how often `data` was changed in place; views of one array share the count
         self.retains_grad = False
@@ -118,6 +120,29 @@ class Tensor:
         )
 
     # -- gradients
+
+    @property
+    def grad(self) -> Array | None:
+        """The sum of the gradients that have arrived since it was last set to None."""
+        return total(self, self.arrived) if self.arrived else None
+
+    @grad.setter
+    def grad(self, value: Array | None) -> None:
+        self.arrived = () if value is None else (value,)
+
+    @property
+    def terms(self) -> int:
+        """How many gradients may wait to be added up by whoever follows them."""
+        return 1
+
+    def take(self, arrays: Sequence[Array]) -> None:
+        """More gradients have arrived: added up, left to right, where there are more than `terms`.
+
+        The old arrays are not written to: others may hold them.
+        """
+        self.arrived = (*self.arrived, *arrays)
+        if len(self.arrived) > self.terms or any(a.dtype != self.dtype for a in arrays):
+            self.grad = self.grad
 
     def backward(self, grad: Array | None = None) -> None:
         """Add d(self)/d(leaf), weighted by `grad`, to `.grad` of every leaf that requires it; see engine.py."""
@@ -202,6 +227,11 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Tensor:
         return self.ops.getitem(self, index)
+
+
+def total(leaf: Tensor, arrays: Sequence[Array]) -> Array:
+    """The sum of gradients of a leaf, in its own precision, whatever mixture an op made."""
+    return leaf.device.asarray(implementation("add", leaf.device).forward(*arrays), dtype=leaf.dtype)
 
 
 def is_float(array: Array) -> bool:

@@ -76,6 +76,8 @@ def record_step(
             for network in (*model.networks().values(), *stacks):
                 for _, parameter in network.named_parameters():
                     parameter.data = parameter.data.view(Watched)
+                    if parameter.low is not None:
+                        parameter.low = parameter.low.view(Watched)
             model.step(*pictures)
     return step
 

@@ -30,7 +30,13 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=trained)
         self.torch_axes = torch_axes or tuple(range(self.ndim))
         self.trained = trained
-        self._low: tuple[int, Array] | None = None  # the version last converted, and its conversion
+        self.low: Array | None = None  # a copy in bfloat16, at one place from its first use on
+        self.low_version = -1  # of which it is a copy
+
+    @property
+    def terms(self) -> int:
+        """How many gradients may wait for the optimizer, whose kernel adds them up on its way."""
+        return getattr(implementation("adam", self.device), "TERMS", 1)
 
     def for_input(self, x: Tensor) -> Tensor:
         """The parameter as a layer's input wants it: itself, or in bfloat16 if the input is.
@@ -39,9 +45,25 @@ class Parameter(Tensor):
         """
         if x.dtype == self.dtype or x.dtype.name != "bfloat16":
             return self
-        if self._low is None or self._low[0] != self.version:
-            self._low = self.version, implementation("cast", self.device).forward(self.data, dtype=x.dtype)
-        return cast(self, x.dtype, ready=self._low[1])
+        if self.low is None:
+            self.low = implementation("cast", self.device).forward(self.data, dtype=x.dtype)
+            self.low_is_current()
+        self.refresh()
+        return cast(self, x.dtype, ready=self.low)
+
+    def has_low(self) -> bool:
+        """Whether there is a copy in bfloat16 of the present values."""
+        return self.low is not None and self.low_version == self.version
+
+    def low_is_current(self) -> None:
+        """Say that the copy in bfloat16 is one of the present values."""
+        self.low_version = self.version
+
+    def refresh(self) -> None:
+        """Make the copy in bfloat16, if there is one, one of the present values, where it is: a recorded step reads it there."""
+        if self.low is not None and not self.has_low():
+            self.low[...] = implementation("cast", self.device).forward(self.data, dtype=self.low.dtype)
+            self.low_is_current()
 
     def to_torch(self) -> np.ndarray:
         """A host copy in PyTorch's layout."""
@@ -155,14 +177,14 @@ class Module:
     def astype(self, dtype: Any) -> Module:
         """Convert all parameters to "float32" or "float64"; returns this module. Make optimisers afterwards."""
         for _, parameter in self.named_parameters():
-            parameter.data = parameter.data.astype(dtype)
+            parameter.data, parameter.low = parameter.data.astype(dtype), None
             parameter.changed()
         return self
 
     def to(self, device: Any) -> Module:
         """Move all parameters to a Device; returns this module. Make optimisers afterwards."""
         for _, parameter in self.named_parameters():
-            parameter.data = device.asarray(to_host(parameter.data))
+            parameter.data, parameter.low = device.asarray(to_host(parameter.data)), None
             parameter.device = device
             parameter.changed()
         return self

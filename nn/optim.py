@@ -39,7 +39,7 @@ class Optimizer:
 
     def moved(self) -> list[int]:
         """Indices of the parameters that have a gradient."""
-        return [i for i, p in enumerate(self.parameters) if p.grad is not None]
+        return [i for i, p in enumerate(self.parameters) if p.arrived]
 
     def step(self) -> None:
         raise NotImplementedError
@@ -112,9 +112,14 @@ class Adam(Optimizer):
         if not moved:
             return
         params = [self.parameters[i] for i in moved]
-        implementation("adam", params[0].device).update(
+        kernel, kept, more = implementation("adam", params[0].device), [], {}
+        if getattr(kernel, "TERMS", 1) > 1:  # it adds up what has arrived, and keeps copies in bfloat16
+            kept = [p for p in params if p.has_low()]
+            more["others"] = [p.arrived[1] if len(p.arrived) > 1 else None for p in params]
+            more["low"] = [p.low if p.has_low() else None for p in params]
+        kernel.update(
             [p.data for p in params],
-            [p.grad for p in params],
+            [p.arrived[0] if more else p.grad for p in params],
             [self.m[i] for i in moved],
             [self.v[i] for i in moved],
             lr=self.lr,
@@ -122,10 +127,13 @@ class Adam(Optimizer):
             beta2=self.betas[1],
             eps=self.eps,
             step=self.steps,
+            **more,
             **({} if self.control is None else {"control": self.control.array}),
         )
         for p in params:
             p.changed()
+        for p in kept:
+            p.low_is_current()
 
 
 class SGD(Optimizer):

@@ -8,6 +8,7 @@ and a convolution with stacked weights (kernels/conv2d/stacked.py) finds both in
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from autograd import Tensor
@@ -78,7 +79,8 @@ def as_one_batch(network: Network, xs: Pictures) -> Pictures:
 class StackedParameter(Parameter):
     """Parameters of one shape as one tensor [G,...], of which their data are views from now on.
 
-    A gradient that arrives here is shared out to them, as views; they own it, and forget it by themselves.
+    A gradient that arrives here is shared out to them, as views; they own it, and forget it by themselves. So is the copy in
+    bfloat16, which is one of the present values where each of their copies is.
     """
 
     def __init__(self, parts: tuple[Parameter, ...]) -> None:
@@ -87,12 +89,25 @@ class StackedParameter(Parameter):
         self.parts, self.device = parts, parts[0].device
         self.changes[0] = 1 + max(p.version for p in parts)  # so that graphs over the old data are stale
         for p, data in zip(parts, self.data, strict=True):
-            p.data = data
+            p.data, p.low = data, None
             p.views(self)
 
     def holds(self) -> bool:
         """Whether the parts' data are still views of this."""
         return all(address(p.data) == address(own) for p, own in zip(self.parts, self.data, strict=True))
+
+    def has_low(self) -> bool:
+        return self.low is not None and all(p.has_low() for p in self.parts)
+
+    def low_is_current(self) -> None:
+        assert self.low is not None
+        for p, low in zip(self.parts, self.low, strict=True):
+            p.low = low
+            p.low_is_current()
+
+    def take(self, arrays: Sequence[Array]) -> None:
+        for i, p in enumerate(self.parts):
+            p.take([a[i] for a in arrays])
 
     @property
     def requires_grad(self) -> bool:

@@ -310,7 +310,7 @@ def test_storing_bf16_halves_the_bytes_of_pictures():
     full, half = (record_step(precision, tiny) for precision in ("tf32", "bf16"))
     moved = [sum(entry.bytes for entry in step.launches if entry.name == "conv2d._fprop") for step in (full, half)]
     assert 0.48 < moved[1] / moved[0] < 0.55
-    assert len(full.launches) <= len(half.launches)
+    assert len(full.launches) == len(half.launches)  # Adam leaves the weights in bfloat16 on its way
 
 
 def test_every_operation_on_arrays_is_counted(monkeypatch):

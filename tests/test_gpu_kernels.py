@@ -92,6 +92,26 @@ def test_adam_updates_all_tensors_in_one_launch(order):
         assert (np.abs(got - want) <= 2e-6 * (1 + np.abs(want))).all()
 
 
+@pytest.mark.parametrize("offset", [0, 1], ids=["wide", "anywhere"])
+def test_adam_adds_gradients_and_rounds_on_its_way(offset):
+    """The bits of an addition, an update and a cast; of three tensors, one has a second gradient and no copy, one the reverse."""
+    from kernels.adam import gpu
+
+    rng, sizes, low = np.random.default_rng(0), (2050, 1500, 7), np.dtype(ml_dtypes.bfloat16)
+    p, g, other, m, v = arrays = [[rng.normal(size=s).astype(np.float32) for s in sizes] for _ in range(5)]
+    v[:] = map(np.abs, v)
+    options = dict(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-8, step=2)
+    with sanitised(shuffled(0)) as memory, recorded() as launches:
+        pad = lambda a: memory.guarded(np.concatenate((np.zeros(offset, a.dtype), a)))[offset:]
+        p2, g2, other2, m2, v2 = (list(map(pad, group)) for group in arrays)
+        copies = [None, *(pad(np.zeros(s, low)) for s in sizes[1:])]
+        gpu.update(p2, g2, m2, v2, **options, others=[other2[0], None, other2[2]], low=copies)
+    gpu.update(p, [g[0] + other[0], g[1], g[2] + other[2]], m, v, **options)
+    assert len(launches) == 1 and launches[0].bytes == 32 * 2050 + 30 * 1500 + 34 * 7
+    assert all(np.array_equal(ours, apart) for ours, apart in zip((*p2, *m2, *v2), (*p, *m, *v), strict=True))
+    assert all(np.array_equal(copy, a.astype(low)) for copy, a in zip(copies[1:], p[1:], strict=True))
+
+
 def test_adam_takes_tensors_at_any_address():
     from kernels.adam import gpu
 

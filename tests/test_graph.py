@@ -52,7 +52,8 @@ def strays(config: Config, model_class: type[CycleGAN] = CycleGAN) -> Step:
         for network in (*model.networks().values(), *stacks):
             for parameter in network.parameters():
                 parameter.data = parameter.data.view(Watched)
-                parameter.changed()
+                if parameter.low is not None:
+                    parameter.low = parameter.low.view(Watched)
         a.data, b.data = a.data.view(Watched), b.data.view(Watched)
         # (NumPy's generator of random numbers would be watched as well.)
         with _watched(step), mock.patch.object(DevicePool, "decide", lambda pool, count: [(0, True)] * count):
@@ -91,6 +92,11 @@ def test_replays_in_bfloat16_with_the_hinge_loss():
     with no_grad():
         graphed.pairs[0]((a,), (b,))  # leaves weights in bfloat16, which the graph must not take for its own
     assert train(graphed, batches(config, 2)) == train(usual, batches(config, 2))
+    for model in (usual, graphed):  # somebody changes the weights: the graph finds their copies changed, too
+        model.gen_ab.load_state_dict({name: 1.5 * w for name, w in model.gen_ab.state_dict().items()})
+    assert train(graphed, batches(config, 2)) == train(usual, batches(config, 2))
+    low, weight = graphed.pairs[0].stack.parameters()[0].low, graphed.pairs[0].stack.parameters()[0].data
+    assert np.array_equal(low, weight.astype(low.dtype))  # as the graph's Adam left it
 
 
 def test_a_captured_step_is_launches_and_nothing_else():

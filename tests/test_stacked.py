@@ -10,9 +10,11 @@ import pytest
 
 from autograd import Tensor
 from autograd.ops import conv2d
+from kernels.device import address, get_device
 from kernels.gpu.launch import hooks, recorded
 from nn import Adam, PatchDiscriminator, ResnetGenerator
-from nn.stacked import StackedPair
+from nn.module import Parameter
+from nn.stacked import StackedPair, StackedParameter
 
 
 def test_images_that_cannot_be_shared_out_are_refused() -> None:
@@ -67,7 +69,9 @@ def test_a_stacked_pair_is_two_networks(kind: str, monkeypatch: pytest.MonkeyPat
         results.append((made, [p.data.copy() for p in optimizer.parameters], count))
         if tied:
             weight = first.parameters()[0]
-            assert weight.grad.base is not None and np.shares_memory(weight.grad, second.parameters()[0].grad.base)
+            assert weight.arrived[0].base is not None and np.shares_memory(
+                weight.arrived[0], second.parameters()[0].arrived[0].base
+            )
     (made, moved, count), (wanted, moved_alone, count_alone) = results
     for i, (one, want) in enumerate(zip(made, wanted, strict=True)):
         assert one.shape == want.shape
@@ -155,3 +159,18 @@ def test_networks_that_differ_run_one_after_the_other() -> None:
     (x, y), (z,) = StackedPair(first, other)((a, b), (c,))
     assert np.allclose(x.data, first(a).data, atol=1e-6) and np.allclose(z.data, other(c).data, atol=1e-6)
     assert len(y) == 1
+
+
+def test_a_copy_in_bfloat16_is_made_anew_for_the_network_that_changed() -> None:
+    device, ones = get_device("interpret"), np.ones(3, np.float32)
+    parts = Parameter(ones), Parameter(ones)
+    for p in parts:
+        p.device = device
+    stack, x = StackedParameter(parts), Tensor(np.zeros(1, ml_dtypes.bfloat16), device=device)
+    place = address(stack.for_input(x).data)
+    parts[1].data[...] = 2
+    parts[1].changed()
+    parts[0].refresh()  # of both, only this one's copy is told to be one of the present values
+    low = stack.for_input(x)
+    assert address(low.data) == place and low.data.astype(np.float32).tolist() == [[1] * 3, [2] * 3]
+    assert low.version == stack.version == parts[0].version  # whoever saved it notices the next change

@@ -14,6 +14,7 @@ class Cast(Function):
 
     def forward(self, x: Array) -> Array:
         ready = self.settings["ready"]
+        self.view = ready is not None  # which is rewritten as x is: graphs over the old values notice
         return self.kernel.forward(x, dtype=self.settings["dtype"]) if ready is None else ready
 
     def backward(self, dy: Array) -> Array:

@@ -21,15 +21,15 @@ Rows = tuple[tuple[int, ...], ...]
 
 
 @triton.jit
-def floats(address):
-    """An address as a pointer to float32."""
-    return address.to(tl.pointer_type(tl.float32))
+def pointer(address, TYPE: tl.constexpr):
+    """An address as a pointer to TYPE."""
+    return address.to(tl.pointer_type(TYPE))
 
 
 @triton.jit
-def wide(address):
-    """A multiple of 16 as a pointer to float32 that is known to be one."""
-    return tl.multiple_of(floats(address), 16)
+def wide(address, TYPE: tl.constexpr):
+    """A multiple of 16 as a pointer to TYPE that is known to be one."""
+    return tl.multiple_of(pointer(address, TYPE), 16)
 
 
 def tensor_lists(like: Array, rows: Rows) -> tuple[Array, Array]:

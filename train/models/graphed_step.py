@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from autograd import Tensor
 from kernels.device import Array, Device
+from nn.module import Parameter
 from nn.network import Network
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class GraphedStep:
         for tensor, batch in zip(self.inputs, batches, strict=True):
             tensor.data[...] = self.model.device.asarray(batch, dtype=tensor.dtype)
         self.control.send()
+        self.refresh()
         self.graph.replay()
         self.changed()
         return self.losses
@@ -71,13 +73,25 @@ class GraphedStep:
         model = self.model
         self.inputs = [model.tensor(model.device.xp.zeros(size, model.dtype)) for size in self.sizes]
         self.control = joined(model.device, model.controls())
-        self.changed()  # so that conversions of weights are part of the graph, even if some are at hand
+        self.refresh()
         graph = Graph(model.device)
         self.losses = graph.capture(lambda: model.play(*self.inputs))
         self.graph = graph
 
+    def parameters(self) -> list[Parameter]:
+        """Of all networks."""
+        return [p for network in self.model.networks().values() for p in network.parameters()]
+
+    def refresh(self) -> None:
+        """Copies of weights in bfloat16, where the graph reads them and its Adam keeps them, are those of the weights, whoever
+        may have changed these in between."""
+        for parameter in self.parameters():
+            parameter.refresh()
+
     def changed(self) -> None:
-        """Tell the engine that all weights have changed."""
-        for network in self.model.networks().values():
-            for parameter in network.parameters():
-                parameter.changed()
+        """Tell the engine that all weights have changed, and their copies with them."""
+        kept = [p for p in self.parameters() if p.has_low()]
+        for parameter in self.parameters():
+            parameter.changed()
+        for parameter in kept:
+            parameter.low_is_current()
