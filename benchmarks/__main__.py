@@ -18,6 +18,7 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "profile": "where one training step goes, op by op",
     "scaling": "how step time and memory grow with picture, channels and batch",
     "first_run": "all that a machine with a GPU should be asked first: is it right, how fast, and how far from the prediction",
+    "scale": "how a step scales over ranks, measured here and predicted for GPUs",
     "host_cost": "what Python takes to launch a kernel, with or without a GPU",
     "compile_report": "every kernel compiled for GPUs without one: registers, spills, tensor cores, predicted step",
     "measured": "that prediction beside what others have measured of their kernels",

@@ -24,7 +24,8 @@ class Heart(threading.Thread):
     """Beats once a second, in a thread of its own, whatever the rank is busy with. `silent(seconds)` is called where the rank
     before has not been heard for `patience` seconds.
 
-    Seconds are those in which this thread itself was awake: where a whole machine or job was suspended, nobody is blamed.
+    Seconds are those in which this thread itself was awake: where a whole machine or job was suspended, nobody is blamed, and a
+    second in which this rank was too busy to listen counts as one.
     """
 
     def __init__(self, line: Line, patience: float, silent: Callable[[float], None]) -> None:
@@ -36,7 +37,7 @@ class Heart(threading.Thread):
         quiet, then = 0.0, time.monotonic()
         while not self.stopped.wait(BEAT):
             now = time.monotonic()
-            quiet += min(now - then, 2 * BEAT)
+            quiet += min(now - then, BEAT)
             then = now
             self.line.beat()
             if self.line.heard():

@@ -29,7 +29,7 @@ SIZES = (
     ("WORLD_SIZE", "RANK", "torchrun"),
 )
 """Who says how many there are, beside the variable that says which of them this is. The first that is set counts."""
-PATIENCE = 60.0  # s without a sign of life of a rank, until --rank_timeout is known
+PATIENCE = 60.0  # s without a sign of life of a rank until --rank_timeout counts: loading and compiling leave a heart little room
 GRACE = 0.5  # s that rank 0 has to say the same before another rank says it
 
 _group: Group = ALONE

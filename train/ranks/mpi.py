@@ -28,6 +28,7 @@ from train.ranks.nccl import NCCL
 T = TypeVar("T")
 EAGER = 0.002  # s in which a call is asked after without a pause
 PAUSE = 0.0005  # s between two questions from then on
+PROBES = 8
 START = 120.0  # s that all ranks have to start
 
 
@@ -157,9 +158,10 @@ class MPIGroup(Group):
 
     def heard(self) -> bool:
         found, before, byte = False, (self.rank - 1) % self.size, np.empty(1, np.uint8)
-        while self.life.Iprobe(before):
-            self.life.Recv(byte, before)
-            found = True
+        for _ in range(PROBES):  # MPI takes in what has come when it is asked, and may have to be asked again
+            while self.life.Iprobe(before):
+                self.life.Recv(byte, before)
+                found = True
         return found
 
     def mourn(self, seconds: float) -> NoReturn:

@@ -56,7 +56,6 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
             raise UserError("--continue_train: leave it out, --seeds goes on with what is there by itself")
         return train_seeds(system, settings)
     with started(system, settings, continued, dry) as run:
-        ranks.watch(run.config.rank_timeout)
         introduce(run)
         if source is not None:
             fresh = [

@@ -71,6 +71,7 @@ class Run(RunState):
             for batch in self.loader.iterate(self.epoch, self.position):
                 losses = self.train_on(batch)
                 self.pace.meet(stop.asked, self.parts, batch)
+                self.group.watch(self.config.rank_timeout)  # now that all is loaded and compiled
                 keep_up(self)
                 progress.update(losses, self.schedule.lr)
                 if self.display.sample_due(self.step):
