@@ -101,7 +101,7 @@ def measure(n: int, asked: Row) -> Row:
         str(n),
         sys.executable,
         "-m",
-        "benchmarks.scale_worker",
+        f"{__package__}.scale_worker",
     ]
     try:
         done = subprocess.run(
