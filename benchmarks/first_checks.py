@@ -27,6 +27,7 @@ def correctness(plan: Plan, rows: Rows) -> None:
     truths, ours = truth_here(TruthOps, TorchOps, work), OursOps(work)
     for name in real_cases(plan):
         row: Row = {"what": "op", "case": name, "precision": plan.precision}
+        rows.add(**row | {"what": "begun"})  # else nobody would know who never came back
         try:
             key = (name, "both", 0)
             truth = truths.result(truths.run(truths.inputs(key)))

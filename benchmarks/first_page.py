@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.first_plan import read_rows
+from benchmarks.first_plan import read_rows, unended
 from benchmarks.table import render
 
 Found = dict[str, Any]
@@ -40,6 +40,9 @@ def page(found: Found) -> str:
         "# First run",
         f"{head}. Written by `python -m benchmarks first_run`.",
         render(["phase", "status", "s", "precision"], [_phase(row) for row in found["phases"]]),
+        "\n".join(
+            f"- {row['phase']} ended with: `{' / '.join(row['last'])}`" for row in found["phases"] if row.get("last")
+        ),
         ceilings(found["ceilings"]),
         compiled(found["compile"]),
         correctness(found["correctness"]),
@@ -95,6 +98,10 @@ def correctness(rows: list[dict[str, Any]]) -> str:
         mine = [row for row in rows if row["precision"] == precision and row["what"] == "op"]
         bad = [row for row in mine if row.get("problem")]
         wrong += [f"- {precision}, {row['case']}: {row['problem']}" for row in bad]
+        wrong += [
+            f"- {precision}, {row['case']}: never came back"
+            for row in unended([row for row in rows if row["precision"] == precision])
+        ]
         worst = max((row for row in mine if "of_allowed" in row), key=lambda r: r["of_allowed"], default=None)
         least = max((max(r["relative"].values()) for r in mine if r.get("relative")), default=float("nan"))
         ended = any(row["what"] == "done" and row["precision"] == precision for row in rows)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import first_page, machine, options
-from benchmarks.first_plan import Plan, read_rows
+from benchmarks.first_plan import Plan, read_rows, unended
 from train.errors import UserError
 
 PRECISIONS = ("bf16", "tf32", "fp32")
@@ -204,8 +204,8 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
 
 
 def usable(rows: list[dict[str, Any]]) -> str:
-    """The first precision in which no op was wrong; "" if each has one, bf16 where nothing was tried."""
-    wrong = {row["precision"] for row in rows if row.get("problem")}
+    """The first precision in which no op was wrong or never ended; "" if each has one, bf16 where nothing was tried."""
+    wrong = {row["precision"] for row in (*(row for row in rows if row.get("problem")), *unended(rows))}
     return next((p for p in PRECISIONS if p not in wrong), "")
 
 
@@ -235,7 +235,8 @@ def executed(commands: list[Command], log: Path, limit: float) -> dict[str, Any]
         else f"failed ({', '.join(map(str, codes))})"
     )
     status = "out of time" if any(late) else ended
-    return {"status": status, "seconds": time.monotonic() - start, "command": " ".join(commands[0])}
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:] if status != "done" else []
+    return {"status": status, "seconds": time.monotonic() - start, "command": " ".join(commands[0]), "last": last}
 
 
 def waited(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -62,7 +62,8 @@ def launched(kernel: Any, grid: Any, arguments: tuple, constexprs: dict, setting
     if any(isinstance(p, Pointer) and isinstance(p.array, np.ndarray) for p in pointers):
         interpreter = importlib.import_module(f"{launching.__package__}.interpreter")
         programs = itertools.product(*map(range, grid))
-        hooks.perform(lambda: interpreter.run(kernel, programs, grid, pointers, constexprs))
+        together = settings.get("launch_cooperative_grid", False)
+        hooks.perform(lambda: interpreter.run(kernel, programs, grid, pointers, constexprs, together))
     else:
         kernel[grid](*pointers, **constexprs, **settings)
 
