@@ -86,7 +86,8 @@ def control(seconds: float, precision: str = "fp32") -> dict[str, float]:
     side, size = 8192 if precision != "fp32" else 4096, 1 << 30
     a = xp.asarray(normal((side, side)).astype(np.float32 if precision == "fp32" else np.float16))
     out = xp.empty_like(a)
-    source, target = xp.asarray(normal((size // 4,))), xp.empty(size // 4, np.float32)
+    source = xp.asarray(normal((size // 4,)))
+    target = xp.empty_like(source)
     gemm = 2 * side**3 / best(lambda: xp.matmul(a, a, out=out), seconds / 2) / (2 if precision == "tf32" else 1)
     copy = 2 * size / best(lambda: xp.copyto(target, source), seconds / 2)
     return {"gemm_gflops": gemm / 1e9, "copy_gbs": copy / 1e9}

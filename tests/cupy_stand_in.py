@@ -122,7 +122,8 @@ def _idle(real: Any) -> Callable:
     def call(*arguments: Any, **keywords: Any) -> Any:
         signature(real).bind(*arguments, **keywords)
         made = mock.create_autospec(real, instance=True) if isinstance(real, type) else mock.MagicMock()
-        made.__enter__.return_value = made
+        if hasattr(real, "__enter__") or not isinstance(real, type):
+            made.__enter__.return_value = made
         return made
 
     return call

@@ -8,20 +8,24 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from benchmarks import first_checks, first_page, first_phases, first_plan, first_run
+from benchmarks import first_checks, first_page, first_phases, first_plan, first_run, gpu
 from benchmarks.__main__ import main
 from benchmarks.first_plan import Plan, Rows, read_rows
 from benchmarks.first_run import Phase, usable
 from benchmarks.kernel_replays import kept_calls, measure
 from kernels.device import Device
+from kernels.gpu import replays
 from kernels.gpu.launch import hooks
 from kernels.instance_norm import gpu as norm
 from kernels.instance_norm.settings import NormSettings
 from kernels.tanh import gpu as tanh
+from tests import cupy_stand_in
+from tests.test_cupy_api import cuda  # noqa: F401  the fixture
 
 
 def python(code: str) -> Any:
@@ -255,3 +259,37 @@ def test_the_truth_stays_on_the_device_it_is_asked_for(monkeypatch: pytest.Monke
         assert {t.device.type for t in (y, *grads.values())} == {"meta"} and {
             t.dtype for t in (y, *grads.values())
         } == {truth.dtype}, name
+
+
+# -- on cuda, with a stand-in for CuPy that refuses what CuPy refuses
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two events of the stand-in 5 ms pass."""
+    idle = cupy_stand_in._idle
+    timed = lambda real: (
+        (lambda start, stop: 5.0) if getattr(real, "__name__", "") == "get_elapsed_time" else idle(real)
+    )
+    monkeypatch.setattr(cupy_stand_in, "_idle", timed)
+
+
+@pytest.mark.usefixtures("cuda", "seconds")
+def test_phases_speak_to_cupy_as_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr("benchmarks.torch_ops.torch_device", lambda work: "cpu")
+    monkeypatch.setattr(first_checks, "real_cases", lambda plan: ["tanh-minimal", "conditional_instance_norm-ragged"])
+    monkeypatch.setattr(replays, "FLUSH", 1 << 10)
+    captured = lambda device: mock.MagicMock(capture=lambda run: run())  # a graph: the stand-in has none
+    monkeypatch.setattr(replays, "Graph", captured)
+    monkeypatch.setattr(gpu, "normal", lambda shape: np.ones((8, 8) if len(shape) == 2 else 8, np.float32))
+    plan, rows = Plan(str(tmp_path), "cuda", "tf32"), Rows(tmp_path / "rows.jsonl")
+    first_checks.correctness(plan, rows)
+    assert [row["problem"] for row in read_rows(rows.path) if row["what"] == "op"] == ["", ""]
+    assert first_phases.small(plan)["error"] < 0.01
+    assert first_phases.empty_replay()["seconds"] == 0.005
+    assert gpu.control(0.01, "bf16")["gemm_gflops"] == 2 * 8192**3 / 0.005 / 1e9
+    device = Device("cuda")
+    with kept_calls() as calls:
+        tanh.forward(device.xp.zeros((2, 3), np.float32))
+    assert [row["seconds"] for row in measure(calls, device, 3)] == [0.005]
