@@ -147,6 +147,20 @@ def test_adam_refuses_what_it_would_get_wrong():
         gpu.update([good], [good[:1]], [good], [good], **options)
 
 
+@pytest.mark.parametrize(("size", "count"), [(900, 1), (1025, 2)])
+def test_a_loss_of_one_program_is_one_launch(size, count):
+    """As those of a PatchGAN's scores, 30x30; the bits are those of two."""
+    from kernels.gpu.reduce import sum_of_partials
+    from kernels.lsgan_loss import gpu
+
+    x = np.random.default_rng(0).normal(size=(1, size, 1, 1)).astype(np.float32)
+    with sanitised(shuffled(0)) as memory, recorded() as launches:
+        loss, _ = gpu.forward(memory.guarded(x), target=1.0, weight=0.5)
+    assert len(launches) == count and loss.shape == ()
+    assert abs(loss - 0.5 * ((x.astype(np.float64) - 1) ** 2).mean()) < 1e-6
+    assert sum_of_partials(np.array([loss, 0], np.float32)) == loss
+
+
 def test_float64_is_refused():
     from kernels.tanh import gpu
 

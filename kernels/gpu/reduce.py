@@ -34,18 +34,20 @@ def merge_lanes(count, mean, m2):
 
 
 @triton.jit
-def _sum_partials(partials, total, count, scale, BLOCK: tl.constexpr):
-    """One program: total [] = scale times the sum of partials [count]; lane i adds every BLOCK-th, then lanes as a tree."""
+def _sum_partials(partials, total, count, BLOCK: tl.constexpr):
+    """One program: total [] = the sum of partials [count]; lane i adds every BLOCK-th, then lanes as a tree."""
     lanes = tl.zeros((BLOCK,), tl.float32)  # [BLOCK]
     for start in range(0, count, BLOCK):
         at = start + tl.arange(0, BLOCK)  # [BLOCK]
         lanes += tl.load(partials + at, mask=at < count, other=0.0)
-    tl.store(total, tl.sum(lanes, 0) * scale)
+    tl.store(total, tl.sum(lanes, 0))
 
 
-def mean_of_partials(partials: Array, n: int, weight: float = 1.0) -> Array:
-    """The sum of `partials` [T] over n, times `weight`: a float32 array of shape []. One launch."""
+def sum_of_partials(partials: Array) -> Array:
+    """The sum of `partials` [T]: a float32 array of shape []. One launch, or none where there is but one."""
+    if partials.size == 1:
+        return partials.reshape(())
     total = empty(partials, (), "float32")
     # One program: lane i adds partials i, i + BLOCK, i + 2 BLOCK, ...; then the lanes are summed as a tree.
-    launch(_sum_partials, (1,), partials, total, partials.size, weight / n, BLOCK=BLOCK)
+    launch(_sum_partials, (1,), partials, total, partials.size, BLOCK=BLOCK)
     return total

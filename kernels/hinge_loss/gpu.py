@@ -1,6 +1,7 @@
 """Hinge loss on the GPU: value and gradient in one pass over x.
 
-Grid: one program for 1024 elements; each leaves a partial sum, and a second launch of one program adds those in order.
+Grid: one program for 1024 elements; each leaves its share of the loss, and where there are several, a second launch of one
+program adds those in order.
 Bytes: x read and dx written once.
 """
 
@@ -11,18 +12,18 @@ import triton.language as tl
 
 from kernels.device import Array
 from kernels.gpu.launch import contiguous, empty, launch
-from kernels.gpu.reduce import BLOCK, mean_of_partials
+from kernels.gpu.reduce import BLOCK, sum_of_partials
 
 
 @triton.jit
 def _loss(x, dx, partials, target, share, n, BLOCK: tl.constexpr):
-    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: their sum of max(0, 1 - target x), as a tree. dx = share d/dx."""
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: share times their sum of max(0, 1 - target x), as a tree. dx = share d/dx."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     margin = 1 - value * target
     tl.store(dx + at, tl.where(margin > 0, -target * share, 0.0), mask=at < n)
     loss = tl.maximum(margin, 0.0)
-    tl.store(partials + tl.program_id(0), tl.sum(tl.where(at < n, loss, 0.0), 0))
+    tl.store(partials + tl.program_id(0), tl.sum(tl.where(at < n, loss, 0.0), 0) * share)
 
 
 def forward(x: Array, *, target: float, weight: float = 1.0) -> tuple[Array, Array]:
@@ -30,4 +31,4 @@ def forward(x: Array, *, target: float, weight: float = 1.0) -> tuple[Array, Arr
     dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
     # Program i owns elements [1024 i, 1024 (i + 1)) of x and dx, and partial i.
     launch(_loss, partials.shape, x, dx, partials, float(target), weight / x.size, x.size, BLOCK=BLOCK)
-    return mean_of_partials(partials, x.size, weight), dx
+    return sum_of_partials(partials), dx

@@ -1,6 +1,7 @@
 """The mean as a loss on the GPU: value and gradient in one pass over x.
 
-Grid: one program for 1024 elements; each leaves a partial sum, and a second launch of one program adds those in order.
+Grid: one program for 1024 elements; each leaves its share of the loss, and where there are several, a second launch of one
+program adds those in order.
 Bytes: x read and dx written once.
 """
 
@@ -11,16 +12,16 @@ import triton.language as tl
 
 from kernels.device import Array
 from kernels.gpu.launch import contiguous, empty, launch
-from kernels.gpu.reduce import BLOCK, mean_of_partials
+from kernels.gpu.reduce import BLOCK, sum_of_partials
 
 
 @triton.jit
 def _mean(x, dx, partials, share, n, BLOCK: tl.constexpr):
-    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: their sum, as a tree. dx = share = weight / n."""
+    """Program i owns elements [i BLOCK, (i + 1) BLOCK) of n, and partial i: share times their sum, as a tree. dx = share = weight / n."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     value = tl.load(x + at, mask=at < n, other=0.0).to(tl.float32)
     tl.store(dx + at, tl.zeros((BLOCK,), tl.float32) + share, mask=at < n)
-    tl.store(partials + tl.program_id(0), tl.sum(value, 0))
+    tl.store(partials + tl.program_id(0), tl.sum(value, 0) * share)
 
 
 def forward(x: Array, *, weight: float = 1.0) -> tuple[Array, Array]:
@@ -28,4 +29,4 @@ def forward(x: Array, *, weight: float = 1.0) -> tuple[Array, Array]:
     dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
     # Program i owns elements [1024 i, 1024 (i + 1)) of x and dx, and partial i.
     launch(_mean, partials.shape, x, dx, partials, weight / x.size, x.size, BLOCK=BLOCK)
-    return mean_of_partials(partials, x.size, weight), dx
+    return sum_of_partials(partials), dx

@@ -134,7 +134,7 @@ def watched(
         return losses
 
     def updated(player: str, of: Any, directions: Any) -> Any:
-        was, had = weights(model), {name: [p.grad for p in x.parameters()] for name, x in model.networks().items()}
+        was, had = weights(model), {name: [p.arrived for p in x.parameters()] for name, x in model.networks().items()}
         trace.tag = None
         losses = update(player, of, directions)
         now, turn = weights(model), next(turn for turn, name in TURNS.items() if name == player)
@@ -175,7 +175,9 @@ def watched(
 
 def gradient_length(network: Network, had: list[Any]) -> float | None:
     """Of all its parameters' gradients together; None if none has another than it had."""
-    new = [p.grad for p, old in zip(network.parameters(), had, strict=True) if p.grad is not None and p.grad is not old]
+    new = [
+        p.grad for p, old in zip(network.parameters(), had, strict=True) if p.grad is not None and p.arrived is not old
+    ]
     return float(np.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in new))) if new else None
 
 
