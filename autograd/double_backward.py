@@ -18,6 +18,7 @@ from autograd.engine import unbroadcast
 from autograd.function import Function
 from autograd.ops.arithmetic import Add, Div, Exp, GetItem, MatMul, Mul, Pow, Reshape, Sub, Sum, Transpose, exp
 from autograd.ops.batch_slice import BatchSlice
+from autograd.ops.cast import Cast, cast
 from autograd.ops.conv2d import Conv2d
 from autograd.ops.conv_norm_relu import ConvNormRelu, ConvTransposeNormRelu
 from autograd.ops.conv_transpose2d import ConvTranspose2d
@@ -199,6 +200,7 @@ GRADIENTS: dict[type[Function], Iterable[Callable[..., Tensor]]] = {
     MatMul: (lambda n, dy, x, z: dy @ z.T, lambda n, dy, x, z: x.T @ dy),
     Pow: (lambda n, dy, x: dy * n.settings["exponent"] * x ** (n.settings["exponent"] - 1),),
     Exp: (lambda n, dy, x: dy * exp(x),),
+    Cast: (lambda n, dy, x: cast(dy, x.dtype),),
     Tanh: (lambda n, dy, x: dy * (1 - tanh(x) ** 2),),
     LeakyRelu: (lambda n, dy, x: LeakyReluGradient(y=n.saved[0], **n.settings)(dy),),
     **dict.fromkeys((Sum, Reshape, Transpose, GetItem, BatchSlice, ReflectionPad, Resize, Dropout), linear),

@@ -13,6 +13,8 @@ import functools
 import importlib
 import importlib.util
 import sys
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -103,14 +105,53 @@ def address(array: Array) -> int:
     return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
 
 
+captured: list[Any] = []  # the CUDA graph that is being captured, if there is one: kernels/gpu/cuda_graph.py
+
+
+def capturing() -> bool:
+    """Whether a graph is being captured: then no kernel runs and no value on the device may be looked at."""
+    return bool(captured)
+
+
+def from_host(device: Device, make: Callable[[], Array]) -> Array:
+    """What `make` gives, on the device; where a graph is captured, it is made anew for each replay, in the same shape."""
+    return captured[-1].fed(make) if captured else device.asarray(make())
+
+
+def repeated(action: Callable[[], Any]) -> None:
+    """Do now what concerns the host alone, and where a graph is captured again for each replay, in the order of the step."""
+    action()
+    if captured:
+        captured[-1].host.append(action)
+
+
+_others: weakref.WeakKeyDictionary[Any, Any] = (
+    weakref.WeakKeyDictionary()
+)  # memory pools beside CuPy's own, by their owner
+_most = 0  # bytes, as last noted
+
+
+def count_pool(owner: Any, pool: Any) -> None:
+    """Count another memory pool of CuPy's among `peak_bytes`, for as long as its owner lives."""
+    _others[owner] = pool
+
+
+def note_peak() -> int:
+    """The most bytes that CuPy's pools have held so far; call it before any is given back."""
+    global _most
+    own = importlib.import_module("cupy").get_default_memory_pool()
+    _most = max(_most, own.total_bytes() + sum(pool.total_bytes() for pool in _others.values()))
+    return _most
+
+
 def peak_bytes(device: Device) -> int | None:
     """The most memory ever held for arrays of `device`, in bytes; None where the system does not tell (Windows).
 
-    `cuda`   what CuPy's pool took from the GPU; the pool gives nothing back, so what it has is the most it had
+    `cuda`   what CuPy's pool and those of CUDA graphs took from the GPU
     others   what the whole process had in main memory
     """
     if device.name == "cuda":
-        return importlib.import_module("cupy").get_default_memory_pool().total_bytes()
+        return note_peak()
     try:
         # Not ru_maxrss: Linux starts it at what the parent held when it started this process.
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -6,13 +6,14 @@ Weights are made as zeros here; `nn.init.initialise` draws them for a whole netw
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from autograd import Tensor
 from autograd import ops as F
+from kernels.device import Array, from_host
 from nn.module import Module, Parameter
 
 
@@ -123,18 +124,29 @@ class Dropout(Module):
 
     def __init__(self, p: float) -> None:
         self.p = p
-        self.key: int | None = None
+        self.key: int | Array | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         return x if self.key is None or not self.p else F.dropout(x, self.p, self.key)
 
 
 @contextlib.contextmanager
-def dropping(network: Module, *stream: int) -> Iterator[None]:
-    """Within this context the network's Dropout layers drop, each by coins of its own that follow from `stream` alone."""
+def dropping(network: Any, stream: Callable[[], Sequence[int]]) -> Iterator[None]:
+    """Within this context the network's Dropout layers drop, each by coins of its own that follow from `stream()` alone.
+
+    A captured graph asks for the stream again at every replay.
+    """
     layers = [module for _, module in network.named_modules() if isinstance(module, Dropout)]
-    for i, layer in enumerate(layers):
-        layer.key = int(np.random.SeedSequence([*stream, i]).generate_state(1)[0])
+
+    def keys() -> np.ndarray:  # [L,4] int32, the key and padding: kernels read it at a multiple of 16 bytes
+        drawn = [np.random.SeedSequence([*stream(), i]).generate_state(4) for i in range(len(layers))]
+        return np.array(drawn, np.uint32).view(np.int32)
+
+    if layers:
+        on_cpu = network.device.name == "cpu"
+        drawn = keys().view(np.uint32)[:, 0].tolist() if on_cpu else from_host(network.device, keys)
+        for layer, key in zip(layers, drawn, strict=True):
+            layer.key = key
     try:
         yield
     finally:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from autograd.tensor import zeros_like
-from kernels.device import to_host, xp_of
+from kernels.device import from_host, to_host, xp_of
 from kernels.dispatch import implementation
 from nn.module import Parameter
-
-if TYPE_CHECKING:
-    from kernels.gpu.cuda_graph import Control
 
 
 class Optimizer:
@@ -85,34 +81,23 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         self.m = [zeros_like(p) for p in self.parameters]
         self.v = [zeros_like(p) for p in self.parameters]
-        self.control = self.make_control()
 
-    def make_control(self) -> Control | None:
-        """On a GPU the numbers that change from step to step, for kernels to read; see kernels/adam."""
-        device = self.parameters[0].device
-        if device.name == "cpu":
-            return None
-        from kernels.gpu.cuda_graph import Control
+    def advance(self) -> np.ndarray:
+        """The host's part of a step: count it. The numbers [2] that follow from the count and from lr; see kernels/adam."""
+        from kernels.adam.reference import rates
 
-        return Control(device, 2, np.float32)
-
-    def advance(self) -> None:
-        """The host's part of a step: count it, and tell the device what follows from the count and from lr."""
         self.steps += 1
-        if self.control is not None:
-            from kernels.adam.reference import rates
-
-            self.control.host[...] = rates(self.lr, *self.betas, self.steps)
-            self.control.send()
+        return np.array(rates(self.lr, *self.betas, self.steps), np.float32)
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
-        self.advance()
+        device = self.parameters[0].device
+        control = self.advance() if device.name == "cpu" else from_host(device, self.advance)
         moved = self.moved()
         if not moved:
             return
         params = [self.parameters[i] for i in moved]
-        kernel, kept, more = implementation("adam", params[0].device), [], {}
+        kernel, kept, more = implementation("adam", device), [], {}
         if getattr(kernel, "TERMS", 1) > 1:  # it adds up what has arrived, and keeps copies in bfloat16
             kept = [p for p in params if p.has_low()]
             more["others"] = [p.arrived[1] if len(p.arrived) > 1 else None for p in params]
@@ -128,7 +113,7 @@ class Adam(Optimizer):
             eps=self.eps,
             step=self.steps,
             **more,
-            **({} if self.control is None else {"control": self.control.array}),
+            **({} if device.name == "cpu" else {"control": control}),
         )
         for p in params:
             p.changed()
@@ -157,14 +142,10 @@ class SGD(Optimizer):
             p.changed()
 
 
-def clip_grad_norm(parameters: Iterable[Parameter], most: float) -> float:
-    """Scale all gradients together, so that their joint Euclidean norm is at most `most`; returns what it was.
-
-    Scaled gradients are new arrays: others may hold the old ones.
-    """
-    grads = [(p, p.grad) for p in parameters if p.grad is not None]
-    norm = math.sqrt(math.fsum(float((grad * grad).sum()) for _, grad in grads))
-    if norm > most:
-        for p, grad in grads:
-            p.grad = grad * p.dtype.type(most / (norm + 1e-6))
-    return norm
+def clip_grad_norm(parameters: Iterable[Parameter], most: float) -> None:
+    """Scale all gradients together, so that their joint Euclidean norm is at most `most`; see kernels/clip_grad_norm."""
+    own = [p for p in parameters if p.grad is not None]
+    if own:
+        clipped = implementation("clip_grad_norm", own[0].device).forward([p.grad for p in own], most=most)
+        for p, grad in zip(own, clipped, strict=True):
+            p.grad = grad

@@ -22,6 +22,15 @@ from tests.cupy_calls import find, signature
 UPLOADS = {"array", "asarray"}  # the functions that take NumPy's arrays
 
 
+class Count:
+    """How often the host has waited for a value on the device."""
+
+    waits = 0
+
+
+count = Count()
+
+
 class Library:
     """`cupy`, or a module of it."""
 
@@ -33,6 +42,8 @@ class Library:
         real = find(path)
         if inspect.ismodule(real):
             return Library(path)
+        if path == "cuda.alloc_pinned_memory":
+            return bytearray
         if path.startswith("cuda."):
             return _idle(real)
         ours = operator.attrgetter(path)(np)
@@ -55,14 +66,25 @@ class Array:
         find(f"ndarray.{name}")
         if name in ("flags", "data", "strides"):
             return getattr(_seen_by_cupy(self.host), name)
-        if name == "get":
-            return self.host.copy
+        if name in ("get", "set"):
+            return _checked(find(f"ndarray.{name}"), getattr(self, f"_{name}"), self, method=True)
         if name == "device":
             return cupy.cuda.Device
         value = getattr(self.host, name)
+        count.waits += name in ("item", "tolist")
         if callable(value):
             return _checked(find(f"ndarray.{name}"), getattr(np.ndarray, name), self)
         return _wrap(value)
+
+    def _get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
+        count.waits += blocking
+        if out is None:
+            return self.host.copy()
+        out[...] = self.host
+        return out
+
+    def _set(self, arr: np.ndarray, stream: Any = None) -> None:
+        self.host[...] = arr
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("CuPy refuses to become a NumPy array unasked; use .get()")
@@ -80,12 +102,15 @@ class Array:
         return len(self.host)
 
     def __bool__(self) -> bool:
+        count.waits += 1
         return bool(self.host)
 
     def __int__(self) -> int:
+        count.waits += 1
         return int(self.host)
 
     def __float__(self) -> float:
+        count.waits += 1
         return float(self.host)
 
 
@@ -104,12 +129,16 @@ for _name in [*COMPARED, *(prefix + name for name in BINARY for prefix in ("", "
         setattr(Array, f"__{_name}__", _operator(f"__{_name}__"))
 
 
-def _checked(real: Callable, ours: Callable, *first: Any, upload: bool = False) -> Callable:
+def _checked(
+    real: Callable, ours: Callable, *first: Any, upload: bool = False, method: bool = False
+) -> Callable:  # method: of the stand-in itself, which is not to be unwrapped
     def call(*arguments: Any, **keywords: Any) -> Any:
         try:
             signature(real).bind(*first, *arguments, **keywords)
         except TypeError as error:
             raise TypeError(f"CuPy's {real.__name__}: {error}") from None
+        if method:
+            return ours(*arguments, **keywords)
         given = _unwrap((*first, *arguments), upload)
         return _wrap(ours(*given, **_unwrap(keywords, upload)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from unittest import mock
 
@@ -10,10 +11,12 @@ import pytest
 
 from autograd import no_grad
 from benchmarks.recording import Step, Watched, _watched
-from kernels.device import get_device
-from kernels.gpu.cuda_graph import Control, Graph, joined
+from kernels.device import address, from_host, get_device, peak_bytes, repeated
+from kernels.gpu.cuda_graph import BLOCK, Graph
 from kernels.gpu.launch import empty, hooks, recorded
 from tests.cupy_calls import signature
+from tests.cupy_stand_in import count
+from tests.replayed_arrays import array_operations
 from tests.test_cupy_api import cuda, references  # noqa: F401 fixtures
 from tests.test_training_step import flat, images
 from train.config.settings import Config
@@ -45,6 +48,7 @@ def train(model: CycleGAN, pictures: list[tuple[np.ndarray, np.ndarray]]) -> lis
 def strays(config: Config, model_class: type[CycleGAN] = CycleGAN) -> Step:
     """What a captured step does besides its launches."""
     model, step = model_class(config), Step()
+    graph = Graph(model.device)  # whose block on the host is no array of the device
     a, b = (model.tensor(x) for x in batches(config, 1)[0])
     with recorded(run=False):
         model.play(a, b)  # makes the pools
@@ -57,7 +61,7 @@ def strays(config: Config, model_class: type[CycleGAN] = CycleGAN) -> Step:
         a.data, b.data = a.data.view(Watched), b.data.view(Watched)
         # (NumPy's generator of random numbers would be watched as well.)
         with _watched(step), mock.patch.object(DevicePool, "decide", lambda pool, count: [(0, True)] * count):
-            Graph(model.device).capture(lambda: model.play(a, b))
+            graph.capture(lambda: model.whole_step(a.data, b.data))
     return step
 
 
@@ -75,13 +79,6 @@ def test_replays_train_as_usual_steps_do_bit_for_bit():
         assert train(graphed, batches(CONFIG, 3)) == wanted
     assert play.call_count == 2 and len({losses["cycle_A"] for losses in wanted[0]}) == 3
     assert {(0, True), (-1, False)} <= {decision for query in swapped[4:] for decision in query}
-
-
-def test_a_step_runs_once_before_it_is_captured():
-    model = CycleGAN(CONFIG)
-    model.graphed = GraphedStep(model, warm=0)
-    with pytest.raises(RuntimeError, match="once before"), recorded(run=False):
-        model.step(*batches(CONFIG, 1)[0])
 
 
 def test_replays_in_bfloat16_with_the_hinge_loss():
@@ -123,14 +120,14 @@ class Small:
     def __init__(self):
         self.device = get_device("interpret")
         self.x, self.count = np.zeros(5, np.float32), 0
-        self.control = Control(self.device, 5, np.float32)
+
+    def told(self):
+        return from_host(self.device, lambda: np.full(5, self.count, np.float32))
 
     def sound(self):
         from kernels.add.gpu import forward
 
-        self.control.host[:] = self.count
-        self.control.send()
-        return forward(self.x, self.control.array)
+        return forward(self.x, self.told())
 
     def host_dependent(self):
         from kernels.add.gpu import forward
@@ -140,21 +137,20 @@ class Small:
     def between_launches(self):
         from kernels.add.gpu import forward
 
-        return forward(self.x, forward(self.x, self.control.array) * np.float32(2))
+        return forward(self.x, forward(self.x, self.told()) * np.float32(2))
 
 
 def replayed(small, function):
-    """What the graph and the function itself give for new inputs."""
+    """What the second replay of the function and it itself give for new inputs."""
     graph = Graph(small.device)
     y = graph.capture(function)
+    graph.replay()
     small.x[:], small.count = np.arange(5), 7
-    small.control.host[:] = 7
-    small.control.send()
     graph.replay()
     return y, function()
 
 
-def test_inputs_and_control_reach_a_replay():
+def test_inputs_and_what_the_host_makes_reach_a_replay():
     small = Small()
     y, wanted = replayed(small, small.sound)
     assert np.array_equal(y, wanted) and wanted[4] == 11
@@ -165,6 +161,13 @@ def test_an_impure_function_shows_in_its_replay(name):
     small = Small()
     y, wanted = replayed(small, getattr(small, name))
     assert not np.array_equal(y, wanted)
+
+
+def test_operations_between_launches_can_be_replayed_too():
+    small = Small()
+    with array_operations():
+        y, wanted = replayed(small, small.between_launches)
+    assert np.array_equal(y, wanted) and wanted[4] == 26
 
 
 def test_memory_of_a_graph_is_nobody_elses():
@@ -186,21 +189,60 @@ def test_memory_of_a_graph_is_nobody_elses():
     assert all((other == 9).all() for other in others)
 
 
-def test_one_copy_sends_all_controls():
+def test_one_copy_takes_all_from_the_host_in_the_order_of_the_step():
+    device, order, made = get_device("interpret"), [], {}
+
+    def make(name, values):
+        def draw():
+            order.append(name)
+            return values.copy()
+
+        return draw
+
+    rates, coins = np.float32([0.5, 2]), np.int32([[0, 0], [3, 1]])
+    graph = Graph(device)
+
+    def step():
+        made["rates"] = from_host(device, make("rates", rates))
+        repeated(lambda: order.append("counted"))
+        made["coins"] = from_host(device, make("coins", coins))
+
+    graph.capture(step)
+    rates[0] = 0.25  # too late for the first replay, whose numbers the capture has drawn
+    graph.replay()
+    assert made["rates"].tolist() == [0.5, 2.0] and made["coins"].tolist() == [[0, 0], [3, 1]]
+    assert order == ["rates", "counted", "coins"] and len(graph.blocks) == 1
+    coins[1] = 5, 7
+    graph.replay()
+    assert made["rates"].tolist() == [0.25, 2.0] and made["coins"].tolist() == [[0, 0], [5, 7]]
+    assert order == ["rates", "counted", "coins"] * 2
+    assert all(address(array) % 16 == 0 for array in made.values())  # or Triton compiles anew inside the capture
+
+
+def test_another_block_where_one_is_full():
     device = get_device("interpret")
-    rates, coins = Control(device, 2, np.float32), Control(device, (2, 2), np.int32)
-    rates.host[:] = 0.5, 2
-    block = joined(device, [rates, coins])
-    coins.host[1] = 3, 1
-    block.send()
-    assert rates.array.tolist() == [0.5, 2.0] and coins.array.tolist() == [[0, 0], [3, 1]]
+    graph, sizes = Graph(device), (BLOCK - 8, 16, 2 * BLOCK)
+    arrays = graph.capture(lambda: [from_host(device, lambda size=size: np.full(size, 7, np.uint8)) for size in sizes])
+    graph.replay()
+    assert len(graph.blocks) == 3 and [array.sum() for array in arrays] == [7 * size for size in sizes]
 
 
-def test_nothing_is_sent_while_capturing():
+def test_numbers_of_another_shape_are_refused_in_a_replay():
+    device, drawn = get_device("interpret"), [1, 2]
+    graph = Graph(device)
+    graph.capture(lambda: from_host(device, lambda: np.array(drawn, np.float32)))
+    graph.replay()
+    drawn.pop()
+    with pytest.raises(RuntimeError, match="numbers for a replay"):
+        graph.replay()
+
+
+def test_no_kernel_runs_while_capturing():
     small = Small()
     small.count = 4
-    Graph(small.device).capture(small.sound)
-    assert not small.control.array.any() and hooks.capture is None
+    y = Graph(small.device).capture(small.sound)
+    y[:] = 9
+    assert (y == 9).all() and hooks.capture is None
 
 
 def test_a_capture_that_fails_leaves_the_hooks_as_they_were():
@@ -214,7 +256,7 @@ def test_a_capture_that_fails_leaves_the_hooks_as_they_were():
 
 
 def test_other_sizes_start_again():
-    step = GraphedStep(mock.Mock(), warm=2)
+    step = GraphedStep(mock.Mock(capturable=lambda: True), warm=2)
     small, large = (np.zeros((1, side, side, 3)) for side in (8, 16))
     assert [step.ready(a, small) for a in (small, small, small, small)] == [False, False, True, True]
     step.graph = object()
@@ -224,8 +266,7 @@ def test_other_sizes_start_again():
 
 def test_a_graph_says_after_its_step_that_a_loss_is_no_number():
     model = CycleGAN(CONFIG)
-    model.graphed = mock.Mock(ready=lambda *_: True)
-    model.graphed.return_value = {"G_A": model.tensor(1.0), "D_A": model.tensor(np.nan)}
+    model.graphed = mock.Mock(ready=lambda *_: True, return_value=[("G_A", 1.0, 1.0), ("D_A", 1.0, math.nan)])
     with pytest.raises(NonFiniteLoss, match="loss D_A is nan"):
         model.step(*batches(CONFIG, 1)[0])
 
@@ -239,7 +280,10 @@ def idle(real):
 
     def call(*arguments, **keywords):
         signature(real).bind(*arguments, **keywords)
-        return mock.create_autospec(real, instance=True) if isinstance(real, type) else mock.MagicMock()
+        made = mock.create_autospec(real, instance=True) if isinstance(real, type) else mock.MagicMock()
+        if hasattr(real, "total_bytes"):
+            made.total_bytes.return_value = 5000
+        return made
 
     return call
 
@@ -249,16 +293,24 @@ def test_the_path_for_a_gpu_on_a_stand_in(cuda):  # noqa: F811
     """The calls to CuPy exist and come in order. A stand-in records nothing, so a replay changes nothing here."""
     model = CycleGAN(CONFIG.replace(device="cuda"))
     ((a, b),) = batches(CONFIG, 1)
+    default = mock.Mock(total_bytes=mock.Mock(return_value=1000))
     with (
-        mock.patch.object(np, "get_default_memory_pool", mock.Mock, create=True),  # where the stand-in looks
+        mock.patch.object(np, "get_default_memory_pool", lambda: default, create=True),  # where the stand-in looks
+        mock.patch.object(np, "empty", np.zeros),  # the stand-in runs while capturing, on what is not yet sent
+        mock.patch("kernels.device._most", 0),
         mock.patch("tests.cupy_stand_in._idle", idle),
     ):
         for _ in range(4):
+            before = count.waits
             losses = model.step(a, b)
+        assert peak_bytes(model.device) == 6000  # the graph's pool counts, and before it was made there was less
+        default.total_bytes.return_value = 500
+        assert peak_bytes(model.device) == 6000
     assert np.isfinite([*losses.values()]).all() and model.optimizers["g"].steps == model.optimizers["d"].steps == 4
     graph = model.graphed.graph
     names = [name for name, *_ in graph.stream.method_calls]
-    assert names == ["begin_capture", "end_capture", "synchronize", "synchronize"]
+    assert names == ["begin_capture", "end_capture", *["wait_event", "synchronize"] * 2]
+    assert count.waits == before  # but for its synchronize: a replay waits once
     assert graph.graph.launch.call_args_list == [mock.call(graph.stream)] * 2
     model.load_state_dict(model.state_dict())
     assert model.graphed.graph is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,8 +13,13 @@ from kernels.add import gpu as add
 from kernels.add import reference as plain_add
 from kernels.batch_slice import gpu as part
 from kernels.batch_slice import reference as plain_part
+from kernels.clip_grad_norm import gpu as clip
+from kernels.clip_grad_norm import reference as plain_clip
 from kernels.device import get_device
+from kernels.ema import gpu as ema
+from kernels.ema import reference as ema_reference
 from kernels.gpu.launch import recorded
+from kernels.gpu.multi_tensor import gathered
 from kernels.image_pool import gpu, reference
 from tests.sanitiser import sanitised, shuffled
 from tests.test_image_pool import numbered
@@ -134,3 +140,39 @@ def test_a_part_must_lie_inside():
     gradcheck(lambda x: (ops.batch_slice(x, 1, 3) ** 2).sum(), [x])
     with pytest.raises(ValueError, match="batch_slice: 1 to 4"):
         ops.batch_slice(x, 1, 4)
+
+
+@ORDERS
+def test_averages_follow_by_a_share_that_the_host_or_the_device_has(order):
+    averages, now = ([draw(3, 3, 5, 7), draw(1), draw(1024), draw(33, 31)] for _ in range(2))
+    wanted = [a.copy() for a in averages]
+    ema_reference.update(wanted, now, share=0.25)
+    for share in (0.25, np.float32([0.25])):
+        with sanitised(order) as memory:
+            mine, weights = ([memory.guarded(x) for x in side] for side in (averages, now))
+            ema.update(mine, weights, share=share)
+        for a, b in zip(mine, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="ema: float32"):
+        ema.update([draw(3)], [draw(2)], share=0.5)
+
+
+@ORDERS
+@pytest.mark.parametrize("most", [1.0, 1e3], ids=["too long", "short enough"])
+def test_gradients_are_clipped_together_and_the_given_ones_stay(order, most):
+    grads = [draw(3, 3, 5, 7), draw(1), draw(2, 1024), draw(7, 5).T]
+    before = [grad.copy() for grad in grads]
+    with sanitised(order) as memory:
+        given = [memory.guarded(grad) for grad in grads[:3]] + grads[3:]
+        mine = clip.forward(given, most=most)
+    for a, b, old, kept in zip(mine, plain_clip.forward(grads, most=most), before, given, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+        assert np.array_equal(kept, old)
+    assert most == 1.0 or all(np.array_equal(a, b) for a, b in zip(mine, grads, strict=True))
+
+
+def test_numbers_are_gathered_in_order():
+    with sanitised(iter) as memory:
+        numbers = [memory.guarded(np.array(x, np.float32)) for x in (3.0, -1.0, 7.5)]
+        assert gathered(numbers).tolist() == [3.0, -1.0, 7.5]
+    assert gathered([np.array(2, ml_dtypes.bfloat16)]).tolist() == [2.0]

@@ -22,7 +22,7 @@ from tests.tolerances import KINDS, kind
 from tests.torch_ops import TORCH
 
 FOLDERS = {path.parent.name for path in Path(kernels.__path__[0]).glob("*/reference.py")}
-WITHOUT_GRADIENT = {"adam", "cast", "image_pool"}
+WITHOUT_GRADIENT = {"adam", "cast", "clip_grad_norm", "ema", "image_pool"}
 ACCELERATED = {op for op in FOLDERS if importlib.util.find_spec(f"kernels.{op}.cpu")}
 
 

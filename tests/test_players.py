@@ -12,7 +12,7 @@ from tests.torch_reference import TorchDiffAugment, to_numpy, to_torch
 from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
-from train.models.diffaugment import diffaugment
+from train.models.diffaugment import Draw, diffaugment
 from train.models.networks import discriminator
 from train.run.schedule import Schedule
 
@@ -91,6 +91,12 @@ def test_the_interpreter_plays_the_same_turns() -> None:
     assert there.optimizers["d"].steps == 2
 
 
+def drawing(seed: int) -> Draw:
+    """Draws from a stream of its own."""
+    rng = np.random.default_rng(seed)
+    return lambda function: function(rng)
+
+
 @pytest.mark.parametrize("policy", ["color", "translation", "cutout", "cutout,color,translation"])
 @pytest.mark.parametrize("sides", [(16, 16), (9, 14), (3, 2)])
 def test_diffaugment_beside_torch(policy: str, sides: tuple[int, int]) -> None:
@@ -98,7 +104,7 @@ def test_diffaugment_beside_torch(policy: str, sides: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     pictures, upstream = rng.normal(0.3, 1, (2, 24, *sides, 3))
     x, y = Tensor(pictures, requires_grad=True), to_torch(pictures).requires_grad_()
-    mine = diffaugment(x, policy, np.random.default_rng(5))
+    mine = diffaugment(x, policy, drawing(5))
     theirs = TorchDiffAugment(policy, 0).changed(y, np.random.default_rng(5))
     assert np.abs(mine.numpy() - to_numpy(theirs)).max() <= 1e-13
     mine.backward(upstream)
@@ -111,7 +117,7 @@ def test_diffaugment_beside_torch(policy: str, sides: tuple[int, int]) -> None:
 def test_pictures_are_changed_each_by_itself() -> None:
     same = np.repeat(np.random.default_rng(0).normal(size=(1, 16, 16, 3)), 4, axis=0)
     for policy in ("color", "translation", "cutout"):
-        changed = diffaugment(Tensor(same), policy, np.random.default_rng(0)).numpy()
+        changed = diffaugment(Tensor(same), policy, drawing(0)).numpy()
         assert len({x.tobytes() for x in changed}) > 1, policy
 
 

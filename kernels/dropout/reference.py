@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernels.device import Array, xp_of
 
 
-def forward(x: Array, *, p: float, key: int) -> Array:
+def forward(x: Array, *, p: float, key: int | Array) -> Array:
     scale = x.dtype.type(1 / (1 - p))
     return xp_of(x).where(kept(xp_of(x), x.shape, p, key), x * scale, x.dtype.type(0))
 
@@ -13,12 +13,13 @@ def forward(x: Array, *, p: float, key: int) -> Array:
 backward = forward
 
 
-def kept(xp: Array, shape: tuple[int, ...], p: float, key: int) -> Array:
+def kept(xp: Array, shape: tuple[int, ...], p: float, key: int | Array) -> Array:
     """Where the coin falls well, bool of `shape`."""
     size = 1
     for side in shape:
         size *= side
-    h = mix(mix(xp.arange(size, dtype=xp.uint32)) ^ xp.uint32(key))
+    number = xp.uint32(key) if isinstance(key, int) else key[:1].view(xp.uint32)
+    h = mix(mix(xp.arange(size, dtype=xp.uint32)) ^ number)
     return (h >= threshold(p)).reshape(shape)
 
 

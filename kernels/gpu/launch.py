@@ -44,7 +44,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.device import Array, address, xp_of
+from kernels.device import Array, address, captured, xp_of
 
 Grid = tuple[int, ...]
 DTYPES = {"float32": "fp32", "bfloat16": "bf16", "int32": "i32", "int64": "i64", "uint8": "u8"}
@@ -177,7 +177,7 @@ def upload(xp: Any, host: np.ndarray) -> Array:
             array = xp.asarray(host)
             stream.synchronize()
     if hooks.capture is not None:
-        hooks.capture.append(array)
+        hooks.capture.kept.append(array)
     return array
 
 
@@ -185,8 +185,8 @@ def upload(xp: Any, host: np.ndarray) -> Array:
 class Hooks:
     """Process-wide: how outputs are allocated, the interpreter's order of programs, where launches are noted.
 
-    `perform` is given each launch of the interpreter, `compiled` each kernel that was launched on a GPU; `capture` is a
-    list while a graph is captured (kernels/gpu/cuda_graph.py), of what must live as long as the graph; `tuner` chooses tile sizes
+    `perform` is given each launch of the interpreter, `compiled` each kernel that was launched on a GPU; `capture` is
+    the graph that is captured (kernels/gpu/cuda_graph.py), in whose list `kept` stands what must live as long; `tuner` chooses tile sizes
     where they are measured (kernels/gpu/autotune.py). `cooperative`: whether programs of one launch may wait for each other
     where all of them run at once (kernels/gpu/grid_barrier.py).
     """
@@ -198,11 +198,15 @@ class Hooks:
     perform: Callable[[Callable[[], None]], None] = lambda launch: launch()
     compiled: Callable[[Any], None] = lambda kernel: None
     tuner: Any = None
-    capture: list[Any] | None = None
     records: list[Launch] | None = None
     run: bool = True
     matmul: str = "tf32"
     cooperative: bool = True
+
+    @property
+    def capture(self) -> Any:
+        """The graph that is being captured, or None."""
+        return captured[-1] if captured else None
 
 
 hooks: Hooks = Hooks()

@@ -7,14 +7,15 @@ looks whether a block is whole and its addresses are multiples of 16, as nearly 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from types import ModuleType
 
 import numpy as np
 import triton
 import triton.language as tl
 
-from kernels.device import Array, xp_of
-from kernels.gpu.launch import hooks, upload
+from kernels.device import Array, address, xp_of
+from kernels.gpu.launch import empty, hooks, launch, upload
 
 BLOCK = 1024
 Rows = tuple[tuple[int, ...], ...]
@@ -46,4 +47,21 @@ def _made(xp: ModuleType, rows: Rows) -> tuple[Array, Array]:
     return upload(xp, np.array(rows, np.int64)), upload(xp, np.array(chunks, np.int32))
 
 
-_kept = functools.lru_cache(maxsize=8)(_made)  # memory pools hand out the same addresses at every step
+_kept = functools.lru_cache(maxsize=32)(_made)  # memory pools hand out the same addresses at every step
+
+
+@triton.jit
+def _gather(numbers, out):
+    """Program i owns out [i], which becomes the number at address [i,0] of `numbers` [T,2]; T is the grid's size."""
+    i = tl.program_id(0)
+    tl.store(out + i, tl.load(pointer(tl.load(numbers + 2 * i), tl.float32)))
+
+
+def gathered(numbers: Sequence[Array]) -> Array:
+    """Arrays of one number each as one array [T] of float32 on their device."""
+    numbers = [number.astype(np.float32, copy=False) for number in numbers]  # nearly always they are: losses
+    first, rows = numbers[0], tuple((address(number), 1) for number in numbers)
+    out = empty(first, (len(rows),), np.float32)
+    # Program i owns out[i].
+    launch(_gather, (len(rows),), tensor_lists(first, rows)[0], out, bytes=16 * len(rows))
+    return out

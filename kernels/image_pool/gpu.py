@@ -31,6 +31,7 @@ def _exchange(images, buffer, decisions, chosen, n, count, BLOCK: tl.constexpr):
         held = tl.load(slot, mask=inside & (old == 1), other=0.0)
         tl.store(slot, new, mask=inside & (place >= 0))
         tl.store(chosen + at, tl.where(old == 1, held, new), mask=inside)
+        tl.debug_barrier()  # the next picture may be answered with this one, and loaded by other threads than have stored it
         images += n  # the next one: in 64 bits, as pointers are
         chosen += n
 

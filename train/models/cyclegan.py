@@ -124,9 +124,10 @@ class CycleGAN(CyclePictures, TwoDirections):
 
         loss = add(discriminator_loss(on_real, True, mode, 0.5), discriminator_loss(on_fake, False, mode, 0.5))
         if mode == "wgangp":
-            share = self.tensor(
-                self.micro_batch.draw(self.mixing, "random", len(fake), 1, 1, 1)
-            )  # real, in each mixture
+            draw = self.micro_batch.draw
+            share = self.drawn(
+                lambda: draw(self.mixing, "random", len(fake), 1, 1, 1)
+            )  # of the real one in each mixture
             loss = add(loss, gradient_penalty(d.disc, d.target, fake, share, 0.5 * self.config.lambda_gp))
         return {f"D_{d.name}": loss}
 

@@ -11,49 +11,79 @@ Gradients pass through to the generators, who therefore need not paint what the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from autograd import Tensor
-from autograd.ops import concat
+from autograd.function import Function
+from kernels.device import Array, xp_of
 
 SHIFT, CUT = 0.125, 0.5  # of each side
 
+Draw = Callable[[Callable[[np.random.Generator], np.ndarray]], Array]
+"""Gives what a function makes of a stream of random numbers, on the device."""
 
-def diffaugment(x: Tensor, policy: str, rng: np.random.Generator) -> Tensor:
+
+def diffaugment(x: Tensor, policy: str, draw: Draw) -> Tensor:
     """Pictures [N,H,W,C] changed as `policy`, such as "color,translation,cutout", says, in its order."""
     for name in policy.split(","):
-        x = AUGMENTATIONS[name](x, rng)
+        x = AUGMENTATIONS[name](x, draw)
     return x
 
 
-def color(x: Tensor, rng: np.random.Generator) -> Tensor:
+def color(x: Tensor, draw: Draw) -> Tensor:
     """Brightness, saturation and contrast."""
     n, h, w, c = x.shape
-    bright, saturated, contrast = rng.random((3, n, 1, 1, 1))
-    x = x + (bright - 0.5)
+
+    def drawn(rng: np.random.Generator) -> np.ndarray:
+        bright, saturated, contrast = rng.random((3, n, 1, 1, 1))
+        return np.stack([bright - 0.5, 2 * saturated, contrast + 0.5])
+
+    bright, saturated, contrast = draw(drawn)  # [N,1,1,1] each
+    x = x + bright
     grey = x.sum(axis=3, keepdims=True) * (1 / c)  # [N,H,W,1]
-    x = (x - grey) * (2 * saturated) + grey
+    x = (x - grey) * saturated + grey
     mean = x.sum(axis=(1, 2, 3), keepdims=True) * (1 / (h * w * c))  # [N,1,1,1]
-    return (x - mean) * (contrast + 0.5) + mean
+    return (x - mean) * contrast + mean
 
 
-def translation(x: Tensor, rng: np.random.Generator) -> Tensor:
+def translation(x: Tensor, draw: Draw) -> Tensor:
     """Each picture moved down and right by its own draws."""
     n, h, w, _ = x.shape
-    down, right = (
-        rng.integers(-most, most, n, endpoint=True).tolist() for most in (portion(h, SHIFT), portion(w, SHIFT))
-    )
-    return joined([moved(moved(x[i : i + 1], 1, down[i]), 2, right[i]) for i in range(n)], axis=0)
+
+    def drawn(rng: np.random.Generator) -> np.ndarray:
+        most = portion(h, SHIFT), portion(w, SHIFT)
+        return np.stack([rng.integers(-m, m, n, endpoint=True) for m in most])
+
+    return Moved(by=draw(drawn))(x)
 
 
-def cutout(x: Tensor, rng: np.random.Generator) -> Tensor:
+class Moved(Function):
+    """Pictures [N,H,W,C] moved down and right by the whole numbers `by` [2,N] on their device; what comes in is 0."""
+
+    def forward(self, x: Array) -> Array:
+        return moved(x, *self.settings["by"])
+
+    def backward(self, dy: Array) -> Array:
+        return moved(dy, *-self.settings["by"])
+
+
+def moved(x: Array, down: Array, right: Array) -> Array:
+    """x [N,H,W,C], each picture moved down and right by its own numbers of `down` and `right` [N]."""
+    xp, (n, h, w, _) = xp_of(x), x.shape
+    rows, columns = xp.arange(h) - down[:, None], xp.arange(w) - right[:, None]  # [N,H], [N,W]: where from
+    inside = ((rows >= 0) & (rows < h))[:, :, None, None] & ((columns >= 0) & (columns < w))[:, None, :, None]
+    rows, columns = xp.clip(rows, 0, h - 1)[:, :, None], xp.clip(columns, 0, w - 1)[:, None, :]
+    return xp.where(inside, x[xp.arange(n)[:, None, None], rows, columns], xp.zeros((), x.dtype))
+
+
+def cutout(x: Tensor, draw: Draw) -> Tensor:
     """A square of each picture set to 0; at an edge a part of it is outside."""
     n, h, w, _ = x.shape
-    keep = np.ones((n, h, w, 1), x.dtype)
-    rows, columns = (hidden(side, n, rng) for side in (h, w))
-    for i in range(n):
-        keep[i, rows[i], columns[i]] = 0
-    return x * keep
+    rows = draw(lambda rng: hidden(h, n, rng))  # [N,H]
+    columns = draw(lambda rng: hidden(w, n, rng))  # [N,W]
+    return x * (1 - rows[:, :, None, None] * columns[:, None, :, None])
 
 
 AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout}
@@ -64,25 +94,10 @@ def portion(side: int, share: float) -> int:
     return int(side * share + 0.5)
 
 
-def hidden(side: int, count: int, rng: np.random.Generator) -> list[slice]:
-    """Of `count` pictures the pixels of a side that a cut hides."""
+def hidden(side: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Of `count` pictures the pixels of a side that a cut hides: 1 there, else 0, [count,side]."""
     cut = portion(side, CUT)
     starts = rng.integers(0, side + 1 - cut % 2, count) - cut // 2
-    return [slice(min(max(0, start), side - 1), max(1, min(side, start + cut))) for start in starts.tolist()]
-
-
-def moved(x: Tensor, axis: int, by: int) -> Tensor:
-    """x moved along an axis by so many pixels; what comes in is 0."""
-    if by == 0:
-        return x
-    kept = slice(None, -by) if by > 0 else slice(-by, None)
-    part = x[(slice(None),) * axis + (kept,)]
-    shape = list(x.shape)
-    shape[axis] = abs(by)
-    zeros = Tensor(x.device.xp.zeros(shape, x.dtype), device=x.device)
-    return joined([zeros, part] if by > 0 else [part, zeros], axis)
-
-
-def joined(parts: list[Tensor], axis: int) -> Tensor:
-    """The parts in a row."""
-    return concat(*parts, axis=axis) if len(parts) > 1 else parts[0]
+    first, end = np.clip(starts, 0, side - 1), np.clip(starts + cut, 1, side)
+    at = np.arange(side)
+    return ((at >= first[:, None]) & (at < end[:, None])).astype(np.float32)

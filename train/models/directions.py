@@ -17,22 +17,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from autograd import Tensor
 from autograd.lanes import lanes, side_by_side_pays
 from autograd.ops import add
-from kernels.device import Array, to_host, xp_of
+from kernels.device import Array, from_host, repeated, to_host, xp_of
 from nn.network import Network
 from nn.stacked import Pictures, StackedPair, as_one_batch
 from train.models.image_pool import Chosen, ImagePool
 from train.models.model import MicroBatch, Model, Turns, refuse_nonfinite
-
-if TYPE_CHECKING:
-    from kernels.gpu.cuda_graph import Control
-    from train.models.graphed_step import GraphedStep
 
 Losses = Generator[tuple[Network, Pictures], Pictures, dict[str, Tensor]]
 """What a direction's losses are: it asks for forwards, is sent outputs, and returns losses by name."""
@@ -86,53 +82,28 @@ class TwoDirections(Model):
     def judge_again(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """A further update of the discriminators alone, from pictures that they have not seen in this step; their losses."""
 
-    def play(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]:
-        """One update of each player, here and now; the weighted losses."""
-        return self.played(self.turns(a, b, *pair))
-
     def make_optimizers(self) -> None:
         """Both generators with one Adam, both discriminators with another."""
         super().make_optimizers()
         self.pairs = StackedPair(self.gen_ab, self.gen_ba), StackedPair(self.disc_b, self.disc_a)
-        c = self.config
-        # The host draws where wgangp's penalty looks and how DiffAugment changes pictures; the pools decide once for each part.
-        drawn = c.gan_mode == "wgangp" or c.diffaugment
-        self.graphed = (
-            self.new_graph() if self.device.name == "cuda" and c.images_per_step == c.batch_size and not drawn else None
-        )
 
-    def new_graph(self) -> GraphedStep:
-        """A step that is yet to be recorded."""
-        from train.models.graphed_step import GraphedStep
-
-        return GraphedStep(self)
-
-    def step(self, real_a: Array, real_b: Array, *pair: Array) -> dict[str, float]:
-        """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
-
-        `pair`: further pictures of A and of B that belong together, as many, where some are known. With --n_critic there are
-        n batches: the generators learn from the first, the discriminators from each in turn, and their losses are means.
-
-        Raises NonFiniteLoss before a NaN or an infinity can reach the weights; where the step is replayed from a graph,
-        into which the host cannot look, after: the last good state is then the last checkpoint.
-        """
-        values = dict.fromkeys(self.names, 0.0)
-        pictures = (real_a, real_b, *pair)
-        if self.graphed is not None and self.graphed.ready(*pictures):
-            losses = self.graphed(*pictures)
-            refuse_nonfinite(losses)
-            values |= {name: loss.item() for name, loss in losses.items()}
-        else:
-            for turn, batch in micro_batches(pictures, self.config.n_critic):
-                turns = self.turns if turn.first else self.judge_again
-                for micro_batch, part in micro_batches(batch, self.config.accumulate):
-                    self.micro_batch = micro_batch
-                    for name, loss in self.played(turns(*map(self.tensor, part))).items():
-                        share = micro_batch.share * (turn.share if name.startswith("D_") else 1.0)
-                        values[name] = values.get(name, 0.0) + share * loss.item()
+    def whole_step(self, *pictures: Array) -> list[tuple[str, float, Tensor]]:
+        """With --n_critic there are n batches: the generators learn from the first, the discriminators from each in turn,
+        and their losses are means. With --accumulate each is shown in parts."""
+        losses = []
+        for turn, batch in micro_batches(pictures, self.config.n_critic):
+            turns = self.turns if turn.first else self.judge_again
+            for micro_batch, part in micro_batches(batch, self.config.accumulate):
+                self.micro_batch = micro_batch
+                for name, loss in self.played(turns(*map(self.tensor, part))).items():
+                    losses.append((name, micro_batch.share * (turn.share if name.startswith("D_") else 1.0), loss))
         if self.ema is not None:
             self.ema.update()
-        return values
+        return losses
+
+    def capturable(self) -> bool:
+        """Whether the pools swap on the device; see device_pool.py."""
+        return self.pool_a.swaps_on_device and self.pool_b.swaps_on_device
 
     def descend(  # type: ignore[override]
         self, player: str, losses_of: Callable[[Direction], Losses], directions: Sequence[Direction], /
@@ -141,8 +112,7 @@ class TwoDirections(Model):
 
         def down(*some: Direction) -> dict[str, Tensor]:
             losses = self.lockstep([losses_of(d) for d in some])
-            if not self.capturing():
-                refuse_nonfinite(losses)
+            refuse_nonfinite(losses)
             total, share = add(*losses.values()), self.micro_batch.share
             total.backward(None if share == 1 else xp_of(total.data).full_like(total.data, share))
             return losses
@@ -190,14 +160,6 @@ class TwoDirections(Model):
         pair = next(pair for pair in self.pairs if one[0] in (pair.first, pair.second))
         return pair.each(one, other)
 
-    def capturing(self) -> bool:
-        """Whether the step is being recorded: then nothing on the device may be looked at."""
-        if self.device.name == "cpu":
-            return False
-        from kernels.gpu.cuda_graph import capturing
-
-        return capturing()
-
     def small(self, pictures: Tensor) -> bool:
         """Whether lanes pay side by side, on one thread each. wgangp draws random numbers, one lane after the other."""
         c = self.config
@@ -212,9 +174,15 @@ class TwoDirections(Model):
             return pictures
         from train.models.diffaugment import diffaugment
 
-        place = ("AB".index(d.name), "gd".index(player), self.optimizers[player].steps, self.micro_batch.number)
-        stream = np.random.default_rng([self.config.seed, 7, *place])
-        return tuple(diffaugment(x, policy, stream) for x in pictures)
+        number = self.micro_batch.number
+        streams: list[np.random.Generator] = []
+
+        def begin() -> None:
+            place = ("AB".index(d.name), "gd".index(player), self.optimizers[player].steps, number)
+            streams[:] = [np.random.default_rng([self.config.seed, 7, *place])]
+
+        repeated(begin)
+        return tuple(diffaugment(x, policy, lambda f: from_host(self.device, lambda: f(streams[0]))) for x in pictures)
 
     def keep_in_sight(self, directions: Sequence[Direction]) -> None:
         """What was made in this step, for train/run/watch.py."""
@@ -222,22 +190,3 @@ class TwoDirections(Model):
         self.seen = {"real_a": there.real.data, "fake_b": there.fake, "real_b": back.real.data, "fake_a": back.fake}
         for d in directions:
             self.seen |= dict(zip((f"D_{d.name}_real", f"D_{d.name}_fake"), d.scores, strict=False))
-
-    # -- what a captured step is told before each replay
-
-    def controls(self) -> list[Control]:
-        """The numbers on the device that differ from step to step."""
-        adams = [adam.control for adam in self.optimizers.values() if adam.control is not None]
-        return [*adams, *self.pool_a.controls(), *self.pool_b.controls()]
-
-    def advance(self) -> None:
-        """The host's part of a step: both players count it, the pools decide."""
-        for optimizer in self.optimizers.values():
-            optimizer.advance()
-        self.pool_a.advance()
-        self.pool_b.advance()
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from `state`, exactly."""
-        self.graphed = self.new_graph() if self.graphed is not None else None
-        super().load_state_dict(state)

@@ -6,6 +6,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from kernels.device import from_host
+from kernels.dispatch import implementation
 from nn.network import Network
 
 
@@ -26,14 +30,29 @@ class EMA:
 
     def update(self) -> None:
         """One more step was made."""
-        self.steps += 1
-        share = 1 - min(self.decay, (self.steps - 1) / (self.steps + 9))
-        for name, network in self.networks.items():
+        pairs = [
+            (average, now)
+            for name, network in self.networks.items()
             for (_, average), (_, now) in zip(
                 network.named_parameters(), self.live[name].named_parameters(), strict=True
-            ):
-                average.data += share * (now.data - average.data)
-                average.changed()
+            )
+        ]
+        device = pairs[0][0].device
+        share = (
+            self.advance()
+            if device.name == "cpu"
+            else from_host(device, lambda: np.array([self.advance()], np.float32))
+        )
+        implementation("ema", device).update(
+            *([p.data for p in side] for side in zip(*pairs, strict=True)), share=share
+        )
+        for average, _ in pairs:
+            average.changed()
+
+    def advance(self) -> float:
+        """The host's part: count the step. 1 - d."""
+        self.steps += 1
+        return 1 - min(self.decay, (self.steps - 1) / (self.steps + 9))
 
     def state_dict(self) -> dict[str, Any]:
         """The weights that are trained. The averages stand in their place among the model's networks, so that whoever

@@ -2,85 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from autograd import Tensor
-from kernels.device import Array, Device
+import numpy as np
+
+from kernels.device import Array, from_host
+from kernels.gpu.cuda_graph import Graph
 from nn.module import Parameter
-from nn.network import Network
 
 if TYPE_CHECKING:
-    from kernels.gpu.cuda_graph import Control, Graph
-
-
-class Replayed(Protocol):
-    """What is asked of the model whose step is replayed; see train/models/directions.py."""
-
-    device: Device
-    dtype: Any
-
-    def tensor(self, data: Any) -> Tensor: ...
-    def networks(self) -> dict[str, Network]: ...
-    def play(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> dict[str, Tensor]: ...
-    def controls(self) -> list[Control]: ...
-    def advance(self) -> None: ...
+    from train.models.model import Model
 
 
 class GraphedStep:
-    """A model's step for batches of one size, replayed from a graph that is recorded while `play` runs. The first `warm`
-    steps of a size run as usual: they compile the kernels and make the pools, so there must be one at least.
+    """A model's step for batches of one size, replayed from a graph that is recorded while `whole_step` runs. The first
+    `warm` steps of a size run as usual: they compile the kernels and make the pools, so there must be one at least.
 
-    From then on the host's part of a step is to count, to draw the pools' decisions and to set the learning rate; one
-    small copy takes these to the device. Make a new one where arrays of the model were replaced or its settings changed.
+    From then on the host's part of a step is what `whole_step` has declared: to count, to draw, to set the learning rate.
+    One copy takes that to the device together with the pictures, another one brings the losses back, and the host waits
+    once, for these.
     """
 
-    def __init__(self, model: Replayed, warm: int = 2) -> None:
+    def __init__(self, model: Model, warm: int = 2) -> None:
         self.model, self.warm = model, warm
+        self.forget()
+        self.batches: tuple[Array, ...] = ()
+        self.shares: list[tuple[str, float]] = []
+        self.losses: Array = None  # [T], on the device
+
+    def forget(self) -> None:
+        """Begin anew: arrays of the model were replaced, or its settings changed."""
         self.sizes: tuple[tuple[int, ...], ...] = ()
         self.seen = 0
         self.graph: Graph | None = None
-        self.inputs: list[Tensor] = []
-        self.losses: dict[str, Tensor] = {}
-        self.control: Control | None = None
 
     def ready(self, *batches: Array) -> bool:
-        """Whether batches of these sizes have been seen often enough; counts this time."""
+        """Whether batches of these sizes have been seen often enough, and can be captured; counts this time."""
         sizes = tuple(batch.shape for batch in batches)
         if sizes != self.sizes:
             self.sizes, self.seen, self.graph = sizes, 0, None
         self.seen += 1
-        return self.seen > self.warm
+        return self.seen > self.warm and (self.graph is not None or self.model.capturable())
 
-    def __call__(self, *batches: Array) -> dict[str, Tensor]:
-        """One step; the losses, which the next step overwrites."""
+    def __call__(self, *batches: Array) -> list[tuple[str, float, float]]:
+        """One step; each loss by name, with the share by which it counts."""
+        self.batches = batches
         if self.graph is None:
             self.capture()
-        else:
-            self.model.advance()
-        assert self.graph is not None and self.control is not None
-        for tensor, batch in zip(self.inputs, batches, strict=True):
-            tensor.data[...] = self.model.device.asarray(batch, dtype=tensor.dtype)
-        self.control.send()
+        assert self.graph is not None
         self.refresh()
-        self.graph.replay()
+        values = self.graph.replay(self.losses)
         self.changed()
-        return self.losses
+        assert values is not None
+        return [(*said, value) for said, value in zip(self.shares, values.tolist(), strict=True)]
 
     def capture(self) -> None:
         """Record the step. Its Python runs, so that what the host counts and draws for the first replay is done as well."""
-        from kernels.gpu.cuda_graph import Graph, joined
-
-        model = self.model
-        self.inputs = [model.tensor(model.device.xp.zeros(size, model.dtype)) for size in self.sizes]
-        self.control = joined(model.device, model.controls())
         self.refresh()
-        graph = Graph(model.device)
-        self.losses = graph.capture(lambda: model.play(*self.inputs))
+        graph = Graph(self.model.device)
+        self.losses = graph.capture(self.recorded)
         self.graph = graph
 
+    def recorded(self) -> Array:
+        """What the graph repeats: the losses [T], on the device."""
+        from kernels.gpu.multi_tensor import gathered
+
+        pictures = [from_host(self.model.device, self.picture(i)) for i in range(len(self.batches))]
+        losses = self.model.whole_step(*pictures)
+        self.shares = [(name, share) for name, share, _ in losses]
+        return gathered([loss.data for *_, loss in losses])
+
+    def picture(self, i: int) -> Callable[[], Array]:
+        """What gives pictures [N,H,W,C] of a step's batches in float32, wherever they are."""
+
+        def make() -> Array:
+            batch = self.batches[i]
+            return batch.astype(np.float32, copy=False)
+
+        return make
+
     def parameters(self) -> list[Parameter]:
-        """Of all networks."""
-        return [p for network in self.model.networks().values() for p in network.parameters()]
+        """Of all networks that are trained; not all are trained parameters."""
+        return [p for network in self.model.networks().values() for _, p in network.named_parameters()]
 
     def refresh(self) -> None:
         """Copies of weights in bfloat16, where the graph reads them and its Adam keeps them, are those of the weights, whoever
@@ -89,9 +93,10 @@ class GraphedStep:
             parameter.refresh()
 
     def changed(self) -> None:
-        """Tell the engine that all weights have changed, and their copies with them."""
+        """Tell the engine that all weights have changed, and their copies with them; and the averages that follow them."""
         kept = [p for p in self.parameters() if p.has_low()]
-        for parameter in self.parameters():
+        averages = self.model.ema.networks.values() if self.model.ema is not None else ()
+        for parameter in (*self.parameters(), *(p for network in averages for _, p in network.named_parameters())):
             parameter.changed()
         for parameter in kept:
             parameter.low_is_current()

@@ -15,6 +15,8 @@ class ImagePool:
     `query` swaps each new picture, with probability one half, for a remembered one. Size 0 passes everything through.
     """
 
+    swaps_on_device = False
+
     def __init__(self, size: int, seed: int | list[int] = 0) -> None:
         self.size = size
         self.images: list[Array] = []
@@ -44,13 +46,6 @@ class ImagePool:
             if place >= 0:
                 self.images[place : place + 1] = [image]
         return xp_of(images).stack(chosen)
-
-    def controls(self) -> list[Any]:
-        """What a step that is replayed from a graph is told before each replay: here nothing (see device_pool.py)."""
-        return []
-
-    def advance(self) -> None:
-        """Decide for the next pictures, for such a step."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next decisions depend on, on the host."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from autograd import Tensor
 from autograd.ops import add
-from kernels.device import Array, Device, get_device, xp_of
+from kernels.device import Array, Device, capturing, from_host, get_device, to_host, xp_of
+from kernels.dispatch import implementation
 from nn.network import Network
 from nn.optim import Adam
 from train.config.settings import Config
@@ -24,6 +25,7 @@ from train.errors import NonFiniteLoss
 
 if TYPE_CHECKING:
     from train.models.ema import EMA
+    from train.models.graphed_step import GraphedStep
     from train.models.quantities import Quantity
 
 Rows = list[dict[str, np.ndarray]]
@@ -94,6 +96,8 @@ class Model(ABC):
     """Each player's."""
     ema: EMA | None = None
     """Averages of the generators over the steps, where --ema asks for them."""
+    graphed: GraphedStep | None = None
+    """On a GPU the step as a CUDA graph, where the system states it in turns."""
     names: ClassVar[tuple[str, ...]] = ()
     """Of the losses, where there are some that a step may lack: these are 0."""
     micro_batch = MicroBatch()  # at which a step is
@@ -107,13 +111,6 @@ class Model(ABC):
         self.seen = {}
 
     # -- what a system says of itself
-
-    @abstractmethod
-    def step(self, real_a: Array, real_b: Array, /) -> dict[str, float]:
-        """One update of all players from pictures [N,H,W,C] in [-1, 1]; the weighted losses by name.
-
-        Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
-        """
 
     @abstractmethod
     def translate(self, pictures: Array, direction: str = "AtoB", /) -> np.ndarray:
@@ -138,11 +135,59 @@ class Model(ABC):
     def charts(self) -> list[Quantity]:
         """The report's charts of the losses."""
 
-    # -- the step in turns, which several ranks can take together (train/models/data_parallel.py)
+    # -- the step in turns
 
     def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
-        """The step, in which each player's update is asked for. A system that has no such form trains in one process."""
-        raise NotImplementedError
+        """The step, in which each player's update is asked for. So it can be taken by several ranks together
+        (train/models/data_parallel.py), and on a GPU be replayed from a CUDA graph (train/models/graphed_step.py). A system
+        that has no such form says in `step` what a step is, trains in one process, and launches its kernels one by one.
+
+        pictures [N,H,W,C] in [-1, 1]; `pair`: further ones of A and of B that belong together, as many, where some are known.
+
+        A graph repeats what this does on the device. What the host draws or decides anew in each step goes through `drawn`,
+        or through `from_host` and `repeated` of kernels/device.py.
+        """
+        raise NotImplementedError(f"{self.program} says neither in `turns` nor in `step` what a step is")
+
+    def step(self, real_a: Array, real_b: Array, /, *pair: Array) -> dict[str, float]:
+        """One update of all players from pictures [N,H,W,C] in [-1, 1]; the weighted losses by name. `pair`: see `turns`.
+
+        Raises NonFiniteLoss before a NaN or an infinity can reach the weights; where the step is replayed from a graph,
+        into which the host cannot look, after: the last good state is then the last checkpoint.
+        """
+        pictures = (real_a, real_b, *pair)
+        if self.graphed is not None and self.graphed.ready(*pictures):
+            losses = self.graphed(*pictures)
+            refuse_nonfinite({name: value for name, _, value in losses})
+        else:
+            played = self.whole_step(*pictures)
+            told = fetched([loss for *_, loss in played])
+            losses = [(name, share, value) for (name, share, _), value in zip(played, told, strict=True)]
+        values = dict.fromkeys(self.names, 0.0)
+        for name, share, value in losses:
+            values[name] = values.get(name, 0.0) + share * value
+        return values
+
+    def whole_step(self, *pictures: Array) -> list[tuple[str, float, Tensor]]:
+        """All turns, and what else belongs to a step; each loss by name and with the share by which it counts."""
+        losses = [(name, 1.0, loss) for name, loss in self.play(*map(self.tensor, pictures)).items()]
+        if self.ema is not None:
+            self.ema.update()
+        return losses
+
+    def play(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Losses:
+        """One update of each player, here and now; the weighted losses."""
+        return self.played(self.turns(a, b, *pair))
+
+    def capturable(self) -> bool:
+        """Whether the next step would do on the device what this one did, so that it can be recorded."""
+        return True
+
+    def drawn(self, draw: Callable[[], np.ndarray]) -> Tensor:
+        """What the host draws anew in each step, on the device and in its precision."""
+        if self.device.name == "cpu":
+            return self.tensor(draw())
+        return self.tensor(from_host(self.device, lambda: draw().astype(np.float32)))
 
     def played(self, turns: Turns) -> Losses:
         """Take the turns as they come; all losses."""
@@ -210,6 +255,10 @@ class Model(ABC):
             for player, networks in self.players.items()
         }
         self.set_lr(c.lr)
+        if self.device.name == "cuda" and type(self).turns is not Model.turns:
+            from train.models.graphed_step import GraphedStep
+
+            self.graphed = GraphedStep(self)
 
     def set_lr(self, lr: float) -> None:
         """The generators' learning rate; that of the discriminators, if --lr_D gives them one of their own, keeps its ratio to it."""
@@ -226,7 +275,11 @@ class Model(ABC):
 
     def tensor(self, data: Any) -> Tensor:
         """`data` on this model's device, in its precision."""
-        return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
+        if self.dtype.name != "bfloat16":
+            return Tensor(self.device.asarray(data, dtype=self.dtype), device=self.device)
+        if str(getattr(data, "dtype", "")) != "bfloat16":  # rounded on the device, which is faster at it
+            data = implementation("cast", self.device).forward(self.device.asarray(data, np.float32), dtype=self.dtype)
+        return Tensor(self.device.asarray(data), device=self.device)
 
     def astype(self, dtype: str) -> Self:
         """Compute in "float32" or "float64" from now on, with fresh optimisers; returns this model."""
@@ -247,6 +300,8 @@ class Model(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state`, exactly."""
+        if self.graphed is not None:
+            self.graphed.forget()
         for name, network in self.networks().items():
             network.load_state_dict(state["networks"][name])
         for player, optimizer in self.optimizers.items():
@@ -272,8 +327,20 @@ def host_picture(picture: Tensor) -> np.ndarray:
     return picture.numpy().astype(np.float32, copy=False)
 
 
-def refuse_nonfinite(losses: dict[str, Tensor]) -> None:
-    """Raises NonFiniteLoss that names the first loss that is NaN or infinite."""
-    for name, loss in losses.items():
-        if not np.isfinite(loss.item()):
-            raise NonFiniteLoss(f"loss {name} is {loss.item()}")
+def fetched(losses: Sequence[Tensor]) -> list[float]:
+    """The losses' values; from a GPU in one copy, for each is a wait."""
+    if not losses or losses[0].device.name == "cpu":
+        return [loss.item() for loss in losses]
+    from kernels.gpu.multi_tensor import gathered
+
+    return to_host(gathered([loss.data for loss in losses])).tolist()
+
+
+def refuse_nonfinite(losses: Mapping[str, Tensor | float]) -> None:
+    """Raises NonFiniteLoss that names the first loss that is NaN or infinite. While a graph is captured nothing is known yet."""
+    if capturing():
+        return
+    tensors = [loss for loss in losses.values() if isinstance(loss, Tensor)]
+    for name, value in zip(losses, fetched(tensors) if tensors else losses.values(), strict=True):
+        if not np.isfinite(value):
+            raise NonFiniteLoss(f"loss {name} is {value}")

@@ -102,17 +102,10 @@ class Pix2Pix(Model):
         self.players = {"g": {"gen": self.gen}, "d": {"disc": self.disc}}
         self.start()
 
-    def step(self, real_a: Array, real_b: Array) -> dict[str, float]:
-        """One update of both players from pairs [N,H,W,C] in [-1, 1]; returns the losses by name, G's weighted.
-
-        Raises NonFiniteLoss before a NaN or an infinity can reach the weights.
-        """
-        losses = self.played(self.turns(self.tensor(real_a), self.tensor(real_b)))
-        return {name: losses[name].item() if name in losses else 0.0 for name in NAMES}
-
     def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """One update of each player, the discriminator first; the losses, the generator's weighted."""
-        with dropping(self.gen, self.config.seed, self.optimizers["g"].steps, *self.micro_batch.place):
+        seed, place = self.config.seed, self.micro_batch.place
+        with dropping(self.gen, lambda: (seed, self.optimizers["g"].steps, *place)):
             fake_b = self.gen(a)
         self.seen = {"real_a": a.data, "real_b": b.data, "fake_b": fake_b.data}
         losses: dict[str, Tensor] = {}

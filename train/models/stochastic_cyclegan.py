@@ -158,14 +158,6 @@ class StochasticCycleGAN(Model):
 
     # -- the step
 
-    def step(self, real_a: Array, real_b: Array, *pair: Array) -> dict[str, float]:
-        """One update of both players from pictures [N,H,W,C] in [-1, 1]; returns the weighted losses by name.
-
-        `pair`: further pictures of A and of B that belong together, for a system that learns from such.
-        """
-        losses = self.played(self.turns(*map(self.tensor, (real_a, real_b, *pair))))
-        return {name: loss.item() for name, loss in losses.items()}
-
     def turns(self, a: Tensor, b: Tensor, /, *pair: Tensor) -> Turns:
         """Draw codes, make fakes, let the discriminators learn from them, then the generators from the discriminators."""
         z = self.draw(len(a))
@@ -211,7 +203,8 @@ class StochasticCycleGAN(Model):
 
     def draw(self, count: int) -> Tensor:
         """Codes [count,1,1,nlatent] from the prior, N(0, 1)."""
-        return self.tensor(self.micro_batch.draw(self.rng, "standard_normal", count, 1, 1, self.config.nlatent))
+        draw, nlatent = self.micro_batch.draw, self.config.nlatent
+        return self.drawn(lambda: draw(self.rng, "standard_normal", count, 1, 1, nlatent))
 
     # -- pictures
 
