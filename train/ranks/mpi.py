@@ -1,6 +1,6 @@
 """The collective calls over MPI, by mpi4py. Making a group starts MPI: train/ranks/launcher.py says when.
 
-Nothing here blocks inside of MPI, which spins: a call is begun, and then asked after, at first at once and later every
+Nothing here blocks inside of MPI, which spins: a call is begun, and then asked after, at first at once and later every half
 millisecond. So ranks that share a core leave it to each other, and hearts (train/ranks/heart.py) go on beating.
 """
 
@@ -14,7 +14,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -30,6 +30,11 @@ EAGER = 0.002  # s in which a call is asked after without a pause
 PAUSE = 0.0005  # s between two questions from then on
 PROBES = 8
 START = 120.0  # s that all ranks have to start
+
+
+def give_way() -> None:
+    """Leave this core to whoever else wants it, if anybody does."""
+    os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
 
 
 @contextlib.contextmanager
@@ -90,7 +95,7 @@ class MPIGroup(Group):
             xp, send = xp_of(parts[0]), [to_host(part) for part in parts]
             out, back = np.concatenate(send), np.empty(sum(sizes), send[0].dtype)
             counts = [part.size for part in send]
-            self.wait(self.comm.Ialltoallv([out, counts], [back, list(sizes)]))
+            self.move(lambda: self.comm.Ialltoallv([out, counts], [back, list(sizes)]))
             return [xp.asarray(part) for part in np.split(back, np.cumsum(sizes)[:-1])]
 
     def allgather(self, piece: Array, sizes: Sequence[int]) -> Array:
@@ -99,7 +104,7 @@ class MPIGroup(Group):
                 return self.nccl.allgather(piece, sizes)
             own = np.ascontiguousarray(to_host(piece))
             everything = np.empty(sum(sizes), own.dtype)
-            self.wait(self.comm.Iallgatherv(own, [everything, list(sizes)]))
+            self.move(lambda: self.comm.Iallgatherv(own, [everything, list(sizes)]))
             return xp_of(piece).asarray(everything)
 
     def allreduce(self, array: Array) -> Array:
@@ -108,7 +113,7 @@ class MPIGroup(Group):
                 return self.nccl.allreduce(array)
             own = np.ascontiguousarray(to_host(array))
             total = np.empty_like(own)
-            self.wait(self.comm.Iallreduce(own, total))
+            self.move(lambda: self.comm.Iallreduce(own, total))
             return xp_of(array).asarray(total)
 
     def wait(self, request: Any) -> None:
@@ -118,7 +123,14 @@ class MPIGroup(Group):
             if time.perf_counter() - start > EAGER:
                 time.sleep(PAUSE)
             else:
-                time.sleep(0)  # whoever else wants this core
+                give_way()
+
+    def move(self, begin: Callable[[], Any]) -> None:
+        """A call that moves much: begun when all are there, and then asked after without a pause, for MPI moves a piece each time."""
+        self.wait(self.comm.Ibarrier())
+        request = begin()
+        while not request.Test():
+            give_way()
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
