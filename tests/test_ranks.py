@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import scale
 from train.config.settings import Config
 from train.cyclegan import CycleGAN
 from train.errors import UserError
@@ -292,3 +293,38 @@ def test_files_shared_by_ranks_are_all_written_once(tmp_path: Path, monkeypatch:
         assert [path.name for path in outcome.written] == [f"{i}.png" for i in range(5)]
         assert [path.name for path in outcome.failed] == ["5.png"]
     assert sorted(path.name for path in written) == [f"{i}.png" for i in range(5)]
+
+
+# -- the model of `python -m benchmarks scale`
+
+
+def test_a_step_over_ranks_is_predicted_from_one_and_two() -> None:
+    true = scale.Model(image=0.05, gather=0.001, rate=1e9, cores=4)
+    length = 10**6
+    rows = [
+        {
+            "ranks": n,
+            "batch": 12,
+            "numbers": length,
+            "step": true.step(n, 12, length),
+            "gather": 0.001,
+            "sum": scale.sent(2, 2, length) / 2e9,
+        }
+        for n in (1, 2)
+    ]
+    found = scale.Model.fit(rows, cores=4)
+    for n, batch in ((3, 12), (4, 12), (4, 16)):
+        assert found.step(n, batch, length) == pytest.approx(true.step(n, batch, length))
+    assert true.step(4, 12, length) == pytest.approx(3 * 0.05 + 6 * 0.002 + scale.sent(4, 12, length) / 4e9)
+    assert true.step(8, 16, length) > 4 * 0.05  # two ranks share a core, and each has two images
+
+
+def test_what_travels_and_what_gpus_are_predicted_to_do() -> None:
+    assert scale.sent(4, 4, 100) == 2 * 3 * 400  # the numbers of a ring allreduce: 2 (n - 1) of them
+    assert scale.sent(3, 12, 100) == 2 * 2 * 400  # shares of four are whole nodes
+    assert scale.sent(2, 6, 100) > 2 * 400  # shares of three are two nodes each
+    assert scale.gpu_comm(1) == (0, 0)
+    steps = [sum(scale.gpu_comm(n)) for n in (8, 64, 512)]
+    assert steps == sorted(steps) and "512" in scale.predictions(0.016)
+    page = (ROOT / "docs" / "ranks.md").read_text(encoding="utf-8")
+    assert all(line in page for line in scale.predictions(0.016).splitlines()[1:])

@@ -163,8 +163,8 @@ class DataParallel:
                 break
             part.seen = self.model.seen
             found.append({name: part.micro_batch.share * loss.item() for name, loss in part.losses.items()})
-            moved = bytes(p.grad is not None for p in optimizer.parameters)
-            gradient = flat([p.grad for p in optimizer.parameters if p.grad is not None])
+            moved = bytes(bool(p.arrived) for p in optimizer.parameters)
+            gradient = flat([p.grad for p in optimizer.parameters if p.arrived])
             batches.append(gradient)
             if self.exact:
                 tree.add(Node(part.number, 0, gradient))
