@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.best_on_test import Epoch, chosen, table
 from train.cyclegan import main
 from train.evaluation import domain_distance
 from train.evaluation.statistics import summary
@@ -69,3 +70,14 @@ def test_seeds_are_runs_and_go_on(
     assert json.loads(Path("c/run_seeds.json").read_text()) == found
     assert main([*TINY.split(), "--seeds", "2", "--continue_train"]) == 2
     assert "leave it out, --seeds goes on" in capsys.readouterr().err
+
+
+def test_the_state_that_test_pictures_would_have_chosen_is_looked_at_and_no_more() -> None:
+    """A score that is to be low and one that is to be high; the val pictures prefer other states than the test pictures."""
+    low, high = ("AtoB", "l1"), ("AtoB", "ssim")
+    val = [{low: 0.3, high: 0.1}, {low: 0.1, high: 0.4}, {low: 0.2, high: 0.4}]
+    test = [{low: 0.2, high: 0.9}, {low: 0.4, high: 0.2}, {low: 0.3, high: 0.3}]
+    run = [Epoch(*scores) for scores in zip(val, test, strict=True)]
+    assert chosen(run, *low) == {"last": 0.3, "best on val": 0.4, "best on test": 0.2}
+    assert chosen(run, *high) == {"last": 0.3, "best on val": 0.2, "best on test": 0.9}
+    assert "| A → B, SSIM | 0.300 (0.300) | 0.200 (0.200) | 0.900 (0.900) | 0.700 |" in table([run])
