@@ -90,6 +90,31 @@ def test_statistics_of_a_transposed_convolution_come_with_it_where_its_phases_ar
     assert [made.name for made in launches][1:-1] == ["instance_norm._moments"] * apart
 
 
+def test_dx_in_wide_tiles_is_finished_in_quarters():
+    """256 channels to a tile, finished 64 at a time, against 64 to a tile; the second tile's last quarters are beyond the 320 there are."""
+    from kernels.conv2d.dgrad import dgrad
+    from kernels.gpu.epilogue import Epilogue, Sums
+
+    rng = np.random.default_rng(0)
+    dy, w, onto, z, b = (
+        rng.normal(size=shape).astype(np.float32)
+        for shape in ((2, 9, 16, 16), (2, 3, 3, 320, 16), (2, 9, 16, 320), (2, 9, 16, 320), (2, 320))
+    )
+    mean, rstd = z.mean((1, 2)), 1 / z.std((1, 2))
+    results = []
+    for BN in (64, 256):
+        with sanitised(order=shuffled(0), every_read=True) as memory:
+            arrays = [memory.guarded(a) for a in (dy, w, b)]
+            sums = Sums(memory.guarded(z), memory.guarded(mean), memory.guarded(rstd), 0.2)
+            tiles = dict(BM=128, BN=BN, BK=16, num_warps=8, num_stages=3)
+            dx, *_ = dgrad(
+                *arrays, (9, 16), Geometry(padding=1), epilogue=Epilogue(memory.guarded(onto), sums), tiles=tiles
+            )
+        results.append((dx, sums.partials))
+    for narrow, wide in zip(*results, strict=True):
+        assert narrow.shape == wide.shape and np.abs(narrow - wide).max() < 1e-5 * np.abs(narrow).max()
+
+
 def test_errors_name_the_op():
     from kernels.conv2d import gpu
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.conv2d.gemm_epilogue import epilogue_arguments, epilogue_in_words, leave_moments, leave_sums
+from kernels.conv2d.gemm_epilogue import epilogue_arguments, epilogue_in_words, halves, leave_moments, leave_sums
 from kernels.conv2d.geometry import Geometry
 from kernels.conv2d.implicit_gemm import candidates, choose_tiles, load, nbytes, tap_and_channel, weight_strides
 from kernels.conv2d.reflect_halo import halo_rows, meeting
@@ -24,6 +24,24 @@ from kernels.device import Array
 from kernels.gpu.autotune import Tiles, pick
 from kernels.gpu.epilogue import Epilogue
 from kernels.gpu.launch import cdiv, empty, input_precision, launch
+
+
+@triton.jit
+def _finish(tile, at, pixel_is, c, bias, dx, onto, z, mean, rstd, negative, partials, C: tl.constexpr):
+    """Write a tile [BM,BN] of dx, plus bias and onto, at elements `at` [BM] and channels c [BN]; leave its sums, if there is a z.
+
+    Arguments are those of _dgrad, but begin with the tile's image; `pixel_is` [BM] says which pixels there are.
+    """
+    inside, at = pixel_is[:, None] & (c < C)[None, :], at[:, None] + c[None, :]  # [BM,BN]
+    if bias is not None:
+        tile += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+    if onto is not None:
+        tile += tl.load(onto + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(dx + at, tile, mask=inside)
+    if z is not None:
+        leave_sums(tile, z, at, inside, mean, rstd, negative, partials, c, C)
+    elif partials is not None:
+        leave_moments(tile, inside, tile.shape[0], partials, c, C)
 
 
 @triton.jit
@@ -101,23 +119,35 @@ def _dgrad(
             row, column = i[:, None] - r, j[:, None] - s  # [BM,1], or [BM,BK] across taps
             there = (row >= 0) & (row < P) & (column >= 0) & (column < Q)
         a_at = (row * (Q + E) + column) * K + k[None, :]  # [BM,BK]
-        a = load(dy + a_at, (flat < length)[None, :] & there, True)  # [BM,BK]
+        if K % BK != 0:
+            there = there & (flat < length)[None, :]
+        a = load(dy + a_at, there, True)  # [BM,BK]
         tap = (phase_h + STRIDE * r) * S + phase_w + STRIDE * s  # of all taps
         b_at = (tap * (C * K) + k * W_K)[:, None] + c[None, :] * W_C  # [BK,BN]
         b_is = (flat < length)[:, None] & (c < C)[None, :]  # [BK,BN]
         b = load(w + b_at, b_is, K % BK != 0 or C % BN != 0)  # [BK,BN]
         acc = tl.dot(a, b, acc, input_precision=PRECISION)  # [BM,BN]
+    pixel_is = pixel < pixels  # [BM]
+    at = (
+        (i * STRIDE + phase_h - PAD) * W + j * STRIDE + phase_w - PAD
+    ) * C  # [BM], where the pixels lie in their image of dx
+    dx += n * H * W * C
     if bias is not None:
-        acc += tl.load(bias + n // images * C + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
-    inside = (pixel < pixels)[:, None] & (c < C)[None, :]  # [BM,BN]
-    to = n * H * W * C + ((i * STRIDE + phase_h - PAD) * W + j * STRIDE + phase_w - PAD)[:, None] * C + c[None, :]
+        bias += n // images * C
     if onto is not None:
-        acc += tl.load(onto + to, mask=inside, other=0.0).to(tl.float32)
-    tl.store(dx + to, acc, mask=inside)
+        onto += n * H * W * C
     if z is not None:
-        leave_sums(acc, z, to, inside, mean + n * C, rstd + n * C, negative, partials, c, C)
-    elif partials is not None:
-        leave_moments(acc, inside, BM, partials, c, C)
+        z, mean, rstd = z + n * H * W * C, mean + n * C, rstd + n * C
+    if BN > 128:  # in quarters: beside all of acc there is no room in registers for what the epilogue reads
+        left, right = halves(acc, BM, BN)  # [BM,BN/2]
+        c = tl.program_id(1) * BN + tl.arange(0, BN // 4)  # [BN/4]
+        for half in tl.static_range(2):
+            first, second = halves(right if half else left, BM, BN // 2)  # [BM,BN/4]
+            _finish(first, at, pixel_is, c + half * (BN // 2), bias, dx, onto, z, mean, rstd, negative, partials, C)
+            c_second = c + half * (BN // 2) + BN // 4
+            _finish(second, at, pixel_is, c_second, bias, dx, onto, z, mean, rstd, negative, partials, C)
+    else:
+        _finish(acc, at, pixel_is, c, bias, dx, onto, z, mean, rstd, negative, partials, C)
 
 
 def dgrad(

@@ -17,6 +17,12 @@ from kernels.instance_norm.gradient import before_activation
 
 
 @triton.jit
+def halves(tile, BM: tl.constexpr, BN: tl.constexpr):
+    """The left and the right half of a tile [BM,BN]: [BM,BN/2] each. Nothing moves, a thread holds parts of both."""
+    return tl.split(tl.permute(tl.reshape(tile, (BM, 2, BN // 2)), (0, 2, 1)))
+
+
+@triton.jit
 def leave_sums(gradient, z, at, inside, mean, rstd, negative, partials, k, K: tl.constexpr):
     """Two sums over a tile of the gradient of what an instance norm with input z puts out: of g and of g x_hat.
 

@@ -72,17 +72,22 @@ def nbytes(*arrays: Array | None) -> int:
 def choose_tiles(pixels: int, out: int, channels: int, like: Array, dgrad: bool = False) -> Tiles:
     """Tile [BM,BN] for so many pixels and channels out, steps of BK along a reduction over taps of `channels`, and warps.
 
-    BM is at least 64, which Hopper's wgmma instruction works on. 128x128 needs the fewest bytes from L2 per product, but
-    fills one wave of multiprocessors only from 132 tiles on; a residual layer (256 channels) has 64 of them for a picture
-    of 4096 pixels, and 128 of 64x128; four pictures with stacked weights have 256. Two more limits come from the registers:
+    BM is at least 64, which Hopper's wgmma instruction works on. The larger a tile, the fewer bytes from L2 per product, so
+    the largest is taken that still fills one wave of multiprocessors, or nearly. A residual layer (256 channels) has 64
+    tiles of 128x128 for a picture of 4096 pixels: 128 of 64x128. Two pictures with stacked weights have 128 of 128x128, four
+    have 128 of 128x256, which dgrad takes in bfloat16. Two more limits come from the registers:
     full float32 has no tensor cores and keeps both operands there (64x64, or 64x32 and no loads ahead for dgrad, whose
     addresses take more, shared by 8 warps), and a gather across taps keeps an address for each element (64 pixels, blocks
     of 32; of float32 shared by 8 warps).
     """
     full, widest = full_float32(like), step(like)
     BK = next((k for k in (64, 32, 16) if k <= widest and channels % k == 0), min(widest, 32))
+    even, bf16 = not full and channels % BK == 0, dtype_name(like.dtype) == "bfloat16"
+    wave = 0.9 * PROGRAMS if bf16 else PROGRAMS  # of TF32 a block in one launch has no room for larger tiles
+    if even and dgrad and bf16 and cdiv(pixels, 128) * (out // 256) >= wave:
+        return dict(BM=128, BN=256, BK=BK, num_warps=8, num_stages=3)  # fprop's statistics spill on sm_100
     BN = min((32 if dgrad else 64) if full else 128, max(16, triton.next_power_of_2(out)))
-    large = not full and channels % BK == 0 and cdiv(pixels, 128) * cdiv(out, BN) >= PROGRAMS
+    large = even and cdiv(pixels, 128) * cdiv(out, BN) >= wave
     across = dtype_name(like.dtype) == "float32" and channels % BK != 0
     warps = 8 if full or across or (large and BN == 128) else 4
     stages = 3 if not full else 1 if dgrad else 2 if channels % BK else 3
@@ -91,7 +96,8 @@ def choose_tiles(pixels: int, out: int, channels: int, like: Array, dgrad: bool 
 
 def candidates(tiles: Tiles) -> list[Tiles]:
     """The table's tiles and a few around them, for measuring."""
-    near = [dict(BM=128, num_warps=8), dict(BM=64, num_warps=4), dict(num_stages=4), dict(num_stages=2)]
+    BN = min(tiles["BN"], 128)  # 64 pixels of 256 channels are too much for 4 warps
+    near = [dict(BM=128, BN=BN, num_warps=8), dict(BM=64, BN=BN, num_warps=4), dict(num_stages=4), dict(num_stages=2)]
     if tiles["BN"] > 64:
         near += [dict(BN=64, num_warps=4), dict(BM=64, BN=64, num_warps=4)]
     found = [tiles]
