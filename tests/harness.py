@@ -33,12 +33,18 @@ Memory = Callable[[], contextlib.AbstractContextManager[Place]]
 """Where arrays lie during one run, inputs and what is allocated: gives the function that places an input."""
 
 
-def check_op(case: Case, device: Device, precision: str, op: Callable[..., Tensor] | None = None) -> None:
-    """AssertionError unless `op` (by default the one the case names) does on `device` what torch does in float64."""
+def check_op(
+    case: Case, device: Device, precision: str, op: Callable[..., Tensor] | None = None, longer: float = 1
+) -> None:
+    """AssertionError unless `op` (by default the one the case names) does on `device` what torch does in float64.
+
+    `longer`: how many times the tolerance, where sums are longer than those of the small cases.
+    """
     op = op or getattr(ops, case.op)
     inputs = stored(case, precision)
-    leaves, expected, upstream = truth(case, precision)
-    bound = bounds(case, precision, leaves, expected, upstream)
+    with torch.device("cuda" if device.name == "cuda" and torch.cuda.is_available() else "cpu"):
+        leaves, expected, upstream = truth(case, precision)
+        bound = bounds(case, precision, leaves, expected, upstream, longer)
     first, again = memories(device)
 
     def once(memory: Memory, wanted: list[str]) -> Results:
@@ -80,10 +86,10 @@ def truth(case: Case, precision: str) -> tuple[Leaves, Results, np.ndarray]:
     rng = np.random.default_rng(zlib.crc32(str(case).encode()) + 1)
     upstream = np.asarray(rng.standard_normal(tuple(y.shape)) + 0.2, dtype_of(case, "y", precision)).astype("float64")
     y.backward(torch.tensor(upstream))
-    expected = {"y": y.detach().numpy()}
+    expected = {"y": y.detach().cpu().numpy()}
     for name, leaf in leaves.items():
         if leaf is not None and leaf.grad is not None:
-            expected[f"d{name}"] = leaf.grad.numpy()
+            expected[f"d{name}"] = leaf.grad.cpu().numpy()
     return leaves, expected, upstream
 
 

@@ -1,6 +1,6 @@
 """Training steps of every system where `--device` says, and whether a step's graph repeats it to the bit.
 
-`pytest --device cuda tests/test_ops.py tests/test_optim.py tests/test_graph.py tests/test_device_steps.py` is what to run on a
+`pytest --device cuda tests/test_ops.py tests/test_optim.py tests/test_graph.py tests/test_device*.py` is what to run on a
 machine with a GPU: there at real sizes, six steps each. Elsewhere the same tests run in Triton's interpreter on networks as
 small as they go, where a graph holds the array library's operations by tests/replayed_arrays.py.
 """

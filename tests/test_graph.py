@@ -264,6 +264,21 @@ def test_other_sizes_start_again():
     assert [step.ready(large, small) for _ in range(2)] == [False, True]
 
 
+def test_while_the_host_swaps_pictures_no_step_is_captured():
+    """After a change of size the pool has pictures of both; a graph would repeat the choice of one step for ever."""
+    model = CycleGAN(CONFIG)
+    model.graphed = GraphedStep(model, warm=1)
+    captured = []
+    with recorded(run=False):
+        for side in (8, *[12] * 12):
+            model.step(*np.zeros((2, 1, side, side, 3), np.float32))
+            on_device = all(pool.swaps_on_device for pool in (model.pool_a, model.pool_b))
+            captured.append((model.graphed.graph is not None, on_device))
+    assert captured[0] == (False, True) and captured[1] == (False, False)
+    assert captured[2][0] is False  # by its count it could have been captured
+    assert captured[3:] == [(True, True)] * 10  # all that are kept have the new size
+
+
 def test_a_graph_says_after_its_step_that_a_loss_is_no_number():
     model = CycleGAN(CONFIG)
     model.graphed = mock.Mock(ready=lambda *_: True, return_value=[("G_A", 1.0, 1.0), ("D_A", 1.0, math.nan)])

@@ -142,6 +142,17 @@ def test_a_part_must_lie_inside():
         ops.batch_slice(x, 1, 4)
 
 
+def test_a_pool_on_the_device_answers_alike_when_pictures_change_their_size():
+    here, there = ImagePool(2, [7, 4]), DevicePool(2, [7, 4], get_device("interpret"))
+    on_device = []
+    for i, side in enumerate([4, 4, 4, *[6] * 24, 4, 4]):
+        picture = np.full((1, side, side, 3), i, np.float32)
+        assert np.array_equal(there.query(picture), here.query(picture))
+        on_device.append(there.swaps_on_device)
+    assert there.rng.bit_generator.state == here.rng.bit_generator.state
+    assert on_device[:4] == [True, True, True, False] and on_device[26] and not on_device[27]
+
+
 @ORDERS
 def test_averages_follow_by_a_share_that_the_host_or_the_device_has(order):
     averages, now = ([draw(3, 3, 5, 7), draw(1), draw(1024), draw(33, 31)] for _ in range(2))

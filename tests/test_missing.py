@@ -153,3 +153,43 @@ def test_each_library_comes_with_the_extra_that_is_named():
         "cleanfid": "clean-fid",
     }
     assert [n for n, extra in missing.EXTRAS.items() if distribution.get(n, n) not in brought(extra)] == []
+
+
+IN_AN_IMAGE = {"torch", "triton", "cupy", "ml_dtypes"}  # for CUDA, as it is commonly had
+HIDING = """
+import sys
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in HIDDEN else find(name, path, target)
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder()
+"""
+
+
+def test_no_file_stops_the_collection_where_extras_are_missing(tmp_path):
+    """Those that name one, and what a new GPU is asked first."""
+    hidden = {name for name in missing.EXTRAS if name not in IN_AN_IMAGE}
+    (tmp_path / "hiding.py").write_text(f"HIDDEN = {hidden!r}\n{HIDING}")
+    imports = re.compile(rf"^\s*(import|from) ({'|'.join(hidden)})\b", re.MULTILINE)
+    files = [str(p) for p in (ROOT / "tests").rglob("test_*.py") if imports.search(p.read_text(encoding="utf-8"))]
+    device = [
+        str(ROOT / "tests" / f"test_{name}.py") for name in ("ops", "optim", "graph", "device_ops", "device_steps")
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "hiding", "-p", "no:cacheprovider", "--collect-only"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        "PYTEST_ADDOPTS": "",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    done = subprocess.run(
+        [*command, *files, *device], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and len(files) > 3, done.stdout[-2000:]
+    assert all(f"{Path(name).name}: " in done.stdout for name in device)
