@@ -73,11 +73,11 @@ def test_replays_train_as_usual_steps_do_bit_for_bit():
     swapped = []
     decide = DevicePool.decide
     with (
-        mock.patch.object(graphed, "play", wraps=graphed.play) as play,
+        mock.patch.object(graphed, "played", wraps=graphed.played) as played,
         mock.patch.object(DevicePool, "decide", lambda *a: swapped.append(decide(*a)) or swapped[-1]),
     ):
         assert train(graphed, batches(CONFIG, 3)) == wanted
-    assert play.call_count == 2 and len({losses["cycle_A"] for losses in wanted[0]}) == 3
+    assert played.call_count == 2 and len({losses["cycle_A"] for losses in wanted[0]}) == 3
     assert {(0, True), (-1, False)} <= {decision for query in swapped[4:] for decision in query}
 
 
