@@ -3,10 +3,10 @@ another number. `python -m tests.attack ranks` tries more of it."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def mpi() -> Iterator[None]:
-    pytest.importorskip("mpi4py") if not missing.complete else __import__("mpi4py")
-    if ranks.mpiexec() is None:
-        missing.lacking("mpiexec", 'pip install -e ".[mpi]"')
-    yield
+def mpi() -> None:
+    """Both are there, or why not."""
+    for what, found in (("mpi4py", importlib.util.find_spec("mpi4py")), ("mpiexec", ranks.mpiexec())):
+        if found is None:
+            missing.lacking(what, 'pip install -e ".[mpi]"')
 
 
 def on(size: int, *command: str, cwd: Path) -> str:
