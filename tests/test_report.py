@@ -17,7 +17,7 @@ from PIL import Image
 from train.config.settings import PRESETS, Config
 from train.models.quantities import quantities
 from train.report.charts import draw, envelope, smooth
-from train.report.doctor import Finding
+from train.report.doctor import RULES, Finding
 from train.report.page import write_report
 from train.report.summary import POINTS, Curve
 
@@ -103,13 +103,23 @@ def test_looks_and_what_the_doctor_makes_of_them(tmp_path: Path) -> None:
     for record in history[4::5]:
         record |= {"grad_G": 30.0, "grad_D": 5.0, "D_A_real": 0.8, "D_A_fake": 0.1, "luma_A": 0.5}
     page = Page(path := write_report(tmp_path, history, CONFIG))
-    assert "Doctor: nothing to report. 8 rules looked at the last 10 looks." in page.text
+    assert f"Doctor: nothing to report. {len(RULES)} rules looked at the last 10 looks." in page.text
     assert "Length of the gradients grad_G 30 grad_D 5" in page.text and "What D_A says D_A_real 0.8" in page.text
     assert "What D_B says" not in page.text and path.read_text("utf-8").count("<svg") == 8
     for record in history[4::5]:
         record["luma_A"] = -0.7
     page = Page(write_report(tmp_path, history, CONFIG, findings=[Finding("<new>", "", "odd", "--lr 1")]))
     assert "The doctor found <new> odd. Try --lr 1. colours inverted · A → B light becomes dark" in page.text
+
+
+def test_several_ranks_have_a_table(tmp_path: Path) -> None:
+    history = records(20)
+    assert "Ranks" not in Page(write_report(tmp_path, history, CONFIG)).text
+    for record in history[4::5]:
+        record |= {"grad_G": 30.0, "ranks": [[0.25, 0.05, 0.2], [0.3, 0.0, 0.1]]}
+    text = Page(write_report(tmp_path, history, CONFIG | {"batch_size": 6})).text
+    assert "12 images of each domain per second" in text and "Ranks 2" in text
+    assert "0 0.25 s 0.05 s 0.2 s 40% 1 0.3 s 0 s 0.1 s 25%" in text
 
 
 def test_the_page_follows_a_run_that_goes_on(tmp_path: Path) -> None:
