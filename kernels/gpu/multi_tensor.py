@@ -29,8 +29,8 @@ def pointer(address, TYPE: tl.constexpr):
 
 @triton.jit
 def wide(address, TYPE: tl.constexpr):
-    """A multiple of 16 as a pointer to TYPE that is known to be one."""
-    return tl.multiple_of(pointer(address, TYPE), 16)
+    """A multiple of 16 as a pointer to TYPE that is known to be one. (Triton 3.6 forgets it if `pointer` is called for it.)"""
+    return tl.multiple_of(address.to(tl.pointer_type(TYPE)), 16)
 
 
 def tensor_lists(like: Array, rows: Rows) -> tuple[Array, Array]:
