@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import fnmatch
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import machine, options
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     complete = whole and not args.candidates and set(precisions) == set(PRECISIONS) and {80, 90, 100} <= set(targets)
     system = SYSTEMS[args.system]
     config = system.settings(**system.settings.presets["tiny" if args.quick else "paper"])
-    texts, rows, problems = [heading()], [], []
+    texts, rows, problems = [heading(precisions, targets)], [], []
     with compilers(1 if args.quick else args.jobs or machine.cores()) as begin:
         begun = []  # a step is recorded while the kernels of the one before are compiled
         for precision in precisions:
@@ -158,14 +159,14 @@ def lines(rows: list[dict]) -> str:
     return "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n"
 
 
-def heading() -> str:
+def heading(precisions: Iterable[str], targets: Iterable[int]) -> str:
     """What the report is made with and what its numbers mean."""
     triton = machine.versions().get("triton", "?")
     return f"""# Compile report
 
 One CycleGAN training step at the paper's setting (256 px, 64 channels, 9 blocks, batch 1, identity loss, pool, Adam), recorded
 launch by launch without running it; every kernel compiled by Triton {triton} for the real layer shapes. So are those of ops that
-this step does not use ("op" in the place of launches), at the shapes of `python -m benchmarks kernels`. No GPU took part.
+this step does not use ("op" in the place of launches), at the shapes of `python -m benchmarks kernels`. No GPU took part. Here: {", ".join(precisions)}, for sm_{", sm_".join(map(str, targets))}.
 
 MB count every array of a launch once. Waves: programs over those that all multiprocessors hold at a time; those of a GPU for
 which nothing was compiled are those of older code of its generation, which it runs. Loads and stores: bytes for each thread
