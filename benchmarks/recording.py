@@ -19,6 +19,8 @@ import numpy as np
 from benchmarks.op_providers import OpWork, OursOps
 from kernels import dispatch
 from kernels.cast import gpu as cast
+from kernels.clip_grad_norm import gpu as clip_grad_norm
+from kernels.ema import gpu as ema
 from kernels.gpu.autotune import Tiles
 from kernels.gpu.launch import Launch, hooks, recorded
 from tests.cases import CASES
@@ -89,7 +91,10 @@ def record_ops(precision: str) -> list[Launch]:
         for case in CASES:
             if case.label == "real" and find_spec(f"{dispatch.__package__}.{case.op}.gpu"):
                 ops.run(ops.inputs((str(case), "backward", 0)))  # of which the inputs make the forward
-        cast.forward(np.zeros((64, 64, 256), np.float32), dtype=OpWork(precision="bf16").dtype)  # no case: no gradient
+        weight = np.zeros((3, 3, 256, 256), np.float32)
+        cast.forward(weight, dtype=OpWork(precision="bf16").dtype)  # these have no case: no gradient
+        ema.update([weight], [weight], share=0.5)
+        clip_grad_norm.forward([weight], most=1.0)
     return launches
 
 
@@ -137,6 +142,10 @@ class Watched(np.ndarray):
     def item(self, *args: Any) -> Any:
         Watched.step.waits += 1
         return super().item(*args)
+
+    def tolist(self) -> Any:
+        Watched.step.waits += 1
+        return super().tolist()
 
 
 @contextlib.contextmanager

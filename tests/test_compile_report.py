@@ -301,7 +301,7 @@ def test_a_step_is_recorded_without_running(monkeypatch):
     assert {"conv2d._fprop", "conv2d._wgrad", "adam._adam"} <= names
     assert sum(entry.name == "adam._adam" for entry in step.launches) == 2
     assert {operation.name for operation in step.operations} <= {"zeros", "from the host", "copy"}  # no arithmetic
-    assert step.waits >= 8
+    assert step.waits == 3  # each player's losses before it moves, and all of them
     assert np.zeros(1).__class__ is np.ndarray  # NumPy is left as it was
 
 
@@ -310,7 +310,7 @@ def test_storing_bf16_halves_the_bytes_of_pictures():
     full, half = (record_step(precision, tiny) for precision in ("tf32", "bf16"))
     moved = [sum(entry.bytes for entry in step.launches if entry.name == "conv2d._fprop") for step in (full, half)]
     assert 0.48 < moved[1] / moved[0] < 0.55
-    assert len(full.launches) == len(half.launches)  # Adam leaves the weights in bfloat16 on its way
+    assert len(full.launches) == len(half.launches) - 2  # pictures are rounded; Adam leaves the weights so on its way
 
 
 def test_every_operation_on_arrays_is_counted(monkeypatch):
