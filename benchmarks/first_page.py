@@ -184,7 +184,15 @@ def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
 
 
 def training(found: Found) -> str:
-    """Where the run is, and its scores."""
+    """Where the run is, and its scores beside the baselines'."""
     if found["scores"] is None:
         return ""
-    return f"## Training\n\n`training/report.html`, `training/samples`; scores:\n\n```\n{json.dumps(found['scores'], indent=1)[:4000]}\n```"
+    known = {way: of for way, of in found["scores"].items() if isinstance(of, dict)}
+    head = ["way", "whose", *next(iter(next(iter(known.values())).values()))]
+    lines = [
+        [way, who, *(f"{value:.3g}" for value in scores.values())]
+        for way, of in known.items()
+        for who, scores in of.items()
+    ]
+    said = "`training/report.html` and `training/samples` show the run. Scores of its test pictures:"
+    return f"## Training\n\n{said}\n\n{render(head, lines)}"

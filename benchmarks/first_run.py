@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -79,6 +80,8 @@ def device_tests(plan: Plan) -> list[Command]:
     """The tests that a device passes."""
     tests = [name for name in ("tests/test_ops.py", "tests/test_optim.py") if (machine.ROOT / name).exists()]
     tests += sorted(str(p.relative_to(machine.ROOT)) for p in machine.ROOT.glob("tests/test_device*.py"))
+    if importlib.util.find_spec("pytest") is None:
+        return []
     some = [] if plan.device == "cuda" else ["-k", "tanh and minimal"]
     return [[sys.executable, "-m", "pytest", "-q", "--device", plan.device, "-p", "no:cacheprovider", *some, *tests]]
 
@@ -181,7 +184,7 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
     out, end = Path(plan.out), time.monotonic() + seconds
     done = {row["phase"]: row for row in read_rows(out / "phases.jsonl")}
     for phase in phases:
-        precision = usable(read_rows(out / "correctness.jsonl"))
+        precision = usable(read_rows(out / "correctness.jsonl"), tried="correctness" in done)
         commands = phase.commands(dataclasses.replace(plan, precision=precision or "fp32"))
         left = end - time.monotonic()
         limit = min(phase.limit * (1 if plan.device == "cuda" else DRY), left)
@@ -203,10 +206,12 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
     return all(row["status"] in ("done", "nothing to run it with") for row in done.values())
 
 
-def usable(rows: list[dict[str, Any]]) -> str:
-    """The first precision in which no op was wrong or never ended; "" if each has one, bf16 where nothing was tried."""
+def usable(rows: list[dict[str, Any]], tried: bool = True) -> str:
+    """The first precision in which ops were tried, and none was wrong or never came back; "" if there is none. bf16 before
+    anything was `tried`."""
+    right = {row["precision"] for row in rows if row["what"] == "op"} if tried else set(PRECISIONS)
     wrong = {row["precision"] for row in (*(row for row in rows if row.get("problem")), *unended(rows))}
-    return next((p for p in PRECISIONS if p not in wrong), "")
+    return next((p for p in PRECISIONS if p in right - wrong), "")
 
 
 def executed(commands: list[Command], log: Path, limit: float) -> dict[str, Any]:

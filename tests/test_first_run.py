@@ -84,6 +84,9 @@ def test_whoever_stops_it_stops_what_it_has_started(tmp_path: Path, monkeypatch:
 def test_a_wrong_precision_gives_way_to_the_next_and_without_any_nothing_is_timed(tmp_path: Path) -> None:
     rows, plan = Rows(tmp_path / "correctness.jsonl"), Plan(str(tmp_path), "interpret")
     phases = [Phase("times", 20, "", python(ADDS), timed=True), Phase("trains", 20, "", python(ADDS))]
+    assert usable([], tried=False) == "bf16" and usable([]) == ""
+    for precision in first_run.PRECISIONS:
+        rows.add(what="op", case="tanh-real", precision=precision, problem="")
     for wrong, precision in (("", "bf16"), ("bf16", "tf32"), ("tf32", "fp32")):
         rows.add(what="op", case="tanh-real", precision=wrong or "bf16", problem=wrong and "wrong result")
         assert first_run.first_run(plan, phases, 60)
@@ -91,7 +94,8 @@ def test_a_wrong_precision_gives_way_to_the_next_and_without_any_nothing_is_time
     rows.add(what="op", case="tanh-real", precision="fp32", problem="NaN")
     assert usable(read_rows(rows.path)) == ""
     hung = [{"what": "begun", "case": "tanh-real", "precision": "bf16"}]
-    assert usable(hung) == "tf32" and usable([*hung, {**hung[0], "what": "op"}]) == "bf16"
+    ended = [{**hung[0], "what": "op", "precision": p} for p in first_run.PRECISIONS]
+    assert usable([*hung, *ended[1:]]) == "tf32" and usable([*hung, *ended]) == "bf16"
     assert "- bf16, tanh-real: never came back" in first_page.correctness(hung)
     assert not first_run.first_run(plan, phases, 60)
     assert (tmp_path / "seen").read_text().split()[-1] == "fp32" and len((tmp_path / "seen").read_text().split()) == 7
@@ -223,7 +227,7 @@ def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> N
     }
     predicted = {"seconds": 50e-6, "binds": "l2"}
     found = {
-        "machine": about, "scores": {"AtoB": 1},
+        "machine": about, "scores": {"step": 9, "A → B": {"model": {"l1": 0.1, "psnr": 15.25}, "untouched": {"l1": 0.2, "psnr": 11}}},
         "phases": [{"phase": "graph", "status": "done", "seconds": 12.0, "precision": "bf16"}],
         "ceilings": [{"what": "peaks", "precision": "bf16", "gemm_gflops": 798e3, "copy_gbs": 2900}],
         "compile": [{"what": "kernel", "precision": "bf16", "problems": ["conv2d._dgrad on sm_90: spills"]},
@@ -238,7 +242,7 @@ def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> N
     for words in (
         "NVIDIA H100, 570; Python 3.12, triton 3.6.0; commit abc", "| graph | done | 12 |", "product 798.0 TFLOP/s, copy 2.90 TB/s",
         "Unfit: 1.", "conv2d._dgrad on sm_90: spills", "2 steps, 1 of them replayed from a graph: equal bits throughout",
-        "| 10.00 | 11.00 |", "no torch", "482.5 |", "0.80 |", "Of 1.44 ms a prediction is known: 1.80 ms", "[64, 2, 4]: no",
+        "| 10.00 | 11.00 |", "no torch", "482.5 |", "0.80 |", "Of 1.44 ms a prediction is known: 1.80 ms", "[64, 2, 4]: no", "| A → B | model | 0.1 | 15.2 |",
     ):  # fmt: skip
         assert words in text, words
     found["graph"][1]["unequal"] = ["D_A"]  # type: ignore[index]
