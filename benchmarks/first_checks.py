@@ -67,9 +67,14 @@ def full_of_nan(xp: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
 def graph(plan: Plan, rows: Rows) -> None:
     """The step launched kernel by kernel against the same step replayed from a graph: equal bits in losses and weights."""
     warm, steps = (2, 6) if plan.device == "cuda" else (1, 2)
-    with cache_misses() as misses:
-        from train.models.graphed_step import GraphedStep
+    from train.models.graphed_step import GraphedStep
 
+    with contextlib.ExitStack() as stack:
+        misses = stack.enter_context(cache_misses())
+        if plan.device != "cuda":
+            from tests.replayed_arrays import array_operations
+
+            stack.enter_context(array_operations())
         contestants = [made(plan.work) for made in (Ours, OursEager)]
         for each in contestants:
             each.load()

@@ -23,6 +23,8 @@ T = TypeVar("T")
 class Clock(Protocol):
     """Times a call without the Python around it."""
 
+    compiles: bool
+    """Whether a call must have run once before it is captured: kernels are compiled then, and algorithms chosen."""
     least: int
     """Replays that make a measurement, at least."""
 
@@ -30,7 +32,7 @@ class Clock(Protocol):
         """Where everything is to run, forwards whose backward is timed among it."""
 
     def capture(self, run: Callable[[], T]) -> T:
-        """What `run` returns, as the replays leave it. Run it once before, so that nothing is compiled while it is captured."""
+        """What `run` returns, as the replays leave it."""
 
     def seconds(self) -> float:
         """Of one replay, on a cold L2 cache."""
@@ -49,7 +51,7 @@ class CupyClock(replays.Replays):
 class TorchClock:
     """For torch's. A backward runs on the stream of its forward, so all of it runs on the one that is captured."""
 
-    least = 10
+    compiles, least = True, 10
 
     def __init__(self) -> None:
         torch = importlib.import_module("torch")

@@ -23,6 +23,7 @@ FOLDERS = ("autograd", "benchmarks", "kernels", "nn", "train")
 SHARED = (
     "tests/__init__.py",
     "tests/cases.py",
+    "tests/replayed_arrays.py",
     "tests/tolerances.py",
     "tests/torch_ops.py",
     "tests/torch_reference.py",

@@ -10,14 +10,15 @@ What still cannot be noted is arithmetic on weights alone: its result is a const
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-import kernels.device
-import kernels.gpu.launch
+from kernels import device as devices
+from kernels.gpu import launch as launching
 from kernels.gpu.cuda_graph import Graph
 from kernels.gpu.launch import hooks
 
@@ -86,7 +87,8 @@ def noted(function: Callable, args: tuple, settings: dict[str, Any], out: Any = 
         return out
     if isinstance(result, list | tuple):
         return type(result)(
-            _result(part, lambda i=i: function(*args, **settings)[i], args) for i, part in enumerate(result)
+            _result(part, functools.partial(lambda i: function(*args, **settings)[i], i), args)
+            for i, part in enumerate(result)
         )
     return _result(result, lambda: function(*args, **settings), args)
 
@@ -152,9 +154,9 @@ def array_operations() -> Iterator[None]:
 
     def captured(self: Graph, function: Callable) -> Any:
         with (
-            mock.patch.object(hooks, "allocate", lambda *wanted: np.ndarray.view(allocate(*wanted), Noted)),
-            mock.patch.object(kernels.device, "np", library),  # what `Device.xp` and `xp_of` give
-            mock.patch.object(kernels.gpu.launch, "np", library),
+            mock.patch.object(hooks, "allocate", lambda *wanted: np.ndarray.view(allocate(*wanted), Noted)),  # type: ignore[arg-type]
+            mock.patch.object(devices, "np", library),  # what `Device.xp` and `xp_of` give
+            mock.patch.object(launching, "np", library),
         ):
             return capture_launches(self, function)
 

@@ -115,6 +115,9 @@ def test_python_runs_once_for_the_clock_and_the_replays_output_is_what_is_judged
     for key, truth in zip(keys, truths, strict=True):
         assert len(desk.time(key, 0.0)) == 1
         assert wrong(CASE, desk.timed(), truth, WORK) == ""
+    assert ran == ["run"] * 2
+    desk.clock.compiles = True  # type: ignore[misc]
+    desk.time(keys[0], 0.0)
     assert ran == ["run"] * 4  # once to compile, once to be captured
 
 
