@@ -76,6 +76,7 @@ EXTRAS = {
         # The two libraries whose FID people quote: --fid is tested against them, with weights that the test makes.
         "torch-fidelity>=0.4",
         "clean-fid>=0.1.35",
+        "torchvision",  # ... whose image transforms both take; the one that goes with torch
         "ruff>=0.6",  # formats and lints
         "mypy>=1.11",  # checks types
         "types-tqdm",  # tqdm's types, for mypy

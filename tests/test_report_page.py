@@ -105,6 +105,6 @@ def test_it_follows_a_run_and_stops_when_that_is_over(page: Browser, written: Ca
 
 
 def test_it_says_when_there_has_been_no_news(page: Browser, written: Callable[..., str], tmp_path: Path) -> None:
-    page.open(written(30, refresh=0.3))
+    page.open(written(30, refresh=2))  # time enough to change the page before it comes anew
     page.run("document.querySelector('main').dataset.written -= 1500; slider = document.querySelector('.player input'); slider.value = 0")  # fmt: skip
     page.wait_for("document.querySelector('.stale').innerText == 'no news for 25 minutes: it may have been killed'")
