@@ -71,20 +71,17 @@ for _name in REFUSED:
 
 
 def again(action: Callable[[], Any]) -> Any:
-    """Do it, and where a graph is captured at every replay."""
-    if hooks.capture is not None:
-        hooks.capture.launches.append(action)
-    return action()
+    """Do it; where a graph is captured not now, when arrays hold noise, but at every replay."""
+    return action() if hooks.capture is None else hooks.capture.launches.append(action)
 
 
 def noted(function: Callable, args: tuple, settings: dict[str, Any], out: Any = None) -> Any:
     """What `function` gives. While a graph is captured a replay writes it anew into the same memory, unless it is a view."""
+    if out is not None:  # in place: on what others hold, such as running statistics
+        again(lambda: function(*args, **settings))
+        return out
     with np.errstate(all="ignore"):  # arrays hold noise
         result = function(*args, **settings)
-    if out is not None:
-        if hooks.capture is not None:
-            hooks.capture.launches.append(lambda: function(*args, **settings))
-        return out
     if isinstance(result, list | tuple):
         return type(result)(
             _result(part, functools.partial(lambda i: function(*args, **settings)[i], i), args)
