@@ -36,12 +36,13 @@ def _gradient(dy, x, at, inside, mean, rstd, scale, shift, negative):
     scale, shift   [BC] each, or None
     negative       the activation's slope below 0
     """
+    gradient = tl.load(dy + at, mask=inside, other=0.0).to(tl.float32)  # [BP,BC]
     x_hat = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)  # [BP,BC]
     x_hat = tl.where(inside, (x_hat - mean[None, :]) * rstd[None, :], 0.0)
     value = x_hat
     if scale is not None:
         value = x_hat * scale[None, :] + shift[None, :]
-    return before_activation(tl.load(dy + at, mask=inside, other=0.0).to(tl.float32), value, negative), x_hat
+    return before_activation(gradient, value, negative), x_hat
 
 
 @triton.jit
