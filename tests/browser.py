@@ -30,6 +30,7 @@ OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
 )  # fmt: skip
+GOING = ("navigated or closed", "context was destroyed", "Cannot find context")  # said of a page that is being left
 
 
 class Browser:
@@ -108,13 +109,25 @@ class Browser:
         return result["result"].get("value")
 
     def wait_for(self, condition: str, seconds: float = 60) -> None:
-        """Until a JavaScript expression is true; AssertionError with the page's text if it never is."""
+        """Until a JavaScript expression is true; AssertionError with the page's text if it never is.
+
+        A page that comes anew while it is asked has no answer, and is asked again.
+        """
         end = time.monotonic() + seconds
-        while not self.run(condition):
+        while not self.holds(condition):
             assert time.monotonic() < end, (
                 f"{condition} is not so; the page says: {self.run('document.body.innerText')}"
             )
             time.sleep(0.05)
+
+    def holds(self, condition: str) -> bool:
+        """Whether a JavaScript expression is true now; False of a page that goes while it is asked."""
+        try:
+            return bool(self.run(condition))
+        except RuntimeError as error:
+            if not any(words in str(error) for words in GOING):
+                raise
+            return False
 
     def choose(self, selector: str, file: Path) -> None:
         """Choose a file in an <input type=file>."""
