@@ -101,8 +101,8 @@ def wgrad(dy: Array, x: Array, shape: tuple[int, ...], geometry: Geometry) -> Ar
     dw, dU = np.empty((r, r, deep, shape[3]), f4), scratch("dU", 36, distance(whole(deep, ROWS) * wide))
     for base, end in _rounds(lines, work, max(SUMMED, 36 * deep * wide)):
         tiles = (end - base) * lay.across
-        V, M = scratch("V", 36, distance((tiles + 1) * deep)), scratch("M", 36, distance((tiles + ROWS) * wide))
-        share(_both, end - base, work, base, dy, x, V, M, lay)
+        V, M = scratch("V", 36, distance((tiles + 1) * deep)), scratch("M", 36, distance(tiles * whole(wide, COLS)))
+        share(_both, end - base, work, base, dy, x, V, M, tiles, lay)
         share(_products, 36, work, tiles, deep, V, M, wide, base > 0, dU, lay.narrow)
     share(weights_adjoint, deep, dU.size, dw, dU, wide)
     return unfolded(dw, shape, stride)
@@ -195,7 +195,7 @@ def _dgrad(first, last, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
     """Of the lines base + first .. base + last: M = A dY A^T and dV = M U^T; and half of them into dx"""
     wide, deep, tiles = dy.shape[3], lay.stride * lay.stride * dx.shape[3], (last - first) * lay.across
     for line in range(first, last):
-        outputs_adjoint(base + line, line * lay.across, dy, M, lay.m)
+        outputs_adjoint(base + line, line * lay.across, dy, M, lay.m, 0)
     starts[first:last] = first
     to = _place(first, starts, lay.across)
     for panel in range((deep + COLS - 1) // COLS):
@@ -235,10 +235,10 @@ def _scatter(first, last, base, odd, dV, starts, dx, lay):
 
 
 @kernel
-def _both(first, last, base, dy, x, V, M, lay):
-    """V and M = A dY A^T of the lines base + first .. base + last"""
+def _both(first, last, base, dy, x, V, M, tiles, lay):
+    """V and M = A dY A^T of the lines base + first .. base + last, M in panels of so many tiles"""
     for line in range(first, last):
-        outputs_adjoint(base + line, line * lay.across, dy, M, lay.m)
+        outputs_adjoint(base + line, line * lay.across, dy, M, lay.m, tiles)
         _gather(base + line, line * lay.across, x, V, lay)
 
 
@@ -249,5 +249,5 @@ def _products(first, last, tiles, deep, V, M, wide, add, dU, narrow):
         low, high = _span(e, deep, narrow)
         multiply(
             high - low, wide, 1, tiles, V.reshape(-1), e * V.shape[1] + low, 1, 0, deep,
-            M.reshape(-1), e * M.shape[1], COLS, wide, dU.reshape(-1), e * dU.shape[1] + low * wide, wide, add,
+            M.reshape(-1), e * M.shape[1], tiles * COLS, COLS, dU.reshape(-1), e * dU.shape[1] + low * wide, wide, add,
         )  # fmt: skip

@@ -166,11 +166,11 @@ def outputs(line, t, y, M, m):
 
 
 @kernel
-def outputs_adjoint(line, t, dy, M, m):
-    """dM = A dY A^T"""
+def outputs_adjoint(line, t, dy, M, m, tiles):
+    """dM = A dY A^T; in panels of COLS channels, `tiles` rows each, unless that is 0"""
     _, P, Q, K = dy.shape
     down, across = (P + m - 1) // m, (Q + m - 1) // m
-    d, nothing = aligned(6 * m * K), np.zeros(K, f4)
+    d, nothing, width = aligned(6 * m * K), np.zeros(K, f4), COLS if tiles else K
     dy_flat, M_flat, step = dy.reshape(-1), M.reshape(-1), M.shape[1]
     n, top = line // down, line % down * m
     for tile in range(across):
@@ -185,8 +185,10 @@ def outputs_adjoint(line, t, dy, M, m):
                         copy(nothing, 0, 0, d, (m * r + s) * K, 0, K)
                 at, apart, source = s * K, m * K, d
             _a(m, source, at, apart, d, s * K, m * K, K)
-        for r in range(6):
-            _a(m, d, m * r * K, K, M_flat, 6 * r * step + (t + tile) * K, step, K)
+        for k in range(0, K, width):
+            to, columns = k * tiles + (t + tile) * width, min(width, K - k)
+            for r in range(6):
+                _a(m, d, m * r * K + k, K, M_flat, 6 * r * step + to, step, columns)
 
 
 # -- weights

@@ -29,7 +29,10 @@ ROWS, VECTORS = 6, 2 if LANES == 8 else 4  # 6 x 4 sums fill 32 registers, 6 x 2
 COLS = VECTORS * LANES
 """The columns of a panel."""
 DEPTH = 64
-"""Rows of a panel multiplied at a time: they stay in the first-level cache while all rows of a pass by."""
+"""Rows of a panel whose products are summed before they are added to c. Where a is read across its rows, they stay in the
+first-level cache while all of a passes by; where it is read along them, they come from the second-level cache each time."""
+SOON = 8
+"""Rows of a panel that are then asked for ahead."""
 
 
 @kernel
@@ -174,24 +177,27 @@ def multiply(
     up to a multiple of LANES columns.
     """
     depth = inner if outer > 1 else DEPTH
+    run = inner if a_inner == 1 else depth  # a row of a that lies in one piece is read from end to end
     for panel in range((n + COLS - 1) // COLS):
         vectors = min(VECTORS, (n - panel * COLS + LANES - 1) // LANES)
-        for k in range(0, inner, depth):
-            steps, b_k_at, more = min(depth, inner - k), b_at + panel * b_panel + k * b_k, add or k > 0
+        for first in range(0, inner, run):
             for i in range(0, m, ROWS):
-                a_i, c_i, done = a_at + i * a_row + k * a_inner, c_at + i * c_row + panel * COLS, 0
-                ahead = b_k_at + depth * b_k + i // ROWS % VECTORS * LANES
-                if vectors == 4:
-                    _tile4(
-                        a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at, b_k, ahead, c, c_i, c_row, more
-                    )  # fmt: skip
-                    continue
-                if vectors >= 2:
-                    _tile2(
-                        a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at, b_k, ahead, c, c_i, c_row, more
-                    )  # fmt: skip
-                    done = 2 * LANES
-                if vectors % 2:
-                    _tile1(
-                        a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at + done, b_k, ahead, c, c_i + done, c_row, more
-                    )  # fmt: skip
+                for k in range(first, min(first + run, inner), depth):
+                    steps, b_k_at, more = min(depth, inner - k), b_at + panel * b_panel + k * b_k, add or k > 0
+                    a_i, c_i, done = a_at + i * a_row + k * a_inner, c_at + i * c_row + panel * COLS, 0
+                    next_piece = b_k_at + depth * b_k + i // ROWS % VECTORS * LANES
+                    ahead = b_k_at + SOON * b_k if run > depth else next_piece
+                    if vectors == 4:
+                        _tile4(
+                            a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at, b_k, ahead, c, c_i, c_row, more
+                        )  # fmt: skip
+                        continue
+                    if vectors >= 2:
+                        _tile2(
+                            a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at, b_k, ahead, c, c_i, c_row, more
+                        )  # fmt: skip
+                        done = 2 * LANES
+                    if vectors % 2:
+                        _tile1(
+                            a, a_i, a_row, a_outer, a_inner, outer, steps, b, b_k_at + done, b_k, ahead, c, c_i + done, c_row, more
+                        )  # fmt: skip
