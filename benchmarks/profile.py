@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import options, table
+from benchmarks import executed, options, peaks, table
 from benchmarks.costs import backward_flops, forward_flops
 from benchmarks.harness import Row
 from benchmarks.providers import Ours, wait
@@ -34,6 +34,7 @@ class Event:
     start: float
     seconds: float
     flops: int
+    executed: int  # operations of its products that were really done (benchmarks/executed.py); 0 on a GPU
     bytes: int
     shapes: str
     thread: int
@@ -54,21 +55,22 @@ def watching(device: str = "cpu") -> Iterator[list[Event]]:
     events: list[Event] = []
     with traced(lambda: wait(device)) as trace:
         yield events
-    for op in trace.ops:
+    products = executed.of_ops(trace.ops) if device == "cpu" else [(0, 0)] * len(trace.ops)
+    for op, (done_forward, done_backward) in zip(trace.ops, products, strict=True):
         what = text(op.shapes, op.output)
         sizes = [nbytes(shape, size) for shape, size in zip([*op.shapes, op.output], op.itemsizes, strict=True)]
         flops = forward_flops(op.name, op.shapes, op.output)
-        events.append(Event(op.name, "forward", op.start, op.seconds, flops, sum(sizes), what, op.thread))
+        events.append(Event(op.name, "forward", op.start, op.seconds, flops, done_forward, sum(sizes), what, op.thread))
         if op.backward_seconds is not None:
             flops = backward_flops(op.name, op.shapes, op.output, op.need)
             # Inputs are read again; every wanted gradient is as large as its input.
             moved = sum(sizes) + sum(size for size, wanted in zip(sizes, op.need, strict=False) if wanted)
             start, seconds = op.backward_start, op.backward_seconds
-            events.append(Event(op.name, "backward", start, seconds, flops, moved, what, op.thread))
+            events.append(Event(op.name, "backward", start, seconds, flops, done_backward, moved, what, op.thread))
     for done in trace.updates:
         flops, numbers = forward_flops("adam", [(done.numbers,)], (done.numbers,)), f"{done.numbers:,} weights"
         moved = 7 * 4 * done.numbers
-        events.append(Event("adam", "update", done.start, done.seconds, flops, moved, numbers, done.thread))
+        events.append(Event("adam", "update", done.start, done.seconds, flops, 0, moved, numbers, done.thread))
     events.sort(key=lambda event: event.start)
 
 
@@ -108,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
         if args.trace:
             trace = {"traceEvents": [event.trace(start) for event in events], "displayTimeUnit": "ms"}
             options.save(Path(args.trace), json.dumps(trace))
-        common = {"bench": "profile", "work": name, "provider": "ours", "total": total}
+        best = peaks.measure(0.1 if args.quick else 2.0).gemm_gflops if args.device == "cpu" else 0.0
+        common = {"bench": "profile", "work": name, "provider": "ours", "total": total, "product_gflops": best}
         threads = len({event.thread for event in events})
         yield [{**common, "threads": threads, **row} for row in totals(events)]
 
@@ -120,32 +123,35 @@ def totals(events: list[Event]) -> list[Row]:
     rows: dict[tuple[str, str], Row] = {}
     for e in events:
         row = rows.setdefault(
-            (e.op, e.phase), {"op": e.op, "phase": e.phase, "calls": 0, "time": 0.0, "flops": 0, "bytes": 0}
+            (e.op, e.phase),
+            {"op": e.op, "phase": e.phase, "calls": 0, "time": 0.0, "flops": 0, "executed": 0, "bytes": 0},
         )
         row["calls"] += 1
         row["time"] += e.seconds
         row["flops"] += e.flops
+        row["executed"] += e.executed
         row["bytes"] += e.bytes
     return sorted(rows.values(), key=lambda row: -row["time"])
 
 
 def show(rows: list[Row]) -> str:
-    """The table, with what no op accounts for."""
+    """The table, with what no op accounts for. Where lanes run side by side, each is held to its share of the machine's product."""
     total, spent = rows[0]["total"], rows[0]["total"] * rows[0]["threads"]
-    head = ["op", "phase", "calls", "ms", "share", "GFLOP", "GFLOP/s", "MB", "GB/s"]
-    lines = [
-        [
-            row["op"], row["phase"], str(row["calls"]), f"{row['time'] * 1e3:.2f}", f"{row['time'] / spent:.1%}",
-            f"{row['flops'] / 1e9:.3g}", f"{row['flops'] / row['time'] / 1e9:.0f}",
-            f"{row['bytes'] / 1e6:.3g}", f"{row['bytes'] / row['time'] / 1e9:.1f}",
-        ]
-        for row in rows
-    ]  # fmt: skip
+    best = rows[0]["product_gflops"] / rows[0]["threads"]
+    head = ["op", "phase", "calls", "ms", "share", "GFLOP", "GFLOP/s", "executed", "of product", "MB", "GB/s"]
+
+    def line(name: str, phase: str, calls: int, seconds: float, clock: float, row: Row) -> list[str]:
+        return [
+            name, phase, str(calls), f"{clock * 1e3:.2f}", f"{seconds / spent:.1%}",
+            f"{row['flops'] / 1e9:.3g}", f"{row['flops'] / clock / 1e9:.0f}",
+            *([f"{row['executed'] / 1e9:.3g}", f"{row['executed'] / seconds / best / 1e9:.0%}"] if row["executed"] else ["", ""]),
+            f"{row['bytes'] / 1e6:.3g}", f"{row['bytes'] / clock / 1e9:.1f}",
+        ]  # fmt: skip
+
+    lines = [line(row["op"], row["phase"], row["calls"], row["time"], row["time"], row) for row in rows]
     rest = spent - sum(row["time"] for row in rows)
-    lines.append(["the rest", "", "", f"{rest * 1e3:.2f}", f"{rest / spent:.1%}", "", "", "", ""])
-    flops, moved = sum(row["flops"] for row in rows), sum(row["bytes"] for row in rows)
-    lines.append([
-        "step", "", str(sum(row["calls"] for row in rows)), f"{total * 1e3:.2f}", "100%", f"{flops / 1e9:.4g}",
-        f"{flops / total / 1e9:.0f}", f"{moved / 1e6:.4g}", f"{moved / total / 1e9:.1f}",
-    ])  # fmt: skip
-    return table.render(head, lines)
+    lines.append(["the rest", "", "", f"{rest * 1e3:.2f}", f"{rest / spent:.1%}", *[""] * 6])
+    whole = {name: sum(row[name] for row in rows) for name in ("flops", "executed", "bytes")}
+    lines.append(line("step", "", sum(row["calls"] for row in rows), spent, total, whole))
+    said = f"executed: GFLOP of the products that were really done; of product: their rate, of {rows[0]['product_gflops']:.0f} GFLOP/s"
+    return "\n".join([table.render(head, lines), *([said] if best else [])])

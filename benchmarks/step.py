@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks import options, table
+from benchmarks import executed, options, table
 from benchmarks.costs import step_flops
 from benchmarks.harness import Differ, Row, contest
 from benchmarks.providers import TORCH, TRAINERS, Work
@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
                 after=stopped_learning,
                 **options.effort(args),
             )
-            rows = [{"bench": "step", "work": name, "flops": step_flops(work), **row} for row in found]
+            flops = step_flops(work)
+            found = executed.beside(found, executed.StepCount, work, flops, args.quick)
+            rows = [{"bench": "step", "work": name, "flops": flops, **row} for row in found]
             if args.cold and name == sizes[-1]:
                 rows[0]["cold_start"] = cold_start(work)
                 print(f"import + first step with no compiled kernel at hand: {rows[0]['cold_start']:.1f} s")

@@ -25,7 +25,18 @@ def contests(rows: list[Row]) -> str:
     blocks = []
     for work in dict.fromkeys(row["work"] for row in rows):
         mine = [row for row in rows if row["work"] == work]
-        head = [work, "s (range)", "GFLOP/s", "ours/it (range)", "peak MB", "ours/it", "first result s", "ours/it"]
+        head = [
+            work,
+            "s (range)",
+            "GFLOP/s",
+            "executed",
+            "of product",
+            "ours/it (range)",
+            "peak MB",
+            "ours/it",
+            "first result s",
+            "ours/it",
+        ]
         notes = [f"{row['provider']}: {row['error']}" for row in mine if "error" in row]
         lines = [_contest_line(row) for row in mine if "error" not in row]
         blocks.append("\n".join([render(head, lines), *notes, *_verdicts(mine)]))
@@ -34,17 +45,26 @@ def contests(rows: list[Row]) -> str:
 
 def _contest_line(row: Row) -> list[str]:
     if "seconds" not in row:
-        return [row["provider"], "not timed", *[""] * 6]
+        return [row["provider"], "not timed", *[""] * 8]
     return [
         row["provider"],
         f"{seconds(row['seconds']['median'])} ({seconds(row['seconds']['low'])}..{seconds(row['seconds']['high'])})",
         f"{row['flops'] / row['seconds']['median'] / 1e9:.0f}",
+        *_executed(row),
         ranged(row["ratio"]) if "ratio" in row else "",
         f"{row['peak_mb']:.0f}",
         f"{row['memory_ratio']:.2f}" if "ratio" in row else "",
         f"{statistics.median(row['starts']):.2f}",
         f"{row['start_ratio']:.2f}" if "ratio" in row else "",
     ]
+
+
+def _executed(row: Row) -> list[str]:
+    """GFLOP/s of products that were really done, and their share of the machine's best."""
+    if not row.get("executed"):
+        return ["", ""]
+    rate = row["executed"] / row["seconds"]["median"] / 1e9
+    return [f"{rate:.0f}", f"{rate / row['product_gflops']:.2f}"]
 
 
 def _verdicts(rows: list[Row]) -> list[str]:

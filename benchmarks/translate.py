@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks import options, table
+from benchmarks import executed, options, table
 from benchmarks.costs import generator_flops
 from benchmarks.harness import Row, contest
 from benchmarks.providers import TORCH, TRANSLATORS, Work
@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
     def measure() -> Iterator[list[Row]]:
         judge = partial(differ, precision=work.precision)
         found = contest(contestants, work, truth=f"{TORCH}:TorchTruth", differ=judge, keys=2, **options.effort(args))
-        yield [{"bench": "translate", "work": name, "flops": generator_flops(work)[0], **row} for row in found]
+        flops = generator_flops(work)[0]
+        found = executed.beside(found, executed.ForwardCount, work, flops, args.quick)
+        yield [{"bench": "translate", "work": name, "flops": flops, **row} for row in found]
 
     return options.report(args, "translate", measure, table.contests)
 

@@ -34,6 +34,7 @@ class Op:
     itemsizes: list[int]  # bytes per number, of the inputs (0 for an absent one) and, last, of the output
     parameters: list[Parameter]  # among the inputs
     need: tuple[bool, ...]  # which inputs' gradients the backward makes
+    geometry: Any  # of a convolution, else None
     modules: tuple[Module, ...]  # inside which it ran, the outermost first
     call: int  # counts the calls of outermost modules; -1 outside of any
     tag: Any  # what `Trace.tag` was in this thread
@@ -106,7 +107,7 @@ def traced(wait: Callable[[], None] = lambda: None) -> Iterator[Trace]:
             op = Op(
                 node.name, [None if t is None else t.shape for t in tensors], output.shape,
                 [0 if t is None else t.dtype.itemsize for t in tensors] + [output.dtype.itemsize],
-                [t for t in tensors if isinstance(t, Parameter)], node.need, modules,
+                [t for t in tensors if isinstance(t, Parameter)], node.need, node.settings.get("geometry"), modules,
                 trace.local.call if modules else -1, trace.tag, thread(), start, seconds,
             )  # fmt: skip
             if output.creator is node:
