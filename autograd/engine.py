@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from autograd.function import Function, one
-from autograd.mode import state
-from autograd.tensor import Tensor
+from autograd.mode import Watcher, state
+from autograd.tensor import Tensor, total
 from kernels.device import Array
 
 
@@ -17,14 +17,20 @@ def backward(tensor: Tensor, grad: Array | None = None) -> None:
     grad: array of this tensor's shape; may be left out where the tensor holds one number.
     The graph is freed on the way: a second call raises RuntimeError.
     """
-    (state.take or accumulate)(leaf_gradients(tensor, grad))
+    if state.watcher is None:
+        (state.take or accumulate)(leaf_gradients(tensor, grad))
+    else:
+        leaf_gradients(tensor, grad, state.watcher)
 
 
 Tensor.backward = backward  # type: ignore[assignment, method-assign]
 
 
-def leaf_gradients(tensor: Tensor, grad: Array | None = None) -> dict[Tensor, list[Array]]:
-    """Walk the graph behind `tensor` and free it. For each leaf the gradients that arrive there, to be added up.
+def leaf_gradients(
+    tensor: Tensor, grad: Array | None = None, watcher: Watcher | None = None
+) -> dict[Tensor, list[Array]]:
+    """Walk the graph behind `tensor` and free it. For each leaf the gradients that arrive there, to be added up; where somebody
+    watches, they are added up as soon as the last has come, and then the watcher hears of it.
 
     A node is always younger than the nodes that made its inputs, so taking the youngest first visits every node after
     all of its consumers. No recursion: the depth of a network is not limited by Python's stack.
@@ -43,11 +49,18 @@ def leaf_gradients(tensor: Tensor, grad: Array | None = None) -> dict[Tensor, li
     ready: list[tuple[int, Function]] = []  # a heap, youngest first
     pending: dict[Function, list[Array]] = {}  # what has come for the outputs of nodes that are not yet visited
     leaves: dict[Tensor, list[Array]] = {}
+    coming: dict[Tensor, int] = {}
+    if watcher is not None:
+        coming = uses(tensor)
+        watcher.expect(coming.keys())
 
     def give(receiver: Tensor, g: Array) -> None:
         node = receiver.creator
         if node is None:
             leaves.setdefault(receiver, []).append(g)
+            if watcher is not None and len(leaves[receiver]) == coming[receiver]:
+                receiver.take([total(receiver, leaves.pop(receiver))])
+                watcher.complete(receiver)
         elif node in pending:
             pending[node].append(g)
         else:
@@ -72,6 +85,25 @@ def leaf_gradients(tensor: Tensor, grad: Array | None = None) -> dict[Tensor, li
                 give(receiver, unbroadcast(node.name, g, shape))
         node.release()
     return leaves
+
+
+def uses(tensor: Tensor) -> dict[Tensor, int]:
+    """How many gradients a backward from `tensor` will bring to each leaf."""
+    if tensor.creator is None:
+        return {tensor: 1}
+    found: dict[Tensor, int] = {}
+    seen, todo = {tensor.creator}, [tensor.creator]
+    while todo:
+        for receiver in todo.pop().inputs or ():
+            if receiver is None or not receiver.requires_grad:
+                continue
+            node = receiver.creator
+            if node is None:
+                found[receiver] = found.get(receiver, 0) + 1
+            elif node not in seen:
+                seen.add(node)
+                todo.append(node)
+    return found
 
 
 def accumulate(arrived: Mapping[Tensor, Sequence[Array]]) -> None:

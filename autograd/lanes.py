@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from autograd.engine import accumulate
-from autograd.mode import state
+from autograd.mode import state, watched
 from autograd.tensor import Tensor, total
 from kernels.device import Array
 
@@ -27,7 +27,8 @@ Result = TypeVar("Result")
 def lanes(work: Callable[[Item], Result], items: Sequence[Item], side_by_side: bool = False) -> list[Result]:
     """work(item) of each, in which `backward` is called; gradients are in the leaves afterwards.
 
-    If one raises an error, so does this, after all have ended; the leaves are then as they were.
+    If one raises an error, so does this, after all have ended; the leaves are then as they were. (Where somebody watches leaves,
+    those of the lanes before are in them when the last lane begins: with its backward they become complete.)
     """
 
     def lane(item: Item) -> tuple[Result, dict]:
@@ -38,6 +39,12 @@ def lanes(work: Callable[[Item], Result], items: Sequence[Item], side_by_side: b
         from kernels.cpu.threads import together  # which sets the whole process up for computing on the CPU
 
         done = together(lane, items)
+    elif state.watcher is not None:
+        *before, last = items
+        done = [lane(item) for item in before]
+        for _, gradients in done:
+            accumulate(gradients)
+        return [*(result for result, _ in done), work(last)]
     else:
         done = [lane(item) for item in items]
     for _, gradients in done:
@@ -56,7 +63,8 @@ def collected() -> Iterator[dict[Tensor, list[Array]]]:
 
     before, state.take = state.take, take
     try:
-        yield gradients
+        with watched(None):
+            yield gradients
         gradients.update({leaf: [total(leaf, arrays)] for leaf, arrays in gradients.items()})
     finally:
         state.take = before

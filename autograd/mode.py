@@ -1,11 +1,24 @@
-"""What is so for one thread and not for others: whether ops record the graph, and who takes the gradients of leaves."""
+"""What is so for one thread and not for others: whether ops record the graph, who takes the gradients of leaves, who watches them."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from autograd.tensor import Tensor
+
+
+class Watcher(Protocol):
+    """Who wants to know of every leaf when its gradient is complete, while the backward goes on; see engine.py."""
+
+    def expect(self, leaves: Collection[Tensor]) -> None:
+        """A backward begins that will reach these leaves; to others nothing will come."""
+
+    def complete(self, leaf: Tensor) -> None:
+        """The last gradient has come for this leaf, and is in its `.grad`."""
 
 
 class State(threading.local):
@@ -13,6 +26,7 @@ class State(threading.local):
 
     no_grad_depth = 0
     take: Callable[[Any], None] | None = None  # instead of the leaves; see lanes.py
+    watcher: Watcher | None = None
 
 
 state = State()
@@ -31,3 +45,13 @@ class no_grad(contextlib.ContextDecorator):
 
     def __exit__(self, *exc: object) -> None:
         state.no_grad_depth -= 1
+
+
+@contextlib.contextmanager
+def watched(watcher: Watcher | None) -> Iterator[None]:
+    """Within this context this thread's backwards tell the watcher of every leaf; with None, nobody."""
+    before, state.watcher = state.watcher, watcher
+    try:
+        yield
+    finally:
+        state.watcher = before

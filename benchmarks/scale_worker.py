@@ -16,7 +16,7 @@ from train.models.cyclegan import CycleGAN
 from train.models.data_parallel import DataParallel
 from train.ranks.launcher import join, leave
 from train.ranks.shards import shard
-from train.ranks.sums import Node, cover, sum_over_ranks
+from train.ranks.sums import Node, cover, finish, summing
 
 CALLS, SUMS = 40, 6  # how often the collective calls are timed by themselves
 
@@ -41,7 +41,9 @@ def main(settings: dict[str, Any], batch: int, steps: int, exact: bool) -> dict[
     covers = [cover(shard(ranks.size, rank, ranks.size)) for rank in range(ranks.size)]
     gradient = np.ones(length, np.float32)
     gathers = timed(lambda: ranks.gather(0.5), CALLS)
-    sums = timed(lambda: sum_over_ranks(ranks, [Node(ranks.rank, 0, gradient.copy())], covers, length, gradient), SUMS)
+    sums = timed(
+        lambda: finish([summing(ranks, [Node(ranks.rank, 0, gradient.copy())], covers, length, gradient)]), SUMS
+    )
     told = ranks.gather(([step for step, _ in parts], [comm for _, comm in parts]))
     return {
         "ranks": ranks.size, "batch": batch, "numbers": length,

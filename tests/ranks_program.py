@@ -17,6 +17,7 @@ from train.models.data_parallel import DataParallel
 from train.models.model import Model
 from train.models.pix2pix import Pix2Pix, Pix2PixConfig
 from train.models.stochastic_cyclegan import StochasticConfig, StochasticCycleGAN
+from train.ranks import buckets
 from train.ranks.group import Group
 from train.ranks.launcher import join, leave
 
@@ -63,6 +64,7 @@ def played(name: str, group: Group) -> list[int]:
 
 
 if __name__ == "__main__":
+    buckets.MOST = 300  # many, most of which are sent during the backward
     ranks = join()
     found = {name: played(name, ranks) for name in SYSTEMS}
     everybody = ranks.gather(found)

@@ -12,6 +12,7 @@ from autograd import Tensor, ops
 from autograd.function import Function
 from autograd.fusion import Fused
 from autograd.lanes import lanes
+from autograd.mode import watched
 
 
 @pytest.fixture(autouse=True, params=["bare", "with fusion"])
@@ -124,6 +125,58 @@ def test_lanes_add_up_what_several_backwards_of_each_leave(side_by_side):
 
     lanes(work, [1.0, 10.0], side_by_side)
     np.testing.assert_array_equal(x.grad, [100 + 11 * (1 + 2), 100 + 11 * (1 + 4)])
+
+
+class Watcher:
+    """Notes what it hears, and what the gradients are then."""
+
+    def __init__(self):
+        self.expected, self.heard = [], []
+
+    def expect(self, leaves):
+        self.expected.append(set(leaves))
+
+    def complete(self, leaf):
+        self.heard.append((leaf, leaf.grad.copy()))
+
+
+def test_a_watcher_hears_of_each_leaf_once_when_the_last_gradient_has_come():
+    def loss(x, y, z):
+        return (ops.tanh(x * y) * x * z + y).sum()
+
+    values = [1.0, 2.0], [3.0, -4.0], [0.5, 0.25]
+    plain, seen, watcher = [leaf(*v) for v in values], [leaf(*v) for v in values], Watcher()
+    loss(*plain).backward()
+    with watched(watcher):
+        loss(*seen).backward()
+    assert watcher.expected == [set(seen)]
+    assert len(watcher.heard) == 3 and watcher.heard[0][0] is seen[2]  # z, which the last product is of
+    for heard, then in watcher.heard:
+        np.testing.assert_array_equal(then, heard.grad)  # nothing came afterwards
+        np.testing.assert_array_equal(then, plain[seen.index(heard)].grad)
+    lone = leaf(2.0)
+    with watched(watcher):
+        lone.backward(np.ones(1))
+    assert watcher.heard[-1] == (lone, 1)
+
+
+def test_a_watcher_of_lanes_hears_in_the_last_one_and_the_bits_stay():
+    rng = np.random.default_rng(0)
+    x, y = (Tensor(rng.standard_normal(99).astype(np.float32), requires_grad=True) for _ in "xy")
+    factors = rng.standard_normal((3, 99)).astype(np.float32)
+
+    def work(i):
+        loss = (x * x * factors[i] + (x if i else y) * factors[0]).sum()
+        loss.backward()
+
+    lanes(work, range(3))
+    wanted = x.grad, y.grad
+    x.grad = y.grad = None
+    watcher = Watcher()
+    with watched(watcher):
+        lanes(work, range(3))
+    assert watcher.expected == [{x}] and [heard for heard, _ in watcher.heard] == [x]
+    assert np.array_equal(watcher.heard[0][1], wanted[0]) and np.array_equal(y.grad, wanted[1])
 
 
 def test_freezing_keeps_gradients_away_but_lets_them_through():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,9 +22,9 @@ from tests.cupy_calls import signature
 from tests.cupy_stand_in import Array, Library
 from tests.test_ranks import Threads, on_ranks
 from train.errors import UserError
-from train.ranks.nccl import NCCL
+from train.ranks.nccl import NCCL, Queued
 from train.ranks.shards import shard
-from train.ranks.sums import Node, Tree, cover, sum_over_ranks
+from train.ranks.sums import Node, Tree, allreducing, cover, finish, summing
 
 rng = np.random.default_rng(0)
 
@@ -105,6 +106,7 @@ class Doubled:
             def call(*given: Any) -> Any:
                 signature(getattr(of, name)).bind(made, *given)
                 assert all(isinstance(x, int) for x in given), (name, given)
+                assert name in ("check_async_error", "abort") or given[-1] != DEFAULT.ptr, "not beside the backward"
                 return getattr(made, name)(*given)
 
             return call
@@ -112,14 +114,48 @@ class Doubled:
         return SimpleNamespace(**{name: checked(name) for name in ("send", "recv", "allGather", "allReduce", "check_async_error", "abort")})  # fmt: skip
 
 
+class Event:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @property
+    def done(self) -> bool:
+        self.asked += 1
+        return self.asked > 2
+
+
+class Stream:
+    def __init__(self, non_blocking: bool) -> None:
+        assert non_blocking
+        self.ptr, self.given = id(self), []  # type: ignore[var-annotated]
+
+    def record(self) -> Event:
+        return Event()
+
+    def wait_event(self, event: Event) -> None:
+        self.given.append(event)
+
+    def __enter__(self) -> None:
+        current[threading.get_ident()] = self
+
+    def __exit__(self, *error: object) -> None:
+        del current[threading.get_ident()]
+
+
+current: dict[int, Stream] = {}
+DEFAULT = Stream(True)
+
+
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arrays of a stand-in for CuPy, whose streams are always done."""
+    """Arrays of a stand-in for CuPy, and its streams, which note what they are given."""
     real()  # before its package is hidden
     library = Library()
-    stream = SimpleNamespace(ptr=0, done=True)
-    assert all(hasattr(cupy.cuda.Stream.null, name) for name in ("done", "ptr"))
-    cuda = SimpleNamespace(get_current_stream=lambda: stream)
+    assert all(hasattr(cupy.cuda.Stream.null, name) for name in vars(Stream(True)) if name != "given")
+    for made, own in ((cupy.cuda.Stream, Stream), (cupy.cuda.Event, Event)):
+        assert all(hasattr(made, name) for name in vars(own) if not name.startswith("_") or name == "__enter__")
+    signature(cupy.cuda.Stream.__init__).bind(None, non_blocking=True)
+    cuda = SimpleNamespace(get_current_stream=lambda: current.get(threading.get_ident(), DEFAULT), Stream=Stream)
     xp = SimpleNamespace(cuda=cuda, empty=library.empty, empty_like=library.empty_like, concatenate=library.concatenate, zeros=library.zeros)  # fmt: skip
     monkeypatch.setitem(sys.modules, "cupy", xp)  # type: ignore[arg-type]
     assert devices.xp_of(Array(np.zeros(1))) is xp
@@ -133,6 +169,7 @@ class OnGPUs(Threads):
         self.calls = ranks.calls
         self.nccl = NCCL(self, Doubled(self))
         self.exchange, self.allgather, self.allreduce = self.nccl.exchange, self.nccl.allgather, self.nccl.allreduce  # type: ignore[method-assign]
+        self.aside = self.nccl.aside  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -143,7 +180,10 @@ def test_gradients_on_gpus_are_summed_to_the_bit_as_on_the_host(size: int, gpus:
     def total(threads: Threads) -> Any:
         covers = [cover(shard(5, rank, size)) for rank in range(size)]
         nodes = Tree(Node(place, 0, Array(x[place].copy())) for place in shard(5, threads.rank, size)).nodes
-        return sum_over_ranks(OnGPUs(threads), nodes, covers, 101, Array(x))
+        group = OnGPUs(threads)
+        found = finish([summing(group, nodes, covers, 101, Array(x))])[0]
+        assert group.nccl.stream.given, "it does not wait for what was computed"
+        return found
 
     for found in on_ranks(size, total):
         assert isinstance(found, Array) and np.array_equal(found.host, wanted)
@@ -154,21 +194,26 @@ def test_a_rank_without_samples_takes_part(gpus: None) -> None:
 
     def total(threads: Threads) -> Any:
         nodes = [Node(0, 0, Array(x[0].copy()))] if threads.rank == 0 else []
-        return sum_over_ranks(OnGPUs(threads), nodes, [[(0, 0)], [], []], 7, Array(x))
+        return finish([summing(OnGPUs(threads), nodes, [[(0, 0)], [], []], 7, Array(x))])[0]
 
     assert all(np.array_equal(found.host, x[0]) for found in on_ranks(3, total))
 
 
 def test_the_fast_sum_is_nccls_own(gpus: None) -> None:
-    found = on_ranks(2, lambda threads: OnGPUs(threads).allreduce(Array(np.full(3, 1.0 + threads.rank, np.float32))))
+    def total(threads: Threads) -> Any:
+        return finish([allreducing(OnGPUs(threads), Array(np.full(3, 1.0 + threads.rank, np.float32)))])[0]
+
+    found = on_ranks(2, total)
     assert all(np.array_equal(total.host, [3, 3, 3]) for total in found)
 
 
 def test_sizes_that_do_not_meet_are_seen(gpus: None) -> None:
     def wrong(threads: Threads) -> str:
         parts = [Array(np.zeros(3, np.float32))] * 2
+        group = OnGPUs(threads)
         try:
-            OnGPUs(threads).exchange(parts, [3, 3] if threads.rank else [3, 4])
+            with group.aside():
+                group.exchange(parts, [3, 3] if threads.rank else [3, 4])
         except AssertionError as error:
             return str(error)
         return ""
@@ -192,7 +237,7 @@ def test_where_nccl_is_missing_or_has_failed_it_says_so(gpus: None) -> None:
     carrier = NCCL.__new__(NCCL)
     carrier.communicator = Failed()
     with pytest.raises(RuntimeError, match="remote process exited"):
-        carrier.wait(SimpleNamespace(done=False))
+        Queued(None, Event(), carrier.check).done()
     assert carrier.communicator.aborted
 
 

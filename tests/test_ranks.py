@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import subprocess
 import sys
 import threading
@@ -22,12 +23,13 @@ from train.errors import UserError
 from train.evaluation.evaluation import translate_all
 from train.inference import pictures as pictures_of_files
 from train.inference.pictures import translate_images
-from train.models.data_parallel import DataParallel
+from train.models.data_parallel import DataParallel, OnRank
 from train.models.model import Model
-from train.ranks import heart, launcher
-from train.ranks.group import ALONE, Group
+from train.ranks import buckets, heart, launcher
+from train.ranks.buckets import Buckets
+from train.ranks.group import ALONE, Group, Pending
 from train.ranks.shards import own, shard, turns, units
-from train.ranks.sums import Node, Tree, cover, sum_over_ranks
+from train.ranks.sums import Node, Tree, advance, cover, finish, summing
 from train.run.pace import Pace, check_shares
 
 ROOT = Path(__file__).parents[1]
@@ -46,18 +48,18 @@ class Threads(Group):
         self.table["barrier"].wait()
         return [self.table[number, rank] for rank in range(self.size)]
 
-    def exchange(self, parts: Any, sizes: Any) -> list[Any]:
+    def exchange(self, parts: Any, sizes: Any) -> Pending[list[Any]]:
         came = [theirs[self.rank] for theirs in self.gather(list(parts))]
         assert [part.size for part in came] == list(sizes)
-        return came
+        return Pending(came)
 
-    def allgather(self, piece: Any, sizes: Any) -> Any:
+    def allgather(self, piece: Any, sizes: Any) -> Pending[Any]:
         pieces = self.gather(piece)
         assert [p.size for p in pieces] == list(sizes)
-        return np.concatenate(pieces)
+        return Pending(np.concatenate(pieces))
 
-    def allreduce(self, array: Any) -> Any:
-        return np.sum(self.gather(array), axis=0)
+    def allreduce(self, array: Any) -> Pending[Any]:
+        return Pending(np.sum(self.gather(array), axis=0))
 
 
 def on_ranks(size: int, work: Any) -> list[Any]:
@@ -111,7 +113,7 @@ def test_a_sum_does_not_depend_on_who_adds_what() -> None:
             tree = Tree(Node(place, 0, x[place].copy()) for place in places)
             covers = [cover(shard(count, rank, group.size)) for rank in range(group.size)]
             assert [(node.first, node.level) for node in tree.nodes] == covers[group.rank]
-            return sum_over_ranks(group, tree.nodes, covers, 1001, x).tobytes()
+            return finish([summing(group, tree.nodes, covers, 1001, x)])[0].tobytes()
 
         alone = total(ALONE)
         assert np.allclose(np.frombuffer(alone, np.float32), x.astype(np.float64).sum(0), rtol=1e-3, atol=0.1)
@@ -122,17 +124,55 @@ def test_a_sum_does_not_depend_on_who_adds_what() -> None:
             assert (ranks[0] + ranks[1]).tobytes() != alone
 
 
-def test_sums_in_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = rng.standard_normal((4, 1001)).astype(np.float32)
-    wanted = Tree(Node(i, 0, row.copy()) for i, row in enumerate(x)).total()
-    monkeypatch.setattr("train.ranks.sums.BUCKET", 64)
+class Slow(Threads):
+    """Ranks whose calls are over after so many questions as chance will have it. Exchanges are matched among themselves, and so
+    are allgathers, as each has a communicator of its own."""
 
-    def total(group: Group) -> np.ndarray:
-        covers = [cover(shard(4, rank, 3)) for rank in range(3)]
-        nodes = Tree(Node(place, 0, x[place].copy()) for place in shard(4, group.rank, 3)).nodes
-        return sum_over_ranks(group, nodes, covers, 1001, x)
+    def __init__(self, rank: int, size: int, table: dict[Any, Any]) -> None:
+        super().__init__(rank, size, table)
+        self.rng = random.Random(rank)
+        self.begun = {"exchange": itertools.count(), "allgather": itertools.count()}
 
-    assert all(np.array_equal(found, wanted) for found in on_ranks(3, total))
+    def later(self, kind: str, value: Any, read: Any) -> Pending[Any]:
+        number, table, left = next(self.begun[kind]), self.table, iter(range(self.rng.randrange(6)))
+        table[kind, number, self.rank] = value
+
+        class Later(Pending[Any]):
+            def done(_) -> bool:
+                return next(left, None) is None and all((kind, number, r) in table for r in range(self.size))
+
+            @property
+            def value(_) -> Any:
+                return read([table[kind, number, r] for r in range(self.size)])
+
+        return Later.__new__(Later)
+
+    def exchange(self, parts: Any, sizes: Any) -> Pending[list[Any]]:
+        return self.later("exchange", list(parts), lambda every: [theirs[self.rank] for theirs in every])
+
+    def allgather(self, piece: Any, sizes: Any) -> Pending[Any]:
+        return self.later("allgather", piece, np.concatenate)
+
+
+def test_sums_that_are_under_way_together_are_those_of_one_after_the_other() -> None:
+    """Whoever is asked when, and whatever is over first: what belongs together meets."""
+    xs = [rng.standard_normal((4, 101 + i)).astype(np.float32) for i in range(8)]
+    wanted = [Tree(Node(i, 0, row.copy()) for i, row in enumerate(x)).total() for x in xs]
+    covers = [cover(shard(4, rank, 3)) for rank in range(3)]
+
+    def totals(threads: Threads) -> list[np.ndarray]:
+        group, begun, found = Slow(threads.rank, threads.size, threads.table), [], {}
+        for x in xs:
+            nodes = Tree(Node(place, 0, x[place].copy()) for place in shard(4, group.rank, 3)).nodes
+            begun.append(summing(group, nodes, covers, x.shape[1], x))
+            next(begun[-1])
+            advance(begun, found)
+        while not advance(begun, found):
+            time.sleep(0)
+        return [found[i] for i in range(len(begun))]
+
+    for found in on_ranks(3, totals):
+        assert all(np.array_equal(x, y) for x, y in zip(found, wanted, strict=True))
 
 
 # -- who started whom
@@ -235,6 +275,54 @@ def test_a_step_of_one_rank_is_that_of_three_and_of_one_by_itself_where_it_has_o
     for name, network in plain.networks().items():
         for key, value in network.state_dict().items():
             assert np.array_equal(value, exact.model.networks()[name].state_dict()[key]), (name, key)
+
+
+def test_gradients_leave_while_the_backward_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second step on, when it is known in which order they come; and the sums stay what they were."""
+    monkeypatch.setattr(buckets, "MOST", 50)
+    monkeypatch.setattr("kernels.cpu.threads.COUNT", 1)  # lanes one after the other
+    sent: dict[
+        tuple[int, int], list[int]
+    ] = {}  # by rank and step: how many gradients were complete when each bucket left
+
+    def begin(own: Buckets, begin: Any = Buckets.begin) -> None:
+        sent.setdefault((own.group.rank, step[own.group.rank]), []).append(len(own.arrived))
+        begin(own)
+
+    monkeypatch.setattr(Buckets, "begin", begin)
+    step: dict[int, int] = {}
+    a, b = (rng.uniform(-1, 1, (3, 24, 24, 3)).astype(np.float32) for _ in "ab")
+
+    def digest(group: Group) -> list[Any]:
+        small: Any = dict(device="cpu", ngf=1, ndf=1, n_blocks=1, crop_size=24, load_size=24, pool_size=2, batch_size=3)
+        parallel = DataParallel(CycleGAN(Config(**small)), group)
+        own, losses = parallel.places(3), []
+        for i in range(2):
+            step[group.rank] = i
+            losses.append(parallel.step(3, a[own], b[own]))
+        return [losses, *(p.data.tobytes() for _, p in parallel.model.gen_ab.named_parameters())]
+
+    alone = digest(ALONE)
+    assert on_ranks(2, digest) == [alone, alone]
+    for rank in range(2):
+        first, second = (len(set(sent[rank, i])) for i in range(2))
+        assert first <= 3 and second > 6  # nearly all of a player's at its backward's end; and again and again on the way
+
+
+def test_a_rank_whose_loss_is_no_number_sends_all_the_same_and_all_hear_of_it() -> None:
+    a, b = (rng.uniform(-1, 1, (2, 24, 24, 3)).astype(np.float32) for _ in "ab")
+
+    def told(group: Group) -> tuple[str, int]:
+        small: Any = dict(device="cpu", ngf=1, ndf=1, n_blocks=0, crop_size=24, load_size=24, pool_size=2, batch_size=2)
+        parallel = DataParallel(CycleGAN(Config(**small)), group)
+        own = parallel.places(2)
+        parallel.step(2, a[own], b[own])
+        with pytest.raises(OnRank) as error, np.errstate(all="ignore"):
+            parallel.step(2, a[own] * (np.nan if group.rank else 1), b[own])
+        return str(error.value), error.value.rank
+
+    first, second = on_ranks(2, told)
+    assert first == second and first[1] == 1
 
 
 def test_too_few_samples_and_systems_without_turns_are_refused() -> None:

@@ -26,9 +26,10 @@ from kernels.device import Array, to_host
 from nn.norms import BatchNorm
 from train.errors import NonFiniteLoss, UserError
 from train.models.model import Losses, MicroBatch, Model, Turns
+from train.ranks.buckets import Buckets
 from train.ranks.group import Group
 from train.ranks.shards import own, shard, turns, units
-from train.ranks.sums import Node, Tree, cover, flat, sum_over_ranks
+from train.ranks.sums import cover
 
 STREAMS = 8  # names the samples' random streams: the seed's others have smaller numbers
 
@@ -56,6 +57,7 @@ class DataParallel:
             )
         self.model, self.group, self.exact = model, group, exact
         modules = (module for network in model.networks().values() for _, module in network.named_modules())
+        self.orders: dict[str, list[int]] = {}  # of each player's parameters: how their gradients were complete
         self.norms = [module for module in modules if isinstance(module, BatchNorm)]
 
     def places(self, count: int) -> list[int]:
@@ -148,46 +150,37 @@ class DataParallel:
         self, player: str, parts: Sequence[Part], asked: Sequence[tuple[Any, ...] | None], count: int
     ) -> list[tuple[str, float]]:
         """One player's update, from all `count` parts of all ranks; their losses by their share."""
-        optimizer = self.model.optimizers[player]
-        tree, batches = Tree(), []
+        parameters = self.model.optimizers[player].parameters
+        covers = [cover(shard(count, rank, self.group.size)) for rank in range(self.group.size)]
+        order = self.orders.get(player, range(len(parameters)))
+        buckets = Buckets(self.group, parameters, order, covers if self.exact else None)
         found: list[dict[str, float]] = []
-        trouble, moved = "", b""
+        trouble = ""
         for part, request in zip(parts, asked, strict=True):
             assert request is not None
             self.turn_to(part)
-            optimizer.zero_grad()
-            try:
-                part.losses = self.model.descend(*request)
-            except NonFiniteLoss as error:
-                trouble = str(error)
-                break
+            self.model.optimizers[player].zero_grad()
+            with buckets.sample(part.number, part is parts[-1]):
+                try:
+                    if not trouble:  # else what is sent means nothing, and nobody follows it
+                        part.losses = self.model.descend(*request)
+                except NonFiniteLoss as error:
+                    trouble = str(error)
             part.seen = self.model.seen
-            found.append({name: part.micro_batch.share * loss.item() for name, loss in part.losses.items()})
-            moved = bytes(bool(p.arrived) for p in optimizer.parameters)
-            gradient = flat([p.grad for p in optimizer.parameters if p.arrived])
-            batches.append(gradient)
-            if self.exact:
-                tree.add(Node(part.number, 0, gradient))
-                batches.clear()
-        every = self.group.gather((found, trouble, moved))
+            losses = part.losses or {}
+            found.append({name: part.micro_batch.share * loss.item() for name, loss in losses.items()})
+        buckets.send()
+        every = self.group.gather((found, trouble, np.array([*buckets.arrived.values()], np.int32).tobytes()))
+        sums = buckets.finish()
         for rank, (_, why, _) in enumerate(every):
             if why:
                 raise OnRank(why, rank)
-        has = next(mask for _, _, mask in every if mask)
-        if any(mask not in (b"", has) for _, _, mask in every):
+        arrived = [np.frombuffer(numbers, np.int32).tolist() for theirs, _, numbers in every if theirs]
+        if len({frozenset(numbers) for numbers in arrived}) > 1:
             raise RuntimeError(f"data parallel: samples disagree on which parameters of {player!r} have a gradient")
-        ps = [p for p, there in zip(optimizer.parameters, has, strict=True) if there]
-        length, like = sum(p.size for p in ps), ps[0].data
-        if self.exact:
-            covers = [cover(shard(count, rank, self.group.size)) for rank in range(self.group.size)]
-            total = sum_over_ranks(self.group, tree.nodes, covers, length, like)
-        else:
-            total = self.group.allreduce(batches[0] if batches else ps[0].device.xp.zeros(length, like.dtype))
-        optimizer.zero_grad()
-        start = 0
-        for p in ps:
-            p.grad = total[start : start + p.size].reshape(p.shape)
-            start += p.size
+        self.orders[player] = [*arrived[0], *sorted(set(range(len(parameters))) - set(arrived[0]))]
+        for i, p in enumerate(parameters):
+            p.grad = sums[p] if i in arrived[0] else None
         self.model.follow(player)
         return [item for theirs, _, _ in every for sample in theirs for item in sample.items()]
 

@@ -1,18 +1,36 @@
 """A process group: the handful of collective calls that training on several ranks is made of. Here that of one process.
 
-train/ranks/mpi.py makes them with MPI, train/ranks/nccl.py carries the arrays of GPUs. Every rank makes the same calls in the
-same order. Which group this process belongs to says train/ranks/launcher.py.
+What is small is gathered, and waited for. Arrays are sent by calls that only begin: `exchange`, `allgather` and `allreduce` return
+something `Pending`, so that a rank may compute meanwhile. Every rank makes the same calls in the same order; between the exchanges
+and the allgathers the order does not matter.
+
+train/ranks/mpi.py makes them with MPI, train/ranks/nccl.py carries the arrays of GPUs. Which group this process belongs to says
+train/ranks/launcher.py.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
-from collections.abc import Sequence
-from typing import NoReturn, TypeVar
+import time
+from collections.abc import Iterator, Sequence
+from typing import Generic, NoReturn, TypeVar
 
 from kernels.device import Array
 
 T = TypeVar("T")
+
+
+class Pending(Generic[T]):
+    """A call that has begun. `value` holds when `done`; the arrays that it was given are not to be touched before."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    def done(self) -> bool:
+        """Whether it is over. To ask is what makes it go on, in MPI."""
+        return True
 
 
 class Group:
@@ -22,6 +40,7 @@ class Group:
     size = 1
     local_rank = 0  # among those on this host
     local_size = 1  # how many are on this host
+    crowded = False  # whether it shares a core with another
     seconds = 0.0  # spent in these calls so far, waiting for others included
 
     @property
@@ -46,17 +65,30 @@ class Group:
         """Return when everybody has come here."""
         self.gather(None)
 
-    def exchange(self, parts: Sequence[Array], sizes: Sequence[int]) -> list[Array]:
+    def exchange(self, parts: Sequence[Array], sizes: Sequence[int]) -> Pending[list[Array]]:
         """parts[r], flat, goes to rank r; back comes what each rank has for this one, sizes[r] numbers from rank r."""
-        return list(parts)
+        return Pending(list(parts))
 
-    def allgather(self, piece: Array, sizes: Sequence[int]) -> Array:
+    def allgather(self, piece: Array, sizes: Sequence[int]) -> Pending[Array]:
         """Every rank's flat piece, one after the other; sizes[r] numbers are rank r's."""
-        return piece
+        return Pending(piece)
 
-    def allreduce(self, array: Array) -> Array:
+    def allreduce(self, array: Array) -> Pending[Array]:
         """The sum of everybody's flat array, in an order that the library chooses."""
-        return array
+        return Pending(array)
+
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        """Within this context a GPU works beside what it was given before, once that is done; the calls above belong there."""
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Account for what calls take."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
 
     def take_gpu(self) -> None:
         """Compute on a GPU that is no other rank's from here on, and carry arrays from GPU to GPU. UserError where there are too few."""
@@ -70,6 +102,11 @@ class Group:
     def abort(self, code: int) -> NoReturn:
         """End every rank now, with this exit status."""
         raise SystemExit(code)
+
+
+def give_way() -> None:
+    """Leave this core to whoever else wants it, if anybody does."""
+    os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
 
 
 ALONE = Group()

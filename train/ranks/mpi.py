@@ -1,7 +1,7 @@
 """The collective calls over MPI, by mpi4py. Making a group starts MPI: train/ranks/launcher.py says when.
 
-Nothing here blocks inside of MPI, which spins: a call is begun, and then asked after, at first at once and later every half
-millisecond. So ranks that share a core leave it to each other, and hearts (train/ranks/heart.py) go on beating.
+Nothing here blocks inside of MPI, which spins: a call is begun, and then asked after, at first at once and later with pauses. So
+ranks that share a core leave it to each other, and hearts (train/ranks/heart.py) go on beating.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import numpy as np
 
 from kernels.device import Array, to_host, xp_of
 from train.errors import UserError
-from train.ranks.group import Group
+from train.ranks.group import Group, Pending, give_way
 from train.ranks.heart import Heart
 from train.ranks.nccl import NCCL
 
 T = TypeVar("T")
 EAGER = 0.002  # s in which a call is asked after without a pause
-PAUSE = 0.0005  # s between two questions from then on
+CROWDED = 0.0001  # the same where ranks share a core: who waits there keeps others from computing
+SHORTEST, LONGEST = 0.00005, 0.001  # s between two questions from then on
+SLOT, HEAD = (
+    1024,
+    8,
+)  # bytes of a small value that all tell each other in one call; of them those that say how many it has
 PROBES = 8
 START = 120.0  # s that all ranks have to start
-
-
-def give_way() -> None:
-    """Leave this core to whoever else wants it, if anybody does."""
-    os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
 
 
 @contextlib.contextmanager
@@ -58,6 +58,20 @@ def started_within(seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
+class Begun(Pending[T]):
+    """A call of MPI. `buffer` is what it sends, kept until it has."""
+
+    def __init__(self, request: Any, buffer: np.ndarray, came: Callable[[], T]) -> None:
+        self.request, self.buffer, self.came = request, buffer, came
+
+    @property
+    def value(self) -> T:  # type: ignore[override]
+        return self.came()
+
+    def done(self) -> bool:
+        return bool(self.request.Test())
+
+
 class MPIGroup(Group):
     """All processes of MPI's world. ImportError where there is no mpi4py, or no MPI that it finds."""
 
@@ -66,7 +80,7 @@ class MPIGroup(Group):
             from mpi4py import MPI  # which starts it
 
         world = self.world = MPI.COMM_WORLD
-        self.comm, self.life = world.Dup(), world.Dup()
+        self.comm, self.exchanges, self.allgathers, self.life = (world.Dup() for _ in range(4))
         self.rank, self.size = world.Get_rank(), world.Get_size()
         host = world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = host.Get_rank(), host.Get_size()
@@ -81,65 +95,55 @@ class MPIGroup(Group):
     def gather(self, value: T) -> list[T]:
         with self.timed():
             own = np.frombuffer(pickle.dumps(value), np.uint8)
-            sizes = np.empty(self.size, np.int64)
-            self.wait(self.comm.Iallgather(np.array([own.size], np.int64), sizes))
+            slot, slots = np.zeros(SLOT, np.uint8), np.empty((self.size, SLOT), np.uint8)
+            slot[:HEAD].view(np.int64)[0] = own.size
+            if own.size <= SLOT - HEAD:
+                slot[HEAD : HEAD + own.size] = own
+            self.wait(self.comm.Iallgather(slot, slots))
+            sizes = slots[:, :HEAD].copy().view(np.int64).ravel()
+            if max(sizes) <= SLOT - HEAD:
+                return [pickle.loads(row[HEAD : HEAD + size].tobytes()) for row, size in zip(slots, sizes, strict=True)]
             everything = np.empty(int(sizes.sum()), np.uint8)
             self.wait(self.comm.Iallgatherv(own, [everything, sizes]))
             ends = np.cumsum(sizes)
             return [pickle.loads(everything[end - size : end].tobytes()) for size, end in zip(sizes, ends, strict=True)]
 
-    def exchange(self, parts: Sequence[Array], sizes: Sequence[int]) -> list[Array]:
-        with self.timed():
-            if self.nccl is not None and xp_of(parts[0]) is not np:
-                return self.nccl.exchange(parts, sizes)
-            xp, send = xp_of(parts[0]), [to_host(part) for part in parts]
-            out, back = np.concatenate(send), np.empty(sum(sizes), send[0].dtype)
-            counts = [part.size for part in send]
-            self.move(lambda: self.comm.Ialltoallv([out, counts], [back, list(sizes)]))
-            return [xp.asarray(part) for part in np.split(back, np.cumsum(sizes)[:-1])]
+    def exchange(self, parts: Sequence[Array], sizes: Sequence[int]) -> Pending[list[Array]]:
+        if self.nccl is not None and xp_of(parts[0]) is not np:
+            return self.nccl.exchange(parts, sizes)
+        xp, send = xp_of(parts[0]), [to_host(part) for part in parts]
+        out, back = np.concatenate(send), np.empty(sum(sizes), send[0].dtype)
+        counts = [part.size for part in send]
+        request = self.exchanges.Ialltoallv([out, counts], [back, list(sizes)])
+        return Begun(request, out, lambda: [xp.asarray(part) for part in np.split(back, np.cumsum(sizes)[:-1])])
 
-    def allgather(self, piece: Array, sizes: Sequence[int]) -> Array:
-        with self.timed():
-            if self.nccl is not None and xp_of(piece) is not np:
-                return self.nccl.allgather(piece, sizes)
-            own = np.ascontiguousarray(to_host(piece))
-            everything = np.empty(sum(sizes), own.dtype)
-            self.move(lambda: self.comm.Iallgatherv(own, [everything, list(sizes)]))
-            return xp_of(piece).asarray(everything)
+    def allgather(self, piece: Array, sizes: Sequence[int]) -> Pending[Array]:
+        if self.nccl is not None and xp_of(piece) is not np:
+            return self.nccl.allgather(piece, sizes)
+        own = np.ascontiguousarray(to_host(piece))
+        everything = np.empty(sum(sizes), own.dtype)
+        request = self.allgathers.Iallgatherv(own, [everything, list(sizes)])
+        return Begun(request, own, lambda: xp_of(piece).asarray(everything))
 
-    def allreduce(self, array: Array) -> Array:
-        with self.timed():
-            if self.nccl is not None and xp_of(array) is not np:
-                return self.nccl.allreduce(array)
-            own = np.ascontiguousarray(to_host(array))
-            total = np.empty_like(own)
-            self.move(lambda: self.comm.Iallreduce(own, total))
-            return xp_of(array).asarray(total)
+    def allreduce(self, array: Array) -> Pending[Array]:
+        if self.nccl is not None and xp_of(array) is not np:
+            return self.nccl.allreduce(array)
+        own = np.ascontiguousarray(to_host(array))
+        total = np.empty_like(own)
+        return Begun(self.exchanges.Iallreduce(own, total), own, lambda: xp_of(array).asarray(total))
+
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        return self.nccl.aside() if self.nccl is not None else super().aside()
 
     def wait(self, request: Any) -> None:
-        """Until the call that was begun is done."""
-        start = time.perf_counter()
+        """Until the call that was begun is done. A pause is an eighth of what has been waited for."""
+        start, eager = time.perf_counter(), CROWDED if self.crowded else EAGER
         while not request.Test():
-            if time.perf_counter() - start > EAGER:
-                time.sleep(PAUSE)
-            else:
+            waited = time.perf_counter() - start
+            if waited < eager:
                 give_way()
-
-    def move(self, begin: Callable[[], Any]) -> None:
-        """A call that moves much: begun when all are there, and then asked after without a pause, for MPI moves a piece each time."""
-        self.wait(self.comm.Ibarrier())
-        request = begin()
-        while not request.Test():
-            give_way()
-
-    @contextlib.contextmanager
-    def timed(self) -> Iterator[None]:
-        """Account for what a call takes."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - start
+            else:
+                time.sleep(min(max(waited / 8, SHORTEST), LONGEST))
 
     def take_gpu(self) -> None:
         if self.size > 1 and self.nccl is None:

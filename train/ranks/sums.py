@@ -8,17 +8,16 @@ added to what, so the sum is the same however the samples are shared out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from kernels.device import Array, xp_of
-from train.ranks.group import Group
+from train.ranks.group import Group, give_way
 from train.ranks.shards import shard
 
-BUCKET = 1 << 22
-"""Numbers that are sent at a time: 16 MB. Buffers are of that size times the nodes, not of all gradients times the nodes."""
+Summing = Generator[bool, None, Array]
+"""A sum over ranks: the first `next` begins it, further ones let it go on, as far as it can, and what it returns is the sum. It yields
+whether younger ones may go on as well: allgathers must begin in one order on all ranks."""
 
 
 @dataclass
@@ -70,40 +69,71 @@ def cover(places: Iterable[int]) -> list[tuple[int, int]]:
     return [(node.first, node.level) for node in Tree(Node(place, 0, 0) for place in places).nodes]
 
 
-def sum_over_ranks(
+def summing(
     group: Group, nodes: Sequence[Node], covers: Sequence[Sequence[tuple[int, int]]], length: int, like: Array
-) -> Array:
+) -> Summing:
     """The sum of all ranks' nodes, flat [length]; every rank has it. `nodes` are this rank's, `covers` says which each rank has,
     `like` is an array of their kind.
 
-    By reduce-scatter and allgather: of every bucket each rank gets one piece of all nodes, adds it up in the tree's order, and
-    hands out the sum. Where each rank has one node, as many numbers travel as in a ring allreduce; with k nodes the first half
-    is k times as much.
+    By reduce-scatter and allgather: each rank gets one piece of all nodes, adds it up in the tree's order, and hands out the sum.
+    Where each rank has one node, as many numbers travel as in a ring allreduce; with k nodes the first half is k times as much.
     """
     if group.size == 1:
+        yield False
         return Tree(nodes).total()
     xp = xp_of(like)
-    result = xp.empty(length, like.dtype)
-    for start in range(0, length, BUCKET):
-        width = min(BUCKET, length - start)
-        pieces = [shard(width, rank, group.size) for rank in range(group.size)]
-        sizes = [len(piece) for piece in pieces]
-        mine = sizes[group.rank]
+    pieces = [shard(length, rank, group.size) for rank in range(group.size)]
+    sizes = [len(piece) for piece in pieces]
+    mine = sizes[group.rank]
+    with group.aside():
         empty = xp.empty(0, like.dtype)
-        parts = [
-            xp.concatenate([node.value[start + p.start : start + p.stop] for node in nodes]) if nodes else empty
-            for p in pieces
-        ]
+        parts = [xp.concatenate([node.value[p.start : p.stop] for node in nodes]) if nodes else empty for p in pieces]
         came = group.exchange(parts, [mine * len(theirs) for theirs in covers])
+    yield False
+    while not came.done():
+        yield False
+    with group.aside():
         tree = Tree(
             Node(first, level, values)
-            for theirs, part in zip(covers, came, strict=True)
+            for theirs, part in zip(covers, came.value, strict=True)
             for (first, level), values in zip(theirs, part.reshape(len(theirs), mine), strict=True)
         )
-        result[start : start + width] = group.allgather(tree.total(), sizes)
-    return result
+        everything = group.allgather(tree.total(), sizes)
+    while not everything.done():
+        yield True
+    return everything.value
+
+
+def allreducing(group: Group, array: Array) -> Summing:
+    """The sum of all ranks' flat arrays, as the library adds them up."""
+    with group.aside():
+        total = group.allreduce(array)
+    yield True
+    while not total.done():
+        yield True
+    return total.value
+
+
+def finish(begun: Sequence[Summing]) -> list[Array]:
+    """The sums, when all are there."""
+    found: dict[int, Array] = {}
+    while not advance(begun, found):
+        give_way()
+    return [found[i] for i in range(len(begun))]
+
+
+def advance(begun: Sequence[Summing], found: dict[int, Array]) -> bool:
+    """Let sums that have begun go on, as far as they can; what is `found`, by number. Whether all are."""
+    for i, each in enumerate(begun):
+        if i not in found:
+            try:
+                if not next(each):
+                    return False
+            except StopIteration as end:
+                found[i] = end.value
+    return len(found) == len(begun)
 
 
 def flat(arrays: Sequence[Array]) -> Array:
     """All arrays one after the other, copied."""
-    return xp_of(arrays[0]).concatenate([array.ravel() for array in arrays]) if arrays else np.empty(0, np.float32)
+    return xp_of(arrays[0]).concatenate([array.ravel() for array in arrays])
