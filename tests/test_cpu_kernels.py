@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import njit
+from numba.core import event
 
 from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
@@ -220,6 +222,31 @@ def test_an_error_in_one_part_is_raised(monkeypatch):
 def test_numba_is_not_loaded_before_it_is_needed():
     code = "import sys, kernels.dispatch, autograd, nn, train.cyclegan; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_subroutine_is_compiled_once_for_constants_and_variables():
+    compiled: list[str] = []
+
+    class Names(event.Listener):
+        def on_start(self, event):
+            compiled.append(event.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, event):
+            pass
+
+    @compiler.subroutine
+    def scaled(x, factor, i):
+        return x[i] * factor
+
+    @njit(**compiler.OPTIONS)  # not `kernel`: that would keep the code
+    def run(x, n):
+        x[0] = scaled(x, 3, 1) + scaled(x, n, 1) + scaled(x, n, n)
+
+    x = np.arange(4, dtype=np.float32)
+    with event.install_listener("numba:compile", Names()):
+        run(x, 2)
+    assert x[0] == 9
+    assert sorted(compiled) == ["run", "scaled"]
 
 
 def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):

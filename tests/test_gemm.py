@@ -10,6 +10,11 @@ from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, multiply, panels, whole
 from kernels.cpu.linear import linear
 
 
+@kernel
+def product(m, n, outer, inner, a, a_at, a_row, a_outer, a_inner, b, b_at, b_panel, b_k, c, c_at, c_row, add):
+    multiply(m, n, outer, inner, a, a_at, a_row, a_outer, a_inner, b, b_at, b_panel, b_k, c, c_at, c_row, add)
+
+
 @pytest.mark.parametrize("m", [1, ROWS, ROWS + 1])
 @pytest.mark.parametrize("n", [1, LANES, 2 * LANES + 1, 3 * LANES, COLS, COLS + 1])
 @pytest.mark.parametrize("outer, inner", [(1, 1), (1, DEPTH + 3), (3, 5)])
@@ -22,7 +27,7 @@ def test_multiply_agrees_with_float64(m, n, outer, inner):
     settings = a.reshape(-1), 0, outer * inner, inner, 1, panels(b).reshape(-1), 0, outer * inner * COLS, COLS
     want = a[:m].reshape(m, -1).astype(float) @ b
     for times, add in ((1, False), (2, True)):
-        multiply(m, n, outer, inner, *settings, c.reshape(-1), 0, c.shape[1], add)
+        product(m, n, outer, inner, *settings, c.reshape(-1), 0, c.shape[1], add)
         assert np.abs(c[:m, :n] - times * want).max() < 2e-5 * times
     assert np.array_equal(c[:, whole(n, LANES) :], kept, equal_nan=True)
 
@@ -31,7 +36,7 @@ def test_multiply_reads_a_turned_matrix():
     a, b = (np.random.default_rng(i).standard_normal((9, COLS)).astype(np.float32) for i in range(2))
     c = np.empty((whole(COLS, ROWS), COLS), np.float32)
     padded = np.append(a.reshape(-1), np.zeros(ROWS, np.float32))
-    multiply(COLS, COLS, 1, 9, padded, 0, 1, 0, COLS, b.reshape(-1), 0, COLS, COLS, c.reshape(-1), 0, COLS, False)
+    product(COLS, COLS, 1, 9, padded, 0, 1, 0, COLS, b.reshape(-1), 0, COLS, COLS, c.reshape(-1), 0, COLS, False)
     assert np.abs(c[:COLS] - a.T.astype(float) @ b).max() < 1e-5
 
 

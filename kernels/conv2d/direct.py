@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
-from kernels.cpu.compiler import kernel
-from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, multiply, whole
+from kernels.cpu.compiler import kernel, subroutine
+from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, flattened, multiply, whole
 from kernels.cpu.linear import copy, copy_run
 from kernels.cpu.threads import COUNT, MACS, Own, ready, scratch, share
 from kernels.device import Array
@@ -142,14 +142,14 @@ def wgrad(x: Array, dy: Array, kernel: tuple[int, int], rows: Array, cols: Array
     return partial[:, :, : S * C, :K].sum(axis=0).reshape(R, S, C, K)  # a copy, even of a single part
 
 
-@kernel
+@subroutine
 def _copy_row(x, n, row, cols, picture, at):
     """Row `row` of picture n, or zeros if it is negative, as wide as the padded picture -> picture[at:]"""
     C, width = x.shape[3], cols.size
     if row < 0:
         picture[at : at + width * C] = f4(0)
         return
-    source, j = x.reshape(-1), 0
+    source, j = flattened(x), 0
     while j < width:  # columns that follow each other are one piece
         end = j + 1
         while end < width and cols[j] >= 0 and cols[end] == cols[end - 1] + 1:
@@ -166,7 +166,7 @@ def _fprop(first, last, lines, x, w, shape, b, plain, rows, cols, stride, pictur
     """Each task makes `lines` rows of the output."""
     (R, S, K), C, wide, line = shape, x.shape[3], sums.shape[1], cols.size * x.shape[3]
     blocks, deep, apart = (P + lines - 1) // lines, R * S * C, whole(Q, ROWS)
-    flat, every = sums.reshape(-1), out.reshape(-1)
+    flat, every = flattened(sums), flattened(out)
     for task in range(first, last):
         n, top = task // blocks, task % blocks * lines
         count = min(lines, P - top)
@@ -210,7 +210,7 @@ def _wgrad(first, last, lines, x, dy, depth, rows, cols, stride, picture, partia
     """Each task sums x^T @ dy over its share of the rows, for one row of the kernel."""
     (N, P, Q, K), (splits, R) = dy.shape, partial.shape[:2]
     C, line, blocks = x.shape[3], cols.size * x.shape[3], (P + lines - 1) // lines
-    flat, upstream = partial.reshape(-1), dy.reshape(-1)
+    flat, upstream = flattened(partial), flattened(dy)
     for task in range(first, last):
         split, r = task // R, task % R
         begin = N * blocks * split // splits
@@ -243,7 +243,7 @@ def _stamp(first, last, lines, x, w, shape, b, rows, cols, picture, sums, out, P
                 _copy_row(x, n, rows[top + i], cols, picture, 0)
                 multiply(
                     Q, R * K, 1, S * C, picture, 0, C, 0, 1, w, 0, S * C * COLS, COLS,
-                    sums.reshape(-1), i * K, sums.shape[1], True,
+                    flattened(sums), i * K, sums.shape[1], True,
                 )  # fmt: skip
         for p in range(count):
             for q in range(Q):

@@ -29,8 +29,8 @@ from kernels.conv2d.winograd_transforms import (
     weights,
     weights_adjoint,
 )
-from kernels.cpu.compiler import kernel
-from kernels.cpu.gemm import COLS, LANES, ROWS, multiply, whole
+from kernels.cpu.compiler import kernel, subroutine
+from kernels.cpu.gemm import COLS, LANES, ROWS, flattened, multiply, whole
 from kernels.cpu.threads import Own, empty, parts_of, scratch, share
 from kernels.device import Array
 
@@ -124,7 +124,7 @@ def _rounds(lines: int, work: int, most: int) -> list[tuple[int, int]]:
     return [(base, min(base + step, lines)) for base in range(0, lines, step)]
 
 
-@kernel
+@subroutine
 def distance(size):
     """The distance of 36 blocks of `size` elements: an odd number of cache lines, for as a power of two it would let
     all 36 fall into one set of the cache, which holds a dozen lines."""
@@ -134,7 +134,7 @@ def distance(size):
 # -- bands of lines of tiles, from one end to the other
 
 
-@kernel
+@subroutine
 def _span(e, deep, narrow):
     """The channels of V that meet weights other than 0 in the e-th of 36 elements; `narrow`: odd parities lack their last tap"""
     if not narrow:
@@ -149,13 +149,13 @@ def _transform(first, last, w, turned, U):
         weights(panel, w, turned, U[panel])
 
 
-@kernel
+@subroutine
 def _panel(panel, w, turned, made, U):
     """One panel of U, flat, and the distance of its 36 blocks"""
     place = U[panel % U.shape[0]]
     if not made:
         weights(panel, w, turned, place)
-    return place.reshape(-1), U.shape[2]
+    return flattened(place), U.shape[2]
 
 
 @kernel
@@ -172,15 +172,15 @@ def _fprop(first, last, band, x, w, turned, made, U, V, M, y, lay):
             for e in range(36):
                 low, high = _span(e, deep, lay.narrow)
                 multiply(
-                    (end - start) * lay.across, columns, 1, high - low, V.reshape(-1), e * V.shape[1] + low, deep, 0, 1,
+                    (end - start) * lay.across, columns, 1, high - low, flattened(V), e * V.shape[1] + low, deep, 0, 1,
                     u, e * step + low * COLS, 0, COLS,
-                    M.reshape(-1), e * M.shape[1] + panel * COLS, K, False,
+                    flattened(M), e * M.shape[1] + panel * COLS, K, False,
                 )  # fmt: skip
         for line in range(start, end):
             outputs(line, (line - start) * lay.across, y, M, lay.m)
 
 
-@kernel
+@subroutine
 def _gather(line, t, x, V, lay):
     """V = B^T d B of a line, from the t-th tile on"""
     C = x.shape[3]
@@ -205,16 +205,16 @@ def _dgrad(first, last, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
             low, high = _span(e, deep, lay.narrow)
             if low < column + columns and column < high:
                 multiply(
-                    tiles, columns, 1, K, M.reshape(-1), e * M.shape[1] + first * lay.across * wide, wide, 0, 1,
-                    u, e * step, 0, COLS, dV.reshape(-1), e * dV.shape[1] + to * deep + column, deep, False,
+                    tiles, columns, 1, K, flattened(M), e * M.shape[1] + first * lay.across * wide, wide, 0, 1,
+                    u, e * step, 0, COLS, flattened(dV), e * dV.shape[1] + to * deep + column, deep, False,
                 )  # fmt: skip
             else:
                 for row in range(to, to + tiles):
                     dV[e, row * deep + column : row * deep + column + columns] = f4(0)
-    _scatter(first, last, base, 0, dV, starts, dx, lay)
+    _scatter(first, last, base, np.int64(0), dV, starts, dx, lay)  # 0 itself would compile it once more
 
 
-@kernel
+@subroutine
 def _place(line, starts, across):
     """The place in dV of a line's first tile. Lines that were multiplied together, from starts[line] on, lie together; ROWS
     tiles for each leave room for the last rows that `multiply` writes."""
@@ -248,6 +248,6 @@ def _products(first, last, tiles, deep, V, M, wide, add, dU, narrow):
     for e in range(first, last):
         low, high = _span(e, deep, narrow)
         multiply(
-            high - low, wide, 1, tiles, V.reshape(-1), e * V.shape[1] + low, 1, 0, deep,
-            M.reshape(-1), e * M.shape[1], tiles * COLS, COLS, dU.reshape(-1), e * dU.shape[1] + low * wide, wide, add,
+            high - low, wide, 1, tiles, flattened(V), e * V.shape[1] + low, 1, 0, deep,
+            flattened(M), e * M.shape[1], tiles * COLS, COLS, flattened(dU), e * dU.shape[1] + low * wide, wide, add,
         )  # fmt: skip

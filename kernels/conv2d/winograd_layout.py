@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.conv2d.direct import sources
 from kernels.conv2d.geometry import Geometry
-from kernels.cpu.compiler import kernel
+from kernels.cpu.compiler import subroutine
 from kernels.cpu.gemm import LANES
 from kernels.device import Array
 
@@ -104,7 +104,7 @@ def unfolded(w: Array, shape: tuple[int, ...], stride: int) -> Array:
     return out
 
 
-@kernel
+@subroutine
 def block(a, b, stride):
     """Where the channels of rows of parity a and columns of parity b lie: those of b = 0 side by side, and of a = 0 too."""
     return (1 + a + b * (2 * a - 1)) * (stride - 1)

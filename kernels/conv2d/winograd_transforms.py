@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from kernels.cpu.compiler import kernel
-from kernels.cpu.gemm import COLS, LANES
+from kernels.cpu.compiler import kernel, subroutine
+from kernels.cpu.gemm import COLS, LANES, flattened
 from kernels.cpu.linear import copy, linear, transpose
 from kernels.device import Array
 
@@ -22,7 +22,7 @@ TOGETHER = 8
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 
 
-@kernel
+@subroutine
 def aligned(size):
     """Uninitialised numbers that start at a cache line, as kernels.cpu.threads.empty gives them, for compiled code."""
     buffer = np.empty(size + 15, np.float32)
@@ -47,7 +47,7 @@ _g2, _g3, _g4, _gt2, _gt3, _gt4 = (linear(g) for g in (G2, G3, G4, G2.T, G3.T, G
 _at5, _at4, _at3, _a5, _a4, _a3 = (linear(a) for a in (AT5, AT4, AT3, AT5.T, AT4.T, AT3.T))
 
 
-@kernel
+@subroutine
 def _g(R, x, x_at, x_step, y, y_at, y_step, count):
     """y = G x, of R taps"""
     if R == 2:
@@ -58,7 +58,7 @@ def _g(R, x, x_at, x_step, y, y_at, y_step, count):
         _g4(x, x_at, x_step, y, y_at, y_step, count)
 
 
-@kernel
+@subroutine
 def _gt(R, x, x_at, x_step, y, y_at, y_step, count):
     """y = G^T x, R taps"""
     if R == 2:
@@ -69,7 +69,7 @@ def _gt(R, x, x_at, x_step, y, y_at, y_step, count):
         _gt4(x, x_at, x_step, y, y_at, y_step, count)
 
 
-@kernel
+@subroutine
 def _at(m, x, x_at, x_step, y, y_at, y_step, count):
     """y = A^T x, m outputs"""
     if m == 5:
@@ -80,7 +80,7 @@ def _at(m, x, x_at, x_step, y, y_at, y_step, count):
         _at3(x, x_at, x_step, y, y_at, y_step, count)
 
 
-@kernel
+@subroutine
 def _a(m, x, x_at, x_step, y, y_at, y_step, count):
     """y = A x, of m outputs"""
     if m == 5:
@@ -94,12 +94,12 @@ def _a(m, x, x_at, x_step, y, y_at, y_step, count):
 # -- one line of tiles, all channels of a tile at a time; its first tile is the t-th of V and M
 
 
-@kernel
+@subroutine
 def patches(line, t, x, V, at, deep, rows, cols, apart, m):
     """V = B^T d B, into the channels from `at` of its `deep`; rows and columns of a patch lie `apart` in x"""
     (_, H, W, C), across, down = x.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d, nothing = aligned(36 * C), np.zeros(C, f4)
-    x_flat, V_flat, step = x.reshape(-1), V.reshape(-1), V.shape[1]
+    x_flat, V_flat, step = flattened(x), flattened(V), V.shape[1]
     n, top = line // down, line % down * m
     whole_rows = rows[top] >= 0 and rows[top + 5] - rows[top] == 5 * apart
     for tile in range(across):
@@ -119,12 +119,12 @@ def patches(line, t, x, V, at, deep, rows, cols, apart, m):
             _bt(d, 6 * r * C, C, V_flat, 6 * r * step + (t + tile) * deep + at, step, C)
 
 
-@kernel
+@subroutine
 def patches_adjoint(line, t, dx, V, at, deep, rows, cols, apart, m):
     """dx += B dV B^T"""
     (_, H, W, C), across, down = dx.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
     d = aligned(36 * C)
-    dx_flat, V_flat, step = dx.reshape(-1), V.reshape(-1), V.shape[1]
+    dx_flat, V_flat, step = flattened(dx), flattened(V), V.shape[1]
     n, top = line // down, line % down * m
     for tile in range(across):
         for s in range(6):
@@ -143,13 +143,13 @@ def patches_adjoint(line, t, dx, V, at, deep, rows, cols, apart, m):
                         _add(d, (6 * r + s) * C, 0, dx_flat, ((n * H + i) * W + j) * C, 0, C)
 
 
-@kernel
+@subroutine
 def outputs(line, t, y, M, m):
     """Y = A^T M A; what lies beyond the picture is dropped"""
     _, P, Q, K = y.shape
     down, across = (P + m - 1) // m, (Q + m - 1) // m
     d = aligned(6 * m * K)
-    y_flat, M_flat, step = y.reshape(-1), M.reshape(-1), M.shape[1]
+    y_flat, M_flat, step = flattened(y), flattened(M), M.shape[1]
     n, top = line // down, line % down * m
     for tile in range(across):
         for s in range(6):
@@ -165,13 +165,13 @@ def outputs(line, t, y, M, m):
                     copy(d, (6 * r + s) * K, 0, y_flat, at + s * K, 0, K)
 
 
-@kernel
+@subroutine
 def outputs_adjoint(line, t, dy, M, m, tiles):
     """dM = A dY A^T; in panels of COLS channels, `tiles` rows each, unless that is 0"""
     _, P, Q, K = dy.shape
     down, across = (P + m - 1) // m, (Q + m - 1) // m
     d, nothing, width = aligned(6 * m * K), np.zeros(K, f4), COLS if tiles else K
-    dy_flat, M_flat, step = dy.reshape(-1), M.reshape(-1), M.shape[1]
+    dy_flat, M_flat, step = flattened(dy), flattened(M), M.shape[1]
     n, top = line // down, line % down * m
     for tile in range(across):
         for s in range(m):
@@ -194,7 +194,7 @@ def outputs_adjoint(line, t, dy, M, m, tiles):
 # -- weights
 
 
-@kernel
+@subroutine
 def weights(panel, w, turned, U):
     """U = G w G^T, one panel of it [36,C*COLS]; or, `turned`, of w with its two channels exchanged"""
     R, _, C, K = w.shape
@@ -203,7 +203,7 @@ def weights(panel, w, turned, U):
         C, K = K, C
     columns, together = min(COLS, K - panel * COLS), LANES if turned else TOGETHER
     run = together * COLS
-    w_flat, v, d, U_flat, step = w.reshape(-1), aligned(R * R * run), aligned(6 * R * run), U.reshape(-1), U.shape[1]
+    w_flat, v, d, U_flat, step = flattened(w), aligned(R * R * run), aligned(6 * R * run), flattened(U), U.shape[1]
     v[:] = f4(0)
     for c in range(0, C, together):
         rows = min(together, C - c)
@@ -228,7 +228,7 @@ def weights(panel, w, turned, U):
 def weights_adjoint(first, last, dw, dU, wide):
     """dw = G^T dU G for the input channels first..last"""
     R, _, _, K = dw.shape
-    flat, dU_flat, step = aligned(6 * R * wide), dU.reshape(-1), dU.shape[1]
+    flat, dU_flat, step = aligned(6 * R * wide), flattened(dU), dU.shape[1]
     d = flat.reshape(R, 6, wide)
     for c in range(first, last):
         for s in range(6):

@@ -11,12 +11,13 @@ from typing import Any
 
 from numba import njit
 from numba.core import event
+from numba.extending import register_jitable
 
 from kernels.caches import can_keep_loops
 
-# Sums may be reordered, which vector code needs; NaN and infinity keep their meaning.
+# Sums may be reordered, which vector code needs; NaN and infinity keep their meaning. Nothing but numba calls these functions.
 OPTIONS: dict[str, Any] = dict(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}
+    nogil=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"reassoc", "contract", "arcp", "nsz"}
 )
 # numba finds kept code by a function's name and file. What it calls from these files is compiled into it, so they count too.
 SHARED = [
@@ -35,15 +36,24 @@ _digest = hashlib.sha256(b"".join([__name__.encode(), *(file.read_bytes() for fi
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compiles a function that one thread runs, without Python's global lock; or takes the code kept on disk, if it can be."""
+    """Compiles a function that one thread runs, without Python's global lock; or takes the code kept on disk, if it can be.
+
+    Called from Python: from compiled code a call with a constant among its arguments would compile it once more.
+    """
     function.__qualname__ += f"_{_digest}"
     if can_keep_loops(function.__code__.co_filename):
         with contextlib.suppress(RuntimeError):  # numba found no folder after all
-            return njit(**OPTIONS)(function)
+            return njit(**OPTIONS, cache=True)(function)
     _Announce.often = (
         "at every start, for no folder can be written in which to keep them (NUMBA_CACHE_DIR names another)"
     )
-    return njit(**OPTIONS | {"cache": False})(function)
+    return njit(**OPTIONS)(function)
+
+
+def subroutine(function: Callable[..., Any]) -> Any:
+    """Lets compiled code call a function, which becomes part of it; for Python it stays what it is. Compiled without what would
+    let Python call it, and once for constants and variables alike."""
+    return register_jitable(**OPTIONS)(function)
 
 
 class _Announce(event.Listener):

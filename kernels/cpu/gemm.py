@@ -18,9 +18,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
-from kernels.cpu.compiler import kernel
+from kernels.cpu.compiler import subroutine
 from kernels.device import Array
 
 _features = llvmlite.binding.get_host_cpu_features()
@@ -35,10 +36,27 @@ SOON = 8
 """Rows of a panel that are then asked for ahead."""
 
 
-@kernel
+@subroutine
 def whole(n, step):
     """n, rounded up to a multiple of `step`."""
     return (n + step - 1) // step * step
+
+
+def _flattened(context, x):
+    """x.reshape(-1) of a contiguous array, for which numba would compile ten times as much."""
+
+    def code(context, builder, signature, values):
+        given = context.make_array(signature.args[0])(context, builder, values[0])
+        made = context.make_array(signature.return_type)(context, builder)
+        made.meminfo, made.parent, made.data = given.meminfo, given.parent, given.data
+        made.nitems, made.itemsize = given.nitems, given.itemsize
+        made.shape, made.strides = (cgutils.pack_array(builder, [n]) for n in (given.nitems, given.itemsize))
+        return impl_ret_borrowed(context, builder, signature.return_type, made._getvalue())
+
+    return x.copy(ndim=1)(x), code
+
+
+flattened: Any = intrinsic(_flattened)
 
 
 def panels(b: Array) -> Array:
@@ -163,7 +181,7 @@ def _tile(vectors: int) -> Any:
 _tile4, _tile2, _tile1 = _tile(4), _tile(2), _tile(1)
 
 
-@kernel
+@subroutine
 def multiply(
     m, n, outer, inner, a, a_at, a_row, a_outer, a_inner, b, b_at, b_panel, b_k, c, c_at, c_row, add
 ):  # fmt: skip

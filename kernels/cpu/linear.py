@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.compiler import kernel
+from kernels.cpu.compiler import subroutine
 from kernels.cpu.gemm import FLOAT, INT, LANES, VECTOR
 
 
@@ -112,7 +112,7 @@ copy = linear(np.eye(1))
 """y = x, whole vectors of it."""
 
 
-@kernel
+@subroutine
 def copy_run(x, x_at, y, y_at, count):
     """y[y_at:] = x[x_at:], any `count` of numbers. numba's own loops and slices take two to five times as long."""
     whole_vectors = count // LANES * LANES

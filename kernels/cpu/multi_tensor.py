@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from kernels.cpu.compiler import kernel
+from kernels.cpu.compiler import subroutine
 from kernels.cpu.threads import share
 from kernels.device import Array
 
@@ -46,7 +46,7 @@ def _as_pointer(context, address):
 _pointer: Any = intrinsic(_as_pointer)
 
 
-@kernel
+@subroutine
 def chunk(table, row, j, first, last):
     """Of the numbers first..last of all rows those that lie in this row, in its j-th array: a flat array, often empty"""
     start = table[row - 1, -1] if row else 0

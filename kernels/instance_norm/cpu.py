@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from kernels.cpu.compiler import kernel
+from kernels.cpu.compiler import kernel, subroutine
 from kernels.cpu.threads import ready, scratch, share
 from kernels.device import Array
 from kernels.instance_norm import reference
@@ -47,8 +47,8 @@ def normalised(x: Array, affine: Affine, skip: Array | None, norm: NormSettings)
     means, squares = scratch("norm", 2, N, slabs, C)
     share(_moments, N * slabs, x.size, x, means, squares)
     share(
-        _normalise, N * slabs, 2 * x.size, x, None if skip is None else flat(skip), means, squares, norm.eps, mean, rstd,
-        *affine, f4(norm.negative_slope), flat(y),
+        _normalise, N * slabs, 2 * x.size, x, skip is not None, x if skip is None else flat(skip), means, squares, norm.eps,
+        mean, rstd, *affine, f4(norm.negative_slope), flat(y),
     )  # fmt: skip
     return y, mean, rstd
 
@@ -78,7 +78,7 @@ def slabs_of(x: Array) -> tuple[int, int, int]:
     return x.shape[0], min(SLABS, math.ceil(x.shape[1] * x.shape[2] / LEAST)), x.shape[3]
 
 
-@kernel
+@subroutine
 def _slab(i, slabs, pixels):
     """Image, first pixel and end of the i-th slab"""
     slab = i % slabs
@@ -105,7 +105,7 @@ def _moments(first, last, x, means, squares):
             means[n, i % slabs, c], squares[n, i % slabs, c] = mean[c], square[c]
 
 
-@kernel
+@subroutine
 def _merged(means, squares, pixels, eps):
     """Mean and 1 / deviation [C] of an image, from those of its slabs [slabs,C]"""
     slabs, C = means.shape
@@ -126,27 +126,28 @@ def _merged(means, squares, pixels, eps):
     return mean, rstd
 
 
-@kernel
+@subroutine
 def _share_of(n, first, last, slabs):
     """Which slabs of image n are among the slabs first..last of all images"""
     return max(0, first - n * slabs), min(slabs, last - n * slabs)
 
 
 @kernel
-def _normalise(first, last, x, skip, means, squares, eps, mean, rstd, scale, shift, slope, y):
+def _normalise(first, last, x, add, skip, means, squares, eps, mean, rstd, scale, shift, slope, y):
     (_, pixels, C), slabs = x.shape, means.shape[1]
     for n in range(first // slabs, (last + slabs - 1) // slabs):
         low, high = _share_of(n, first, last, slabs)
         mu, r = _merged(means[n], squares[n], pixels, eps)  # every thread for itself: less than to hand it over
         if low == 0:
-            mean[n], rstd[n] = mu, r
+            for c in range(C):  # for `mean[n] = mu` numba compiles the text of an error too, a second and a half long
+                mean[n, c], rstd[n, c] = mu[c], r[c]
         for p in range(pixels * low // slabs, pixels * high // slabs):
             for c in range(C):
                 v = (x[n, p, c] - mu[c]) * r[c]
                 if scale is not None:
                     v = v * scale[n, c] + shift[n, c]
                 y[n, p, c] = v if v > 0 else v * slope
-            if skip is not None:
+            if add:
                 for c in range(C):
                     y[n, p, c] += skip[n, p, c]
 
@@ -181,7 +182,8 @@ def _gradient(first, last, dy, x, mean, rstd, scale, shift, slope, sums, alongs,
                 mean_g[c] += sums[n, i, c]
                 mean_gx[c] += alongs[n, i, c]
         if low == 0:
-            total[n], along[n] = mean_g, mean_gx
+            for c in range(C):
+                total[n, c], along[n, c] = mean_g[c], mean_gx[c]
         for c in range(C):
             mean_g[c] /= pixels
             mean_gx[c] /= pixels
