@@ -62,7 +62,7 @@ class _Announce(event.Listener):
     def on_start(self, event: Any) -> None:
         if not self.said:
             self.said = True
-            print(f"compiling CPU kernels, {self.often}: about 15 s ...", file=sys.stderr, flush=True)
+            print(f"compiling CPU kernels, {self.often}: about 10 s ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
         pass
