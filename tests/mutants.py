@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant("kernels/conv2d/direct.py", "sums[q, (p + R - 1) * K + k] + b[k]", "sums[q, (p + R - 1) * K + k]", "test_cpu_kernels.py -k conv2d"),
     Mutant("kernels/reflection_pad/cpu.py", "1 <= i <= pad", "0 <= i <= pad", "test_cpu_kernels.py -k reflection"),
     Mutant("kernels/instance_norm/cpu.py", "(end - start) * (means[i, c] - total[c]) ** 2", "0.0", "test_cpu_kernels.py -k norm"),
-    Mutant("kernels/cpu/threads.py", "bounds = [count * i // parts", "bounds = [(count - 1) * i // parts", "test_cpu_kernels.py -k bit"),
+    Mutant("kernels/cpu/threads.py", "divmod(count, pieces)", "divmod(count - 1, pieces)", "test_cpu_kernels.py -k bit"),
     Mutant("kernels/conv2d/fprop.py", "w += n // images * (R * S * C * K)", "w += n % images * (R * S * C * K)", OPS + "conv2d-stack"),
     Mutant("kernels/conv2d/fprop.py", "at % Q * STRIDE - PAD  # [BM]", "at % Q * STRIDE - PAD + 1  # [BM]", OPS + "conv2d-ragged-interpret"),
     Mutant("kernels/conv2d/gemm_epilogue.py", "delta = tl.where(inside, delta, 0.0)", "pass", OPS + "conv_norm_relu-ragged-interpret"),

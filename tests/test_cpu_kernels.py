@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -134,11 +135,12 @@ def everything() -> list[np.ndarray]:
     return [*results, instance_norm.backward(x, x, *instance_norm.forward(x, norm=norm)[1:], norm=norm)]
 
 
-def test_the_number_of_threads_does_not_change_one_bit(monkeypatch):
+def test_the_number_of_threads_and_pieces_does_not_change_one_bit(monkeypatch):
     monkeypatch.setattr(threads, "GRAIN", 1)
     results = []
-    for count in (1, 2, 3, 5):  # 5: weights are transformed once for all
+    for count, piece in ((1, 1), (2, threads.PIECE), (2, 1), (3, 1), (5, 1)):  # 5: weights are transformed once for all
         monkeypatch.setattr(threads, "COUNT", count)
+        monkeypatch.setattr(threads, "PIECE", piece)
         results.append([a.tobytes() for a in everything()])
     assert all(result == results[0] for result in results)
 
@@ -161,7 +163,7 @@ def test_a_thread_writes_into_nobody_elses_part(monkeypatch):
     x, w = normal(1, 27, 27, 32), normal(3, 3, 32, 32)
     want = conv2d.backward(x, x, w, geometry=PADDED, need=(True, False, False))[0]
 
-    def share(function, count, work, *args):
+    def share(function, count, work, *args, least=1):
         cut = 3 if function is winograd._dgrad else 0  # 21 tiles
         threads._run(function, cut, count, args)
         if cut:
@@ -217,6 +219,63 @@ def test_an_error_in_one_part_is_raised(monkeypatch):
     done: list[int] = []
     threads.share(lambda first, last: done.append(last - first), 2, 10 * threads.GRAIN)
     assert sorted(done) == [1, 1]
+
+
+def pieces_of(count: int, work: int, **limits: int) -> list[tuple[int, int]]:
+    """How `share` cuts a loop."""
+    pieces: list[tuple[int, int]] = []
+    threads.share(lambda first, last: pieces.append((first, last)), count, work, **limits)
+    return sorted(pieces)
+
+
+def test_a_loop_is_cut_as_it_pays(monkeypatch):
+    monkeypatch.setattr(threads, "COUNT", 2)
+    large = 100 * threads.PIECE
+    assert pieces_of(9, threads.GRAIN) == [(0, 9)]
+    assert pieces_of(9, 2 * threads.GRAIN) == [(0, 5), (5, 9)]
+    assert pieces_of(11, large) == [(0, 2), (2, 4), (4, 6), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11)]
+    assert pieces_of(11, large, least=2) == [(0, 3), (3, 6), (6, 9), (9, 11)]
+    assert pieces_of(11, large, least=9) == [(0, 6), (6, 11)]
+
+
+def test_a_slow_thread_takes_fewer_pieces(monkeypatch):
+    """The first piece lasts until all others are done, by a thread that it does not hold up."""
+    monkeypatch.setattr(threads, "COUNT", 2)
+    rest, done = threading.Event(), []
+
+    def piece(first: int, last: int) -> None:
+        if not first:
+            assert rest.wait(10)
+        done.append(first)
+        if len(done) == 7:
+            rest.set()
+
+    threads.share(piece, 8, 100 * threads.PIECE)
+    assert done[-1] == 0 and sorted(done) == list(range(8))
+
+
+def test_who_has_ended_helps_the_others(monkeypatch):
+    """While all threads have an item, loops are not cut; once others have ended, they take part in the last one's."""
+    count = max(2, len(threads._threads) + 1)  # with those that other tests have started
+    monkeypatch.setattr(threads, "COUNT", count)
+    all_there, pair, seen = threading.Barrier(count), threading.Barrier(2), set[int]()
+
+    def meet(first: int, last: int) -> None:
+        pair.wait(10)
+        seen.add(threading.get_ident())
+
+    def item(i: int) -> None:
+        all_there.wait(10)
+        assert threads.parts_of(8, 100 * threads.PIECE) == 1
+        all_there.wait(10)
+        if i == count - 1:
+            until = time.monotonic() + 10
+            while threads.parts_of(2, 100 * threads.PIECE) < 2 and time.monotonic() < until:
+                time.sleep(0.001)
+            threads.share(meet, 2, 2 * threads.PIECE)
+
+    threads.together(item, range(count))
+    assert len(seen) == 2
 
 
 def test_numba_is_not_loaded_before_it_is_needed():

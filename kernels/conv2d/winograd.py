@@ -70,7 +70,7 @@ def fprop(x: Array, w: Array, geometry: Geometry, turned: bool = False) -> Array
     work, most = 36 * lines * lay.across * (deep + wide), whole(band * lay.across, ROWS)
     made, U = _transformed(w, turned, deep, wide, parts_of(lines, work))
     V, M = Own("V", 36, distance(most * deep)), Own("M", 36, distance(most * wide))
-    share(_fprop, lines, work, band, x, w, turned, made, U, V, M, y, lay)
+    share(_fprop, lines, work, band, x, w, turned, made, U, V, M, y, lay, least=band)
     return y if wide == K else np.ascontiguousarray(y[..., :K])
 
 
@@ -83,11 +83,12 @@ def dgrad(dy: Array, shape: tuple[int, ...], w: Array, geometry: Geometry, turne
     work = 36 * lines * lay.across * (deep + wide)
     shared = work if lay.apart else 0  # else one thread does it all
     made, U = _transformed(w, not turned, K, deep, parts_of(lines, shared))
+    least = math.ceil(30 * BASE / lay.across)  # lines whose products are thirty times the weights' transform
     for base, end in _rounds(lines, work, CHUNK):
         M = scratch("M", 36, distance(((end - base) * lay.across + ROWS) * wide))
         dV = scratch("V", 36, distance((end - base) * (lay.across + ROWS) * deep))
         starts = np.empty(end - base, np.int64)
-        share(_dgrad, end - base, shared, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
+        share(_dgrad, end - base, shared, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay, least=least)
         share(_scatter, end - base, shared, base, 1, dV, starts, dx, lay)
     return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
 

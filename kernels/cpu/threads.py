@@ -1,14 +1,14 @@
-"""How the CPU kernels use the cores: one pool of threads, buffers used again.
+"""How the CPU kernels use the cores: threads that take work as they come free, and buffers used again.
 
-Compiled loops (kernels/cpu/compiler.py) run without Python's global lock. One loop is shared among all threads (`share`), or
-several pieces of Python run at the same time with their loops unshared (`together`). How a loop is cut never changes its
-result. Nothing here loads the compiler.
+Compiled loops (kernels/cpu/compiler.py) run without Python's global lock. One loop is cut into pieces (`share`), or several
+pieces of Python run at the same time (`together`); who has ended one takes the next that is left. So a core that has other
+things to do, too, costs its own part of the time only, and a thread that has nothing left to do helps in the loops of the others.
+How a loop is cut never changes its result. Nothing here loads the compiler.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import itertools
 import math
 import os
@@ -31,9 +31,12 @@ GRAIN = 1 << 17
 MACS = 16
 """Multiplications of a matrix product that cost as much as moving one number."""
 
-_pool = threading.Lock()  # held while the workers are at work
+PIECE, PIECES = 1 << 20, 4
+"""Numbers in a piece, at least, where a loop is cut into more pieces than threads; and pieces for each thread, at most."""
+
 _own = threading.local()  # the buffers of each thread
-_workers: list[tuple[queue.SimpleQueue[Any], queue.SimpleQueue[Any]]] = []
+_threads: list[threading.Thread] = []  # those started here, one less than the cores
+_idle: list[queue.SimpleQueue[Any]] = []  # the inbox of each thread that waits for work
 
 
 def use(count: int) -> None:
@@ -42,83 +45,92 @@ def use(count: int) -> None:
     COUNT = max(1, min(COUNT, count))
 
 
-def share(function: Callable[..., None], count: int, work: int, *args: Any) -> None:
-    """Run function(first, last, *args) on parts of range(count), one part on each core, and wait for all.
+def share(function: Callable[..., None], count: int, work: int, *args: Any, least: int = 1) -> None:
+    """Run function(first, last, *args) on pieces of range(count), here and on threads that are idle, and wait for all.
 
-    work  numbers read and written in all, which tells how many threads pay
-
-    Where the workers are busy with something else, as within `together`, this thread runs all parts.
+    work   numbers read and written in all, which tells how many threads and pieces pay
+    least  of `count` in a piece where there are more pieces than threads; for functions to which each piece costs something
     """
-    parts = parts_of(count, work)
-    if parts < 2 or not _pool.acquire(blocking=False):
+    threads = parts_of(count, work)
+    if threads < 2:
         return _run(function, 0, count, args)
-    bounds = [count * i // parts for i in range(parts + 1)]
-    try:
-        _spread([functools.partial(_run, function, *ends, args) for ends in itertools.pairwise(bounds)])
-    finally:
-        _pool.release()
+    pieces = threads * max(1, min(PIECES, work // (threads * PIECE), count // (threads * least)))
+    size, longer = divmod(count, pieces)  # the longer ones first: then threads that are equally fast end together
+    _spread(
+        lambda i: _run(function, i * size + min(i, longer), (i + 1) * size + min(i + 1, longer), args), pieces, threads
+    )
 
 
 def parts_of(count: int, work: int) -> int:
-    """Into how many parts `share` would cut a loop now."""
-    return 1 if _pool.locked() else min(COUNT, count, work // GRAIN)
+    """How many threads `share` would ask for now."""
+    while len(_threads) < COUNT - 1:
+        inbox = queue.SimpleQueue[Any]()
+        _idle.append(inbox)
+        _threads.append(threading.Thread(target=_serve, args=(inbox,), daemon=True))
+        _threads[-1].start()
+    return min(COUNT, 1 + len(_idle), count, work // GRAIN)
 
 
 def together(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """function(item) for each, each in a thread, on one core: what it shares inside, it shares with nobody."""
-    if not _pool.acquire(blocking=False):
-        return [function(item) for item in items]
+    """function(item) for each, as many at a time as there are threads. Loops inside are shared with threads that are idle."""
     results: dict[int, R] = {}
 
     def run(i: int) -> None:
         results[i] = function(items[i])
 
-    try:
-        _spread([functools.partial(run, i) for i in range(len(items))])
-    finally:
-        _pool.release()
+    parts_of(len(items), 0)
+    _spread(run, len(items), len(items), helping=True)
     return [results[i] for i in range(len(items))]
 
 
-def _spread(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run the tasks at the same time, the first here; when all have ended, raise the first error."""
-    while len(_workers) < len(tasks) - 1:
-        _workers.append((queue.SimpleQueue(), queue.SimpleQueue()))
-        threading.Thread(target=_serve, args=_workers[-1], daemon=True).start()
-    for task, (inbox, _) in zip(tasks[1:], _workers, strict=False):
-        inbox.put(task)
-    problems = []
-    try:
-        tasks[0]()
-    finally:
-        problems = [problem for _, done in _workers[: len(tasks) - 1] if (problem := done.get()) is not None]
+def _spread(task: Callable[[int], None], pieces: int, threads: int, helping: bool = False) -> None:
+    """task(i) for i in range(pieces), each taken by who comes free, of so many threads; when all have ended, raise the first error.
+
+    helping  this thread takes part in others' loops while it waits. None of its own buffers may be in use
+    """
+    taken, ended, ends = itertools.count(), itertools.count(1), queue.SimpleQueue[Any]()
+    problems = list[BaseException]()
+
+    def work() -> None:
+        while (i := next(taken)) < pieces:  # a step that Python's lock makes whole
+            try:
+                task(i)
+            except BaseException as problem:  # noqa: BLE001  whatever it is, the caller raises it
+                problems.append(problem)
+            if next(ended) == pieces:
+                ends.put(None)
+
+    for inbox in _idle[: threads - 1]:  # who wakes late finds nothing left: nobody waits for that
+        inbox.put(work)
+    work()
+    if helping:
+        _idle.append(ends)
+        _serve(ends)
+    else:
+        ends.get()
     if problems:
         raise problems[0]
 
 
 def _run(function: Callable[..., None], first: int, last: int, args: tuple[Any, ...]) -> None:
-    """One part, in this thread."""
+    """One piece, in this thread."""
     function(first, last, *[scratch(a.name, *a.shape) if type(a) is Own else a for a in args])
 
 
-def _serve(inbox: queue.SimpleQueue[Any], done: queue.SimpleQueue[Any]) -> None:
-    """A worker: take tasks, run them, say when they are done."""
-    while True:
-        task = inbox.get()
-        problem = None
-        try:
-            task()
-        except BaseException as error:  # noqa: BLE001  whatever it is, the caller raises it
-            problem = error
-        del task  # or its arrays would live until the next one
-        done.put(problem)
+def _serve(inbox: queue.SimpleQueue[Any]) -> None:
+    """Do what comes into an inbox that is among the idle ones, until None comes."""
+    while (work := inbox.get()) is not None:
+        _idle.remove(inbox)
+        work()
+        del work  # or its arrays would live until the next one
+        _idle.append(inbox)
+    _idle.remove(inbox)
 
 
 def _forget() -> None:
-    """In a forked child: there are no workers yet."""
-    global _pool
-    _workers.clear()
-    _pool = threading.Lock()
+    """In a forked child: there are no other threads yet."""
+    _threads.clear()
+    _idle.clear()
 
 
 if hasattr(os, "register_at_fork"):
