@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks import scale
 from train.config.settings import Config
-from train.cyclegan import CycleGAN
+from train.cyclegan import CycleGAN, main
 from train.errors import UserError
 from train.evaluation.evaluation import translate_all
 from train.inference import pictures as pictures_of_files
@@ -341,12 +341,39 @@ def test_too_few_samples_and_systems_without_turns_are_refused() -> None:
 
 def test_the_ranks_tell_each_other_of_signals_times_and_flat_images() -> None:
     def met(group: Group) -> tuple[Any, ...]:
-        pace, batch = Pace(group), SimpleNamespace(flat=(f"{group.rank}.png",))
+        pace, batch = Pace(group), SimpleNamespace(flat=(f"{group.rank}.png",), a=range(2 - group.rank))
         for _ in range(2):
             pace.meet(15 * (group.rank == 1), (1.0 + group.rank, 0.5, 0.25), batch)  # type: ignore[arg-type]
         return pace.signal, pace.flat, pace.take(), pace.take()
 
-    assert on_ranks(2, met) == [(15, ("0.png", "1.png"), {"ranks": [[1.0, 0.5, 0.25], [2.0, 0.5, 0.25]]}, {})] * 2
+    assert (
+        on_ranks(2, met)
+        == [(15, ("0.png", "1.png"), {"ranks": [[1.0, 0.5, 0.25, 2.0], [2.0, 0.5, 0.25, 1.0]]}, {})] * 2
+    )
+
+
+def test_a_dry_run_is_rank_0s_alone_with_its_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy(Group):
+        """Others that answer to nothing."""
+
+        size = 2
+
+        def __init__(self, rank: int) -> None:
+            self.rank = rank
+
+        def gather(self, value: Any) -> list[Any]:
+            raise AssertionError("it talks to others")
+
+    words = "--preset tiny --device cpu --load_size 24 --crop_size 24 --ngf 1 --ndf 1 --n_blocks 0 --num_threads 0 --batch_size 3"
+    words = [*words.split(), "--checkpoints_dir", str(tmp_path), "--dry_run"]
+    monkeypatch.setattr(launcher, "_group", Busy(1))
+    assert main(words) == 0 and capsys.readouterr().out == ""
+    monkeypatch.setattr(launcher, "_group", Busy(0))
+    assert main(words) == 0
+    assert "rank 0 of 2, which has 2 of a step's 3 images" in capsys.readouterr().out
+    assert launcher.group().rank == 0 and launcher.group().size == 2 and type(launcher.group()) is Busy
 
 
 # -- pictures

@@ -119,7 +119,12 @@ def test_several_ranks_have_a_table(tmp_path: Path) -> None:
         record |= {"grad_G": 30.0, "ranks": [[0.25, 0.05, 0.2], [0.3, 0.0, 0.1]]}
     text = Page(write_report(tmp_path, history, CONFIG | {"batch_size": 6})).text
     assert "12 images of each domain per second" in text and "Ranks 2" in text
-    assert "0 0.25 s 0.05 s 0.2 s 40% 1 0.3 s 0 s 0.1 s 25%" in text
+    assert "0 0.25 s 0.05 s 0.2 s 40% 1 0.3 s 0 s 0.1 s 25%" in text and "Rank computing" in text
+    for record in history[9::5]:  # gone on with by a version that says how many images were whose
+        record["ranks"] = [[0.25, 0.05, 0.2, 4.0], [0.3, 0.0, 0.1, 2.0]]
+    text = Page(write_report(tmp_path, history, CONFIG | {"batch_size": 6})).text
+    assert "12 images of each domain per second" in text and "Rank images of each domain computing" in text
+    assert "0 4 0.25 s 0.05 s 0.2 s 40% 1 2 0.3 s 0 s 0.1 s 25%" in text
 
 
 def test_the_page_follows_a_run_that_goes_on(tmp_path: Path) -> None:

@@ -89,7 +89,12 @@ class AugmentedCycleGAN(StochasticCycleGAN):
 
     @property
     def together(self) -> int:  # type: ignore[override]
-        """Encoders and the discriminators of codes have batch norms: an eighth of a batch, two pictures at least."""
+        """Encoders and the discriminators of codes have batch norms: an eighth of a batch, two pictures at least.
+
+        What a batch norm looks at must not depend on how many ranks there are, or the losses would: so the parts are the same for
+        any number of them. They are as large as they can be where 1, 2, 4 and 8 ranks are to have equally many: 4 pictures of the
+        paper's 32. Smaller parts make the statistics noisier than those of the whole batch; a bigger one leaves ranks without work.
+        """
         return max(2, self.config.batch_size // 8)
 
     # -- the step

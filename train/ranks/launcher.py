@@ -7,6 +7,7 @@ same run: that is refused, with the line to type.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 
 from train.errors import UserError
@@ -110,6 +111,19 @@ def end_all(kind: type[BaseException], error: BaseException | None, trace: Trace
     text = "".join(traceback.format_exception(kind, error, trace))
     print(f"{text}error: {_group.name}: {kind.__name__}; all ranks end", file=sys.stderr, flush=True)
     _group.abort(1)
+
+
+@contextlib.contextmanager
+def rehearsing() -> Iterator[None]:
+    """Within this context this rank stands for all: its group has everybody's size, and talks to nobody."""
+    global _group
+    before, alone = _group, Group()
+    alone.size = before.size
+    _group = alone
+    try:
+        yield
+    finally:
+        _group = before
 
 
 def leave() -> None:

@@ -114,15 +114,16 @@ def waiting(window: Window, limit: float) -> Iterator[tuple[str, str]]:
 
 def slow_rank(window: Window, limit: float) -> Iterator[tuple[str, str]]:
     found = [look["ranks"] for look in window.looks if look.get("ranks")]
-    if len(found) < WINDOW or len({len(ranks) for ranks in found}) > 1:
+    if len(found) < WINDOW or len({np.shape(ranks) for ranks in found}) > 1:
         return
-    work, wait, _ = np.median(np.array(found, np.float64), axis=0).T  # [ranks] each
-    busy = work + wait
+    work, wait, _, *images = np.median(np.array(found, np.float64), axis=0).T  # [ranks] each; once images were not told
+    own = np.maximum(images[0], 1) if images else np.ones(len(work))
+    busy = (work + wait) / own
     rank = int(busy.argmax())
     others = float(np.median(np.delete(busy, rank)))
-    if busy[rank] > limit * others:
-        seen = f"it takes {busy[rank]:.3g} s for its part of a step, {wait[rank]:.2g} s of which waiting for its images"
-        yield f"rank {rank}", f"{seen}; the others take {others:.3g} s and then wait for it"
+    if busy[rank] > limit * others and (work + wait)[rank] == (work + wait).max():
+        seen = f"it takes {busy[rank]:.3g} s for each of its images, {wait[rank] / own[rank]:.2g} s of which waiting for it"
+        yield f"rank {rank}", f"{seen}; the others take {others:.3g} s and then wait"
 
 
 def worse(window: Window, limit: float) -> Iterator[tuple[str, str]]:
@@ -197,10 +198,10 @@ RULES = (
     ),
     Rule(
         "slow rank",
-        "seconds of its own that a rank takes for a step, over the median of the others: median of the window",
+        "seconds of its own that a rank takes for each of its images, over the median of the others: median of the window",
         1.3,
         "all ranks move together, at the pace of the slowest",
-        "a --batch_size that is a multiple of the number of ranks; a look at what else runs on its host, at its disk, at its clock",
+        "a look at what else runs on its host, at its disk, at its clock",
         slow_rank,
     ),
     Rule(

@@ -120,19 +120,24 @@ def _ranks(summary: Summary, images: int) -> str:
     if not summary.ranks:
         return ""
     last = [
-        ranks for ranks in summary.ranks if len(ranks) == len(summary.ranks[-1])
+        ranks for ranks in summary.ranks if np.shape(ranks) == np.shape(summary.ranks[-1])
     ]  # it may have been continued on others
-    times = np.mean(np.array(last, np.float64), axis=0)  # [ranks, 3], s
+    parts = np.mean(np.array(last, np.float64), axis=0)
+    times, own = (
+        parts[:, :3],
+        parts[:, 3:],
+    )  # [ranks, 3], s; the images of each, [ranks, 1], which older versions did not tell
     rows = "".join(
-        f"<tr><th>{rank}</th><td>{work:.3g} s</td><td>{wait:.2g} s</td><td>{comm:.2g} s</td>"
+        f"<tr><th>{rank}</th>{''.join(f'<td>{n:.3g}</td>' for n in own[rank])}<td>{work:.3g} s</td><td>{wait:.2g} s</td><td>{comm:.2g} s</td>"
         f"<td>{comm / max(work + wait + comm, 1e-9):.0%}</td></tr>"
         for rank, (work, wait, comm) in enumerate(times)
     )
     step = float(times.sum(axis=1).max())
+    images_of = "<th>images of each domain</th>" if own.size else ""
     return (
         f'<section class="card"><h3>Ranks</h3><p class="soft">What a step takes each of them, on average of late: '
         f"{images / max(step, 1e-9):.3g} images of each domain per second, all together. Who computes longer lets the others wait.</p>"
-        "<table><thead><tr><th>Rank</th><th>computing</th><th>waiting for images</th><th>others, and sending</th><th>share</th></tr>"
+        f"<table><thead><tr><th>Rank</th>{images_of}<th>computing</th><th>waiting for images</th><th>others, and sending</th><th>share</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></section>"
     )
 

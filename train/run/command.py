@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from train.evaluation.metrics import format_scores
 from train.files.sizes import size_text
 from train.models.model import Model
 from train.models.registry import SYSTEMS, elsewhere
-from train.ranks.launcher import join
+from train.ranks.launcher import join, rehearsing
 from train.run.dry_run import dry_run
 from train.run.exit_code import exit_code, say
 from train.run.finish import finish
@@ -42,8 +43,12 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
         arguments, system.program, about, system.settings, SWITCHES, elsewhere, texts=TEXTS
     )
     dry, source = settings.pop("dry_run", False), settings.pop("from", None)
-    if ranks.size > 1 and (dry or settings.get("seeds", 1) > 1):
-        raise UserError("--dry_run and --seeds are for one process: leave them out, or the launcher")
+    if ranks.size > 1 and settings.get("seeds", 1) > 1:
+        raise UserError(
+            "--seeds is for one process: it trains run after run. Leave it out, or the launcher; --seed chooses one"
+        )
+    if dry and not ranks.leads:
+        return 0  # rank 0 makes it, and speaks for all
     if source is not None and (continued or settings.get("seeds", 1) > 1):
         raise UserError("--from begins a run, one at a time; leave out --continue_train and --seeds, or --from")
     if source is not None:
@@ -55,7 +60,7 @@ def run_command(system: type[Model], arguments: Sequence[str] | None = None) -> 
         if continued:
             raise UserError("--continue_train: leave it out, --seeds goes on with what is there by itself")
         return train_seeds(system, settings)
-    with started(system, settings, continued, dry) as run:
+    with rehearsing() if dry else contextlib.nullcontext(), started(system, settings, continued, dry) as run:
         introduce(run)
         if source is not None:
             fresh = [
@@ -101,9 +106,9 @@ def farewell(run: Run) -> int:
             f"\nstopped after step {run.step} of {run.total}; everything is saved. To go on:\n  {run.command_to_go_on()}"
         )
         return 128 + run.signal
-    if not run.group.leads:
-        return 0  # rank 0 makes the rest
     scores = finish(run)
+    if not run.group.leads:
+        return 0
     peak = peak_bytes(run.model.device)
     held = f", at most {size_text(peak)} of memory" if peak else ""
     say(f"\n{run.total} steps done, {run.seconds:.0f} s of training{held}.")

@@ -12,6 +12,8 @@ from kernels.device import peak_bytes
 from train.data.sources import ImageFolder
 from train.errors import NonFiniteLoss, UserError
 from train.files.sizes import size_text
+from train.models.data_parallel import DataParallel
+from train.ranks.group import ALONE
 from train.report.page import duration
 from train.report.samples import sample_grid, save_png
 from train.run.disk import room_told
@@ -56,13 +58,18 @@ def dry_run(run: Run) -> int:
             print(f"\n{name}: {table}")
             shown.append(table)
 
+    images = run.config.images_per_step
+    play = DataParallel(run.model, ALONE, run.parallel.exact).step if run.parallel else None
     times, waited = [], 0.0
     batches = run.loader.iterate(run.epoch, run.position)
     for number, batch in enumerate(itertools.islice(batches, STEPS)):
         start, before = time.perf_counter(), run.loader.waited
         try:
             with np.errstate(all="ignore"):
-                run.model.step(batch.a, batch.b, *batch.pairs)
+                if play is not None:  # as this rank would by itself
+                    play(len(batch.a), batch.a, batch.b, *batch.pairs)
+                else:
+                    run.model.step(batch.a, batch.b, *batch.pairs)
         except NonFiniteLoss as error:
             raise UserError(f"dry run, step {number + 1}: {error}; try a smaller --lr") from error
         times.append(time.perf_counter() - start)
@@ -94,6 +101,11 @@ def dry_run(run: Run) -> int:
     print(
         f"         {duration(seconds * per_epoch)} an epoch of {per_epoch} steps, {duration(seconds * left)} for all {left}"
     )
+    if run.group.size > 1:
+        own = len(run.parallel.places(images)) if run.parallel else images
+        print(
+            f"ranks    all of this for rank 0 of {run.group.size}, which has {own} of a step's {images} images; sending comes on top"
+        )
     print(f"batch    {picture}")
     print("dry run: nothing else was written")
     return 0

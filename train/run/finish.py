@@ -15,19 +15,21 @@ SCORES = "scores.json"  # written last: where it names the run's last step, noth
 
 
 def finish(run: RunState) -> dict[str, Scores] | None:
-    """The last sample grid and, where the truth is known, the final scores."""
+    """The last sample grid and, where the truth is known, the final scores; ranks share the translating."""
     keep_up(run)
     run.display.sample(run.step)
     scores = None
     if run.evaluation or paired_test(run.config, 1):
-        everything = Evaluation(run.config, cache=run.classifier_file)
+        everything = Evaluation(run.config, cache=run.classifier_file if run.group.leads else None)
+        everything.ranks = run.group
         scores = everything(run.model, distance=run.evaluation is not None)
         keep_up(run)
         for finding in run.display.summary.doctor.judge(scores):
             run.tell(f"doctor, final scores: {finding}")
     run.report(scores)
     run.display.close()
-    write_json(run.folder / SCORES, {"step": run.step, **(scores or {})})
+    if run.group.leads:
+        write_json(run.folder / SCORES, {"step": run.step, **(scores or {})})
     return scores
 
 

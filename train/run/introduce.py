@@ -15,13 +15,19 @@ def ranks(run: Run) -> str:
     """How many there are, where, and by which numbers systems know their processes."""
     from kernels.cpu import threads
 
-    told = run.group.gather((platform.node(), os.getpid(), threads.COUNT))
+    images, size = run.config.images_per_step, run.group.size
+    own = len(run.parallel.places(images)) if run.parallel else images
+    told = run.group.gather((platform.node(), os.getpid(), threads.COUNT, own))
     hosts = "; ".join(
-        f"{host}, processes {', '.join(str(pid) for h, pid, _ in told if h == host)}"
-        for host in dict.fromkeys(h for h, _, _ in told)
+        f"{host}, processes {', '.join(str(pid) for h, pid, *_ in told if h == host)}"
+        for host in dict.fromkeys(h for h, *_ in told)
     )
-    counts = sorted({count for _, _, count in told})
-    return f"{len(told)}, {run.config.allreduce} sums, {' to '.join(map(str, counts))} threads each: {hosts}"
+    counts, shares = (sorted({numbers[i] for numbers in told}) for i in (2, 3))
+    uneven = f"; {shares[0]} to {shares[-1]} of a step's {images} images each, and all wait for who has most"
+    return (
+        f"{size}, {run.config.allreduce} sums, {' to '.join(map(str, counts))} threads each: {hosts}"
+        f"{uneven if len(shares) > 1 else ''}"
+    )
 
 
 def introduce(run: Run) -> None:

@@ -18,8 +18,9 @@ from train.ranks.shards import units
 if TYPE_CHECKING:
     from train.data.loader import Batch
 
-PARTS = ("work", "wait", "comm")
-"""Of a rank's step, in seconds: computing, waiting for its images, waiting for the other ranks and sending."""
+PARTS = ("work", "wait", "comm", "images")
+"""Of a rank's step, in seconds: computing, waiting for its images, waiting for the other ranks and sending; and how many images of
+each domain were its own."""
 
 
 class Pace:
@@ -33,14 +34,14 @@ class Pace:
 
     def meet(self, asked: int, times: Sequence[float], batch: Batch) -> None:
         """After a step: every rank tells which signal it had, how long the parts took, and what was odd about its images."""
-        told = self.group.gather((asked, times, batch.flat))
+        told = self.group.gather((asked, (*times, len(batch.a)), batch.flat))
         self.signal = max(signal for signal, _, _ in told)
         self.flat = tuple(name for _, _, flat in told for name in flat)
         self.sums += [own for _, own, _ in told]
         self.steps += 1
 
     def take(self) -> dict[str, Any]:
-        """For the record: of every rank the mean [work, wait, comm] of the steps since the last time, if there are several."""
+        """For the record: of every rank the mean [work, wait, comm, images] of the steps since the last time, if there are several."""
         if self.group.size == 1 or not self.steps:
             return {}
         means = (self.sums / self.steps).round(6).tolist()
