@@ -7,6 +7,7 @@ them, cut for as many threads as always, and all is left out but who is called h
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import inspect
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from unittest import mock
 
@@ -101,29 +103,38 @@ def counting() -> Iterator[list[int]]:
     def multiply(m: int, n: int, outer: int, inner: int, *rest: Any) -> None:
         products.append(2 * _whole(m, gemm.ROWS) * _whole(n, gemm.LANES) * outer * inner)
 
-    def leads_to_products(function: Any) -> bool:
-        called = [function.__globals__.get(name) for name in function.__code__.co_names]
-        loops = [loop for loop in called if isinstance(loop, Dispatcher)]
-        return any(loop is product or leads_to_products(loop.py_func) for loop in loops)
+    def called(loop: Any) -> list[Any]:
+        """What of the kernels a function calls."""
+        function = getattr(loop, "py_func", loop)
+        found = [function.__globals__.get(name) for name in function.__code__.co_names]
+        return [f for f in found if isinstance(f, Dispatcher | FunctionType) and f.__module__.startswith(package)]
+
+    def leads_to_products(loop: Any) -> bool:
+        return any(f is product or leads_to_products(f) for f in called(loop))
 
     def stand_in(loop: Any) -> Any:
         if loop is product:
             return multiply
-        if not isinstance(loop, Dispatcher):
+        if isinstance(loop, _Intrinsic):
             return _nothing
-        needed = leads_to_products(loop.py_func) or re.search(r"\breturn \S", inspect.getsource(loop.py_func))
-        return loop.py_func if needed else _nothing
+        function = getattr(loop, "py_func", loop)
+        needed = leads_to_products(loop) or re.search(r"\breturn \S", inspect.getsource(function))
+        return function if needed else _nothing
 
-    package = dispatch.__package__
+    package = f"{dispatch.__package__}."
     for file in Path(dispatch.__file__).parent.glob("*/cpu.py"):  # those that are yet to be loaded would compute
-        importlib.import_module(f"{package}.{file.parent.name}.cpu")
+        importlib.import_module(f"{package}{file.parent.name}.cpu")
+    modules = [module for path, module in list(sys.modules.items()) if path.startswith(package)]
     places = [
         (module, name, value)
-        for path, module in list(sys.modules.items())
-        if path.startswith(f"{package}.")
+        for module in modules
         for name, value in vars(module).items()
-        if isinstance(value, Dispatcher | _Intrinsic)
+        if isinstance(value, Dispatcher | FunctionType | _Intrinsic)
     ]
+    compiled: list[Any] = [value for *_, value in places if isinstance(value, Dispatcher)]
+    for loop in compiled:  # and all that becomes part of it
+        compiled += [f for f in called(loop) if f not in compiled]
+    places = [place for place in places if isinstance(place[2], _Intrinsic) or place[2] in compiled]
     stand_ins = [stand_in(loop) for *_, loop in places]  # all before the first is in place
     with contextlib.ExitStack() as stack:
         stack.enter_context(
@@ -170,23 +181,27 @@ class ForwardCount(Counting):
     ours = OursTranslates
 
 
-def beside(found: list[Row], counter: type[Counting], work: Work, flops: int, quick: bool) -> list[Row]:
-    """The rows of a contest with what was `executed` and the machine's `product_gflops`; on a GPU as they are.
+def best_product(args: argparse.Namespace) -> float:
+    """GFLOP/s of this machine's best matrix product; 0 on a GPU, and under --vectors, where it would not be the roof."""
+    if args.device != "cpu" or getattr(args, "vectors", 0):
+        return 0.0
+    return peaks.measure(0.1 if args.quick else 2.0).gemm_gflops
+
+
+def beside(found: list[Row], counter: type[Counting], work: Work, flops: int, best: float) -> list[Row]:
+    """The rows of a contest on the CPU with what was `executed`, and `best_product`.
 
     Ours is counted. Of the others it is only known that PyTorch asks for direct convolutions: theirs is the direct sum, `flops`.
     """
     if work.device != "cpu":
         return found
-    best = peaks.measure(0.1 if quick else 2.0).gemm_gflops
     worker = Worker(f"{__name__}:{counter.__name__}", work)
     try:
-        ours = worker("result", 0)[0]["executed"]
+        done = {"ours": worker("result", 0)[0]["executed"]}
     finally:
         worker.close()
-    directly = {row["provider"]: flops for row in found if row["provider"].startswith("torch")}
-    return [
-        {**row, "product_gflops": best, "executed": {"ours": ours, **directly}.get(row["provider"])} for row in found
-    ]
+    done |= {row["provider"]: flops for row in found if row["provider"].startswith("torch")}
+    return [{**row, "product_gflops": best, "executed": done.get(row["provider"])} for row in found]
 
 
 def _nothing(*arguments: Any) -> None:

@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks.burner import burning
 from benchmarks.worker import Result, Worker, WorkerError
 
 Row = dict[str, Any]
@@ -32,12 +33,14 @@ def contest(
     starts: int = 3,
     at_least: float = 0.3,
     after: Callable[[Result, Result], str] | None = None,
+    burner: int = 0,
 ) -> list[Row]:
     """One row per contestant (name -> "module:Class"); the first is "ours", and ratios are ours / theirs.
 
     truth     "module:Class" whose results for keys 0 .. keys-1, in turn, all others must match
     pairs     alternating measurements; each repeats until it has taken `at_least` seconds
     starts    fresh processes per contestant, for the time from nothing to the end of the first run
+    burner    cores that another program occupies while anything is timed
     after     given the gate's last result and that of the last run that was timed: why the timing does not count, or ""
     """
     ours = next(iter(contestants))
@@ -58,7 +61,8 @@ def contest(
                     last[name] = _start(name, spec, work, gate, differ, rows[name], workers)
             _tell("first result", index, starts, {name: row.get("starts", [])[index:] for name, row in rows.items()})
         if "error" not in rows[ours]:
-            _time(rows, workers, keys, pairs, at_least)
+            with burning(burner):
+                _time(rows, workers, keys, pairs, at_least)
             for name, worker in workers.items():
                 if after and "error" not in rows[name]:
                     with _failing_into(rows[name]):

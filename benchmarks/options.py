@@ -25,6 +25,17 @@ PRECISIONS = {
 }
 
 
+VECTORS = {
+    256: {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+sse4.2,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt,+movbe",
+        "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+    },
+    128: {"NUMBA_CPU_NAME": "generic", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+}  # fmt: skip
+"""Variables that keep each library to older instructions, by the bits of a vector: AVX2's, and those of every x86-64."""
+
+
 def versus(parser: argparse.ArgumentParser, providers: Mapping[str, Any], default: str, more: str = "") -> None:
     """--against"""
     known = ", ".join(name for name in providers if name != "ours")
@@ -60,11 +71,22 @@ def output(parser: argparse.ArgumentParser) -> None:
 
 
 def measuring(parser: argparse.ArgumentParser) -> None:
-    """--pairs and --starts, and what every command has"""
+    """--pairs, --starts, --burner and --vectors, and what every command has"""
     parser.add_argument("--pairs", type=int, default=5, help="alternating measurements (default: %(default)s)")
     parser.add_argument(
         "--starts", type=int, default=3, help="fresh processes per side, for the time to the first result (default: 3)"
     )
+    parser.add_argument(
+        "--burner",
+        type=int,
+        default=0,
+        metavar="CORES",
+        help="while anything is timed, a program that spins occupies each of so many cores (default: 0)",
+    )
+    parser.add_argument(
+        "--vectors", type=int, choices=tuple(VECTORS), default=0,
+        help="ours and torch's alike: as on an x86 processor whose vectors have only so many bits (default: this one's)",
+    )  # fmt: skip
     output(parser)
 
 
@@ -91,8 +113,8 @@ def with_device(work: Work, args: argparse.Namespace) -> Work:
 def effort(args: argparse.Namespace) -> dict[str, Any]:
     """How long to measure, for harness.contest."""
     if args.quick:
-        return dict(pairs=1, starts=1, at_least=0.0)
-    return dict(pairs=args.pairs, starts=args.starts)
+        return dict(pairs=1, starts=1, at_least=0.0, burner=args.burner)
+    return dict(pairs=args.pairs, starts=args.starts, burner=args.burner)
 
 
 Measure = Callable[[], Iterable[list[Row]]]
@@ -114,7 +136,7 @@ def report(args: argparse.Namespace, command: str, measure: Measure, show: Calla
     if on != "cuda" and getattr(args, "tune", ""):
         raise UserError(f"--tune {args.tune} with --device {on}: tiles are measured on a GPU; leave it out")
     threads = dict.fromkeys(machine.THREAD_VARIABLES, str(args.threads)) if args.threads else {}
-    with environment(threads):
+    with environment(threads | VECTORS.get(getattr(args, "vectors", 0), {})):
         return _report(args, command, measure, show)
 
 
@@ -124,9 +146,13 @@ def _report(args: argparse.Namespace, command: str, measure: Measure, show: Call
     about = machine.describe(on)
     said = f"device {on}, {PRECISIONS[precision]}" + ("; TIMES MEAN NOTHING HERE" if on == "interpret" else "")
     said += f"; our tiles measured, in {file_called(args.tune)}" if getattr(args, "tune", "") else ""
+    asked = {name: getattr(args, name, 0) for name in ("vectors", "burner") if getattr(args, name, 0)}
+    said += f"; as with vectors of {asked['vectors']} bits" if "vectors" in asked else ""
+    said += f"; {asked['burner']} of the cores occupied by another program" if "burner" in asked else ""
     heading = f"{title(about)}\n{said}"
     print(heading, flush=True)
-    rows, common = [], {"control": {"before": machine.control(seconds, on)}, "machine": about}
+    rows: list[Row] = []
+    common: dict[str, Any] = {**asked, "control": {"before": machine.control(seconds, on)}, "machine": about}
     try:
         for found in measure():
             rows += [{**row, **common} for row in found]

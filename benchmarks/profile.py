@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import executed, options, peaks, table
+from benchmarks import executed, options, table
 from benchmarks.costs import backward_flops, forward_flops
 from benchmarks.harness import Row
 from benchmarks.providers import Ours, wait
@@ -110,8 +110,13 @@ def run(args: argparse.Namespace) -> int:
         if args.trace:
             trace = {"traceEvents": [event.trace(start) for event in events], "displayTimeUnit": "ms"}
             options.save(Path(args.trace), json.dumps(trace))
-        best = peaks.measure(0.1 if args.quick else 2.0).gemm_gflops if args.device == "cpu" else 0.0
-        common = {"bench": "profile", "work": name, "provider": "ours", "total": total, "product_gflops": best}
+        common = {
+            "bench": "profile",
+            "work": name,
+            "provider": "ours",
+            "total": total,
+            "product_gflops": executed.best_product(args),
+        }
         threads = len({event.thread for event in events})
         yield [{**common, "threads": threads, **row} for row in totals(events)]
 

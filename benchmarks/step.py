@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     contestants = options.contestants(args.against, TRAINERS)
 
     def measure() -> Iterator[list[Row]]:
+        best = executed.best_product(args)
         for name in sizes:
             work = options.with_device(SIZES[name], args)
             print(f"{name}: {work.size} px, ngf {work.ngf}, {work.n_blocks} blocks, batch {work.batch} ...", flush=True)
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
                 **options.effort(args),
             )
             flops = step_flops(work)
-            found = executed.beside(found, executed.StepCount, work, flops, args.quick)
+            found = executed.beside(found, executed.StepCount, work, flops, best)
             rows = [{"bench": "step", "work": name, "flops": flops, **row} for row in found]
             if args.cold and name == sizes[-1]:
                 rows[0]["cold_start"] = cold_start(work)

@@ -64,7 +64,7 @@ def _executed(row: Row) -> list[str]:
     if not row.get("executed"):
         return ["", ""]
     rate = row["executed"] / row["seconds"]["median"] / 1e9
-    return [f"{rate:.0f}", f"{rate / row['product_gflops']:.2f}"]
+    return [f"{rate:.0f}", f"{rate / row['product_gflops']:.2f}" if row["product_gflops"] else ""]
 
 
 def _verdicts(rows: list[Row]) -> list[str]:

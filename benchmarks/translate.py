@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         judge = partial(differ, precision=work.precision)
         found = contest(contestants, work, truth=f"{TORCH}:TorchTruth", differ=judge, keys=2, **options.effort(args))
         flops = generator_flops(work)[0]
-        found = executed.beside(found, executed.ForwardCount, work, flops, args.quick)
+        found = executed.beside(found, executed.ForwardCount, work, flops, executed.best_product(args))
         yield [{"bench": "translate", "work": name, "flops": flops, **row} for row in found]
 
     return options.report(args, "translate", measure, table.contests)

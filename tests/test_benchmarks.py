@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import costs, machine, options, plot, scaling, step, table
+from benchmarks import costs, executed, harness, machine, options, plot, scaling, step, table
 from benchmarks.__main__ import main
+from benchmarks.burner import burning
 from benchmarks.harness import contest
 from benchmarks.op_providers import OursOps
 from benchmarks.profile import watching
@@ -147,6 +150,23 @@ def test_what_was_timed_is_judged_too() -> None:
     assert not {"seconds", "samples", "starts", "ratio"} & drifts.keys()
 
 
+def test_a_burner_spins_while_anything_is_timed_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    @contextlib.contextmanager
+    def noted(count: int) -> Iterator[None]:
+        with burning(count) as programs:
+            seen.append([program.poll() for program in programs])
+            yield
+            seen.append([program.poll() for program in programs])
+        seen.append([program.poll() is None for program in programs])
+
+    monkeypatch.setattr(harness, "burning", noted)
+    settings: dict[str, Any] = dict(truth=f"{HERE}:Right", differ=differ, keys=1, pairs=1, starts=1, at_least=0.0)
+    (row,) = contest({"ours": f"{HERE}:Right"}, None, burner=2, **settings)
+    assert seen == [[None, None], [None, None], [False, False]] and "seconds" in row
+
+
 def test_steps_that_are_timed_must_be_training() -> None:
     before = {"D_A": 0.5, "update of gen_ab": np.array([3.0, 4.0])}
     moved = {"D_A": 0.4, "update of gen_ab": np.array([3.1, 4.0])}
@@ -207,6 +227,7 @@ def test_an_interruption_keeps_what_was_done(
         return [{"provider": "ours", "error": "not asked"}]
 
     monkeypatch.setattr(step, "contest", two_sizes)
+    monkeypatch.setattr(executed, "best_product", lambda args: 1.0)
     monkeypatch.setattr(machine, "control", lambda *_: {"gemm_gflops": 1.0, "copy_gbs": 1.0})
     assert main(["step", "--sizes", "tiny,64", "--json", str(file)]) == 0
     assert [row["work"] for row in json.loads(file.read_text())] == ["tiny"]

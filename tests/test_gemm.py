@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numba import njit
 
-from kernels.cpu.compiler import kernel
+from benchmarks.options import VECTORS
+from kernels.cpu.compiler import OPTIONS, kernel
 from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, multiply, panels, whole
 from kernels.cpu.linear import linear
+
+ROOT = Path(__file__).parents[1]
 
 
 @kernel
@@ -56,3 +65,23 @@ def test_linear_applies_its_matrix_to_runs(add):
     if not add:
         run(x.reshape(-1), x.reshape(-1), 2 * LANES)  # in place
         assert np.array_equal(x, y)
+
+
+@pytest.mark.parametrize("bits", [*VECTORS, 0])
+def test_vectors_are_those_of_the_processor_that_numba_compiles_for(bits):
+    given = {name: value for name, value in os.environ.items() if bits == 0 or not name.startswith("NUMBA_CPU")}
+    code = "from kernels.cpu.gemm import LANES, COLS; print(LANES, COLS)"
+    command = [sys.executable, "-c", code]
+    made = subprocess.run(
+        command, env=given | VECTORS.get(bits, {}), capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    lanes = bits // 32 or LANES
+    assert made.stdout.split() == [str(lanes), str(lanes * (2 if lanes == 8 else 4))]
+
+
+def test_no_vector_is_wider_than_the_processors():
+    compiled, flat = njit(**OPTIONS)(multiply), np.zeros(ROWS * COLS, np.float32)
+    compiled(1, 1, 1, 1, flat, 0, 1, 1, 1, flat, 0, COLS, COLS, flat, 0, COLS, False)
+    (code,) = compiled.inspect_asm().values()
+    used = [lanes for register, lanes in {"xmm": 4, "ymm": 8, "zmm": 16}.items() if f"%{register}" in code]
+    assert not used or max(used) == LANES  # none has such a name but on x86

@@ -17,15 +17,23 @@ import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 from kernels.cpu.compiler import subroutine
 from kernels.device import Array
 
-_features = llvmlite.binding.get_host_cpu_features()
-LANES = 16 if _features.get("avx512f") else 8 if _features.get("avx") else 4
+
+def _has(feature: str) -> bool:
+    """Whether numba's code may use it: of this processor, or of the one that NUMBA_CPU_FEATURES describes in its place."""
+    named = getattr(config, "CPU_FEATURES", None)
+    if named is not None:
+        return f"+{feature}" in named.split(",")
+    return bool(llvmlite.binding.get_host_cpu_features().get(feature))
+
+
+LANES = 16 if _has("avx512f") else 8 if _has("avx") else 4
 ROWS, VECTORS = 6, 2 if LANES == 8 else 4  # 6 x 4 sums fill 32 registers, 6 x 2 fill AVX's 16
 COLS = VECTORS * LANES
 """The columns of a panel."""
