@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from autograd.function import Function, one
+from autograd.fusion import Deferred
 from autograd.mode import Watcher, state
 from autograd.tensor import Tensor, total
 from kernels.device import Array
@@ -49,6 +50,7 @@ def leaf_gradients(
     ready: list[tuple[int, Function]] = []  # a heap, youngest first
     pending: dict[Function, list[Array]] = {}  # what has come for the outputs of nodes that are not yet visited
     leaves: dict[Tensor, list[Array]] = {}
+    deferred = Deferred()  # gradients of leaves that are made later, some together: see fusion.py
     coming: dict[Tensor, int] = {}
     if watcher is not None:
         coming = uses(tensor)
@@ -59,6 +61,7 @@ def leaf_gradients(
         if node is None:
             leaves.setdefault(receiver, []).append(g)
             if watcher is not None and len(leaves[receiver]) == coming[receiver]:
+                deferred.finish()
                 receiver.take([total(receiver, leaves.pop(receiver))])
                 watcher.complete(receiver)
         elif node in pending:
@@ -75,7 +78,7 @@ def leaf_gradients(
         output = node.output()
         if output is not None and output.retains_grad:
             output.grad = dy
-        grads = node.run_backward(dy, pending)
+        grads = node.run_backward(dy, pending, deferred)
         grads = grads if isinstance(grads, tuple) else (grads,)
         assert node.inputs is not None
         if len(grads) != len(node.inputs):
@@ -84,6 +87,7 @@ def leaf_gradients(
             if receiver is not None and receiver.requires_grad:
                 give(receiver, unbroadcast(node.name, g, shape))
         node.release()
+    deferred.finish()
     return leaves
 
 

@@ -6,7 +6,7 @@ import functools
 import itertools
 import weakref
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from autograd.mode import grad_enabled
 from autograd.tensor import Tensor
 from kernels.device import Array, Device
 from kernels.dispatch import implementation
+
+if TYPE_CHECKING:
+    from autograd.fusion import Deferred
 
 _serial = itertools.count()
 
@@ -32,6 +35,7 @@ class Function:
     op: str | None = None
     takes = "*"
     view = False  # whether the output is a view of the first input's memory
+    reads = True  # whether the backward reads dy, and does not only hand it on
     uses = 0  # how many nodes take the output as an input
     inputs: tuple[Tensor | None, ...] | None
     saved: tuple[Any, ...]
@@ -81,8 +85,8 @@ class Function:
     def backward(self, dy: Array) -> Any:
         return self.kernel.backward(dy, *self.saved, **self.settings)
 
-    def run_backward(self, dy: Array, pending: dict[Function, list[Array]]) -> Any:
-        """`backward`, as the engine calls it; `pending` is what has come for older nodes, see fusion.py."""
+    def run_backward(self, dy: Array, pending: dict[Function, list[Array]], deferred: Deferred) -> Any:
+        """`backward`, as the engine calls it; `pending` is what has come for older nodes; see fusion.py."""
         return self.backward(dy)
 
     def total(self, arrays: list[Array]) -> Array:

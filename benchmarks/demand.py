@@ -67,9 +67,9 @@ def reduction_steps(launch: Launch) -> int:
 
 
 def operand_bytes(launch: Launch) -> int:
-    """Of the two arrays that are multiplied: the first two of a product's."""
-    first = list(launch.shapes)[:2]
-    return sum(math.prod(launch.shapes[name]) * ITEMSIZE[launch.signature[name]] for name in first)
+    """Of the two arrays that are multiplied: the first two of a product's, for each layer if it is made for several."""
+    first, layers = list(launch.shapes)[:2], launch.shapes.get("layers", (1,))[0]
+    return layers * sum(math.prod(launch.shapes[name]) * ITEMSIZE[launch.signature[name]] for name in first)
 
 
 def merge_bytes(launch: Launch) -> int:

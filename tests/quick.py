@@ -20,7 +20,7 @@ from kernels import dispatch
 SLOW = {
     "test_cpu_kernels.py", "test_executed.py", "test_gemm.py", "test_strips.py", "test_winograd.py",  # compile
     "test_compile_report.py", "test_tuning.py", "test_replays.py", "test_torch_graph.py", "test_first_run.py",
-    "test_engine_fusion.py", "test_epilogue.py", "test_graph.py", "test_stacked.py", "test_interpret_step.py",
+    "test_deferred.py", "test_engine_fusion.py", "test_epilogue.py", "test_graph.py", "test_stacked.py", "test_interpret_step.py",
     "test_device_steps.py",  # interpret
     "test_ablate.py", "test_augmented.py", "test_benchmarks.py", "test_comforts.py", "test_disk.py", "test_disks.py",  # train
     "test_doctor.py", "test_domain_distance.py", "test_evaluation.py", "test_lessons.py", "test_lessons_points.py", "test_lessons_step.py",

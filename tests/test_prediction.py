@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
+from autograd.fusion import Deferred
 from benchmarks.cubin import Cubin, Loop
 from benchmarks.demand import demand_of, reduction_steps
 from benchmarks.gpus import GPUS, Gpu
@@ -143,6 +144,26 @@ def test_slices_of_a_weights_gradient_share_its_pixels():
     launch = one(lambda: wgrad(x, dy, (3, 3), Geometry(padding=1), tiles=tiles))
     slices = launch.grid[2]
     assert slices > 1 and reduction_steps(launch) == -(-2 * 64 * 64 // slices // 64)
+
+
+def test_layers_that_share_a_launch_ask_for_as_much_as_they_do_apart():
+    x, dy = np.zeros((2, 32, 32, 64), bfloat16), np.zeros((2, 32, 32, 64), bfloat16)
+
+    def three():
+        deferred = Deferred()
+        for _ in range(3):
+            wgrad(x, dy, (3, 3), Geometry(padding=1), stack=2, deferred=deferred)
+        deferred.finish()
+
+    alone = one(lambda: wgrad(x, dy, (3, 3), Geometry(padding=1), stack=2))
+    together, table = one(three), 3 * 3 * 8
+    assert reduction_steps(together) == reduction_steps(alone) and together.flops == 3 * alone.flops
+    apart, found = demand_of(alone, code(HGMMA), 90), demand_of(together, code(HGMMA), 90)
+    assert (
+        found.programs == 3 * apart.programs
+        and found.l2 == 3 * apart.l2 + table
+        and found.dram == 3 * apart.dram + table
+    )
 
 
 def test_what_a_multiprocessor_holds_follows_from_registers_and_shared_memory():

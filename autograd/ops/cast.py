@@ -11,6 +11,7 @@ from kernels.device import Array
 
 class Cast(Function):
     op = "cast"
+    reads = False
 
     def forward(self, x: Array) -> Array:
         ready = self.settings["ready"]

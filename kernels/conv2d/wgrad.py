@@ -7,7 +7,9 @@ H100 has 132 multiprocessors. So the pixels are cut into slices where that pays 
 float32 partial for its slice, and a second launch adds the slices in order. Atomics would save that launch and give other
 bits each time. The bias is a weight whose input is always 1: its gradient is one more row, (r,s,c) = R*S*C.
 
-Grid: rows of dw x columns of dw x slices of pixels, for each weight of a stack; a slice's pixels meet one weight.
+Where slices do not pay, layers that are alike may share a launch (autograd/fusion.py), which adds in the same order.
+
+Grid: rows of dw x columns of dw x slices of pixels, for each weight of a stack and each layer; a slice's pixels meet one weight.
 Bytes: x, dy, and the partials written and read once. x is read again for each tap, and dy for each tile of rows, from the
 L2 cache: the largest, 256x256x64, has 8 MB in bf16.
 """
@@ -15,6 +17,9 @@ L2 cache: the largest, 256x256x64, has 8 MB in bf16.
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import triton
 import triton.language as tl
@@ -25,13 +30,16 @@ from kernels.conv2d.implicit_gemm import (
     candidates,
     full_float32,
     load,
+    nbytes,
     step,
     tap_and_channel,
     weight_strides,
 )
-from kernels.device import Array
+from kernels.device import Array, address
 from kernels.gpu.autotune import Tiles, pick
+from kernels.gpu.epilogue import Deferred
 from kernels.gpu.launch import cdiv, dtype_name, empty, input_precision, launch
+from kernels.gpu.multi_tensor import address_table, wide
 from kernels.reflection_pad.gpu import mirror
 
 
@@ -63,18 +71,19 @@ def _next_block(n, p, q, pixels, Q, BK: tl.constexpr):
 
 @triton.jit
 def _wgrad(
-    x, dy, partials, H, W, Q, width, area, pixels, total, each, slices, stack,
+    x, dy, partials, layers, H, W, Q, width, area, pixels, total, each, slices, stack,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
     STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, BIAS: tl.constexpr, ROW: tl.constexpr,
     PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """Program (i, j, (g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of weight g's partial z.
+    """Program (i, j, (l, g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of partial z of layer l's weight g.
 
     Summed in float32: the pixels of slice z of the images that meet weight g, image by image, row by row, BK at a time.
 
     x          [N,H,W,C]
     dy         [N,P,Q,K], with rows or columns behind each image that are left out: see width and area
     partials   [slices,G R S C K + G K] float32, written: every weight's gradient, laid out as W_C says, then every bias's
+    layers     [L,3] int64: addresses of x, dy and partials of each layer, where there are several
     H, W       rows and columns of x, pixels
     Q          columns of dy, pixels
     width      pixels from one row of dy to the next
@@ -95,7 +104,12 @@ def _wgrad(
     BM, BN, BK rows and columns of a tile; pixels of a step along the reduction
     """
     ROWS: tl.constexpr = R * S * C
-    z, g = tl.program_id(2) % slices, (tl.program_id(2) // slices).to(tl.int64)
+    z, g = tl.program_id(2) % slices, tl.program_id(2) // slices
+    if layers is not None:
+        layers, g = layers + 3 * (g // stack), g % stack
+        x, dy = wide(tl.load(layers), x.dtype.element_ty), wide(tl.load(layers + 1), dy.dtype.element_ty)
+        partials = wide(tl.load(layers + 2), tl.float32)
+    g = g.to(tl.int64)
     images = (total // pixels).to(tl.int64)  # with the same weight; what is multiplied by it may pass 2^31
     x += g * (images * (H * W * C))
     dy += g * (images * (area * K))
@@ -145,38 +159,45 @@ def _sum_slices(partials, total, count, slices, BLOCK: tl.constexpr):
     tl.store(total + at, value, mask=at < count)
 
 
+class Kind(NamedTuple):
+    """What layers whose gradients one launch makes have in common, beside shapes; see `wgrad`. `each`: pixels of a slice."""
+
+    kernel: tuple[int, int]
+    geometry: Geometry
+    stack: int
+    bias: bool
+    swapped: bool
+    halo: int
+    each: int
+
+
 def wgrad(
     x: Array, dy: Array, kernel: tuple[int, int], geometry: Geometry, *,
     stack: int = 1, bias: bool = False, swapped: bool = False, halo: int = 0, tiles: Tiles | None = None,
+    deferred: Deferred | None = None,
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """dw [G,*kernel,C,K] (`swapped`: [G,*kernel,K,C]) and db [G,K] (or None) for a `stack` of G weights.
 
     x [N,H,W,C] and dy [N,P,Q,K] are contiguous; those of their images that meet weight g give dw[g]. dy may have a halo of so many
-    rows and columns (reflect_halo.py), which are left out.
+    rows and columns (reflect_halo.py), which are left out. With `deferred` the results may hold noise until that has finished.
     """
-    (_, H, W, C), (N, rows, width, K), (R, S) = x.shape, dy.shape, kernel
-    P, Q = rows - halo, width - halo
-    length, total = R * S * C, N // stack * P * Q
+    C, (N, rows, width, K), (R, S) = x.shape[3], dy.shape, kernel
+    length, total = R * S * C, N // stack * (rows - halo) * (width - halo)
     tiles = tiles or pick(
         _wgrad,
         (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, stack, *vars(geometry).values(), bias, swapped, halo),
-        choose_wgrad_tiles(K, C, Q, x),
+        choose_wgrad_tiles(K, C, width - halo, x),
         candidates,
         lambda t: wgrad(x, dy, kernel, geometry, stack=stack, bias=bias, swapped=swapped, halo=halo, tiles=t),
     )  # fmt: skip
-    grid = cdiv(length + bias, tiles["BM"]), cdiv(K, tiles["BN"])
-    each, slices = _split(total, grid[0] * grid[1] * stack, tiles["BK"])
+    each, slices = _split(total, cdiv(length + bias, tiles["BM"]) * cdiv(K, tiles["BN"]) * stack, tiles["BK"])
     size = stack * (length + bias) * K
     partials = empty(x, (slices, size), "float32")
-    # Program (i, j, (g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of weight g's partial z, from the
-    # pixels [z each, (z + 1) each) of those that meet it.
-    launch(
-        _wgrad, (*grid, stack * slices), x, dy, partials, H, W, Q, width, rows * width, P * Q, total, each, slices, stack,
-        flops=2 * length * K * N * P * Q, C=C, K=K, R=R, S=S, **weight_strides(C, K, swapped),
-        STRIDE=geometry.stride, PAD=geometry.padding, REFLECT=geometry.reflect, BIAS=bias,
-        ROW=Q % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
-    )  # fmt: skip
-    dw = partials[0]
+    kind, dw = Kind(kernel, geometry, stack, bias, swapped, halo, each), partials[0]
+    if deferred is not None and slices == 1 and address(x) % 16 == address(dy) % 16 == 0:
+        deferred.join((kind, x.dtype, x.shape, dy.shape), (x, dy, partials), functools.partial(_together, kind, tiles))
+    else:
+        _products(kind, tiles, [(x, dy, partials)])
     if slices > 1:
         dw = empty(x, (size,), "float32")
         # Program i owns elements [512 i, 512 (i + 1)) and adds the slices' partials to them in order.
@@ -186,12 +207,56 @@ def wgrad(
     return dw[:weights].reshape(shape), dw[weights:].reshape(stack, K) if bias else None
 
 
-def choose_wgrad_tiles(N: int, C: int, Q: int, like: Array) -> Tiles:
-    """Tile [BM,BN] of dw for N columns and rows of C channels, steps of BK of Q pixels in a row, and warps."""
+Layer = tuple[Array, Array, Array]
+"""x, dy and the partials of their weight gradient, [slices,...]."""
+
+
+def _products(kind: Kind, tiles: Tiles, layers: Sequence[Layer]) -> None:
+    """Write the partials of all layers, in one launch."""
+    x, dy, partials = layers[0]
+    (_, H, W, C), (N, rows, width, K), (R, S), slices = x.shape, dy.shape, kind.kernel, len(partials)
+    P, Q, length, stack = rows - kind.halo, width - kind.halo, R * S * C, kind.stack
+    table = address_table(x, layers) if len(layers) > 1 else None
+    grid = cdiv(length + kind.bias, tiles["BM"]), cdiv(K, tiles["BN"]), len(layers) * stack * slices
+    # Program (i, j, (l, g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of partial z of layer l's weight g,
+    # from the pixels [z each, (z + 1) each) of those that meet it.
+    launch(
+        _wgrad, grid, x, dy, partials, table, H, W, Q, width, rows * width, P * Q, N // stack * P * Q, kind.each, slices, stack,
+        flops=2 * length * K * N * P * Q * len(layers), bytes=nbytes(table, *itertools.chain(*layers)),
+        C=C, K=K, R=R, S=S, **weight_strides(C, K, kind.swapped),
+        STRIDE=kind.geometry.stride, PAD=kind.geometry.padding, REFLECT=kind.geometry.reflect, BIAS=kind.bias,
+        ROW=Q % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
+    )  # fmt: skip
+
+
+def _together(kind: Kind, tiles: Tiles, layers: Sequence[Layer]) -> None:
+    """The same for layers that have waited for each other; where there is one, in its own `tiles`."""
+    if len(layers) > 1:
+        (x, dy, _), (R, S) = layers[0], kind.kernel
+        tiles = pick(
+            _wgrad,
+            (x.dtype, input_precision(), *x.shape, *dy.shape, *kind[:-1], len(layers)),
+            choose_wgrad_tiles(
+                dy.shape[3], x.shape[3], dy.shape[2] - kind.halo, x, rows=len(layers) * kind.stack * R * S * x.shape[3]
+            ),
+            candidates,
+            lambda t: _products(kind, t, layers),
+        )
+    _products(kind, tiles, layers)
+
+
+def choose_wgrad_tiles(N: int, C: int, Q: int, like: Array, rows: int = 0) -> Tiles:
+    """Tile [BM,BN] of dw for N columns and rows of C channels, steps of BK of Q pixels in a row, and warps.
+
+    So many `rows` of several layers in one launch may fill one wave of multiprocessors with 128x256, which reads a quarter less from L2.
+    """
     # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
     BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
     BM = 128 if C % 128 == 0 and BN == 128 else 64
-    warps = 8 if BN == 128 or dtype_name(like.dtype) == "float32" else 4  # float32 x is turned around in registers
+    wide = N % 256 == 0 and BM == 128 and dtype_name(like.dtype) == "bfloat16"
+    if wide and rows // 128 * (N // 256) >= 0.9 * PROGRAMS:
+        BN = 256
+    warps = 8 if BN >= 128 or dtype_name(like.dtype) == "float32" else 4  # float32 x is turned around in registers
     stages = 2 if full_float32(like) and C % 16 else 3  # a gather across taps, and no tensor cores: registers again
     BK = step(like) if C % 16 == 0 else min(step(like), 32)
     BK = next((k for k in (BK, max(BK // 2, 16)) if Q % k == 0), BK)  # within one row a step needs no division

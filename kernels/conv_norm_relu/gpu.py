@@ -22,13 +22,13 @@ from kernels.conv2d.stacked import stack_size, unstacked
 from kernels.conv2d.wgrad import wgrad
 from kernels.conv_norm_relu.one_launch import in_one_launch
 from kernels.device import Array
-from kernels.gpu.epilogue import Epilogue, Sums
+from kernels.gpu.epilogue import Deferred, Epilogue, Sums
 from kernels.gpu.launch import contiguous
 from kernels.instance_norm.gradient import gradient
 from kernels.instance_norm.normalise import normalise
 from kernels.instance_norm.settings import NormSettings
 
-STACKED = EPILOGUE = SUMS = True
+STACKED = EPILOGUE = SUMS = DEFERRED = True
 
 
 def forward(
@@ -47,7 +47,7 @@ def forward(
 def backward(
     dout: Array, x: Array, w: Array, z: Array, mean: Array, rstd: Array, *,
     geometry: Geometry, norm: NormSettings, need: tuple[bool, bool] = (True, True),
-    sums: Sums | None = None, epilogue: Epilogue | None = None,
+    sums: Sums | None = None, epilogue: Epilogue | None = None, deferred: Deferred | None = None,
 ) -> tuple[Array | None, Array | None]:  # fmt: skip
     x, w = contiguous(x, w)
     kernel = w.shape[-4:-2]
@@ -57,5 +57,6 @@ def backward(
     if need[0]:
         dx = input_gradient(dz, w, x.shape[1:3], geometry, halo=reach > 0, epilogue=epilogue)
     if need[1]:
-        (dw,) = unstacked(w, wgrad(x, dz, kernel, geometry, stack=stack_size(x, w), halo=halo_rows(reach))[0])
+        dw, _ = wgrad(x, dz, kernel, geometry, stack=stack_size(x, w), halo=halo_rows(reach), deferred=deferred)
+        (dw,) = unstacked(w, dw)
     return dx, dw

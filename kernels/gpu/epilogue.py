@@ -3,13 +3,15 @@
 A gradient dx seldom stays as a convolution makes it. In a residual network it is added to the gradient that went round
 through the skip; then the instance norm that made x wants two sums over it. Done apart, each of that is a launch that
 fetches all of dx from memory again. `Epilogue` says what is wanted: whoever runs the backward fills it in. A module whose
-`backward` takes one says `EPILOGUE = True`, one whose `backward` takes sums `SUMS = True`; every op is as correct without
-either.
+`backward` takes one says `EPILOGUE = True`, one whose `backward` takes sums `SUMS = True`, one that may defer a weight's gradient
+`DEFERRED = True`; every op is as correct without any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from kernels.device import Array
 
@@ -35,3 +37,10 @@ class Epilogue:
 
     onto: Array | None = None
     sums: Sums | None = None
+
+
+class Deferred(Protocol):
+    """Who has weight gradients made later, those of one kind together: autograd/fusion.py. A kernel's result holds noise until then."""
+
+    def join(self, kind: Hashable, work: Any, together: Callable[[list[Any]], None]) -> None:
+        """Let `work` wait for more of its kind; `together` does all of it."""

@@ -42,9 +42,22 @@ def tensor_lists(like: Array, rows: Rows) -> tuple[Array, Array]:
     return make(xp_of(like), rows)
 
 
+def address_table(like: Array, tensors: Sequence[Sequence[Array]]) -> Array:
+    """The addresses of some arrays in each row, [T,...] int64 on the device of `like`. They keep no array alive."""
+    rows = tuple(tuple(map(address, row)) for row in tensors)
+    return (_kept_table if hooks.capture is None else _table)(xp_of(like), rows)
+
+
+def _table(xp: ModuleType, rows: Rows) -> Array:
+    return upload(xp, np.array(rows, np.int64))
+
+
+_kept_table = functools.lru_cache(maxsize=32)(_table)
+
+
 def _made(xp: ModuleType, rows: Rows) -> tuple[Array, Array]:
     chunks = [(row, block) for row, (*_, size) in enumerate(rows) for block in range(triton.cdiv(size, BLOCK))]
-    return upload(xp, np.array(rows, np.int64)), upload(xp, np.array(chunks, np.int32))
+    return _table(xp, rows), upload(xp, np.array(chunks, np.int32))
 
 
 _kept = functools.lru_cache(maxsize=32)(_made)  # memory pools hand out the same addresses at every step
