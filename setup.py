@@ -56,7 +56,15 @@ EXTRAS = {
     ],  # CuPy's wheel lacks the library
     "completion": ["argcomplete>=3.1"],  # the shell completes commands and options; it asks the programs' own parsers
     "tensorboard": ["tensorboardX>=2.6"],  # writes TensorBoard's files; needs neither TensorFlow nor PyTorch
-    "bench": ["torch==2.13.0", "onnx>=1.17", "onnxruntime>=1.19"],  # the peers that benchmarks race against
+    # The peers that benchmarks race against. All but PyTorch read our .onnx, ncnn after its own converter, pnnx.
+    "bench": [
+        "torch==2.13.0",
+        "onnx>=1.17",
+        "onnxruntime>=1.19",
+        "openvino>=2026.4",
+        "ncnn>=1.0.20261020",
+        "pnnx>=20261020",
+    ],
     # What `pytest` wants. Whatever of it is missing, the tests that need it are skipped and say so.
     "test": [
         "palindrome-gan[completion,deep,exchange,heic,tensorboard]",

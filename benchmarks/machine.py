@@ -20,7 +20,18 @@ from typing import Any
 
 import numpy as np
 
-PACKAGES = ("numpy", "torch", "numba", "scipy", "onnxruntime", "triton", "cupy-cuda12x", "cupy-cuda13x")
+PACKAGES = (
+    "numpy",
+    "torch",
+    "numba",
+    "scipy",
+    "onnxruntime",
+    "openvino",
+    "ncnn",
+    "triton",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ROOT = Path(__file__).parent.parent
 IN_REPOSITORY = (ROOT / "pyproject.toml").is_file()

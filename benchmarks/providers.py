@@ -29,6 +29,8 @@ TRAINERS = {
     "eager": (("eager", f"{HERE}:OursEager"),),
     "checkpointing": (("checkpointing", f"{HERE}:OursCheckpointing"),),
 }
+# They read our .onnx.
+RUNTIMES = {"onnxruntime": "OnnxTranslates", "openvino": "OpenVinoTranslates", "ncnn": "NcnnTranslates"}
 TRANSLATORS = {
     "ours": (("ours", f"{HERE}:OursTranslates"),),
     "reference": (("reference", f"{HERE}:ReferenceTranslates"),),
@@ -40,7 +42,7 @@ TRANSLATORS = {
         ("torch-compile", f"{TORCH}:TorchCompileTranslates"),
         ("torch-compile-channels-last", f"{TORCH}:TorchCompileChannelsLastTranslates"),
     ),
-    "onnxruntime": (("onnxruntime", f"{__package__}.onnx_generator:OnnxTranslates"),),
+    **{name: ((name, f"{__package__}.onnx_runtimes:{kind}"),) for name, kind in RUNTIMES.items()},
 }
 
 
@@ -56,6 +58,7 @@ class Work:
     precision: str = "fp32"  # on a GPU: fp32, tf32 or bf16 (see options.PRECISIONS)
     seed: int = 0
     tune: str = ""  # file of our measured tiles
+    folder: str = ""  # of the generator's .onnx and what else other runtimes read
 
     def pictures(self, key: int) -> tuple[np.ndarray, np.ndarray]:
         """Two batches [N,H,W,3] in [-1, 1], of one kind but never the same."""

@@ -21,7 +21,7 @@ from benchmarks.burner import burning
 from benchmarks.harness import contest
 from benchmarks.op_providers import OursOps
 from benchmarks.profile import watching
-from benchmarks.providers import Ours, OursTranslates, Work
+from benchmarks.providers import RUNTIMES, Ours, OursTranslates, Work
 from benchmarks.worker import Result, Worker, WorkerError
 
 HERE = "tests.test_benchmarks"  # workers import this file, so torch is imported only where it is needed
@@ -93,6 +93,16 @@ class ForgetsTheSkip(Ours):
 class Darker(OursTranslates):
     def result(self, output: Any) -> Result:
         return {"y": super().result(output)["y"] - 0.001}
+
+
+class Fades(OursTranslates):
+    """Right at the gate, and dark from its third picture on."""
+
+    pictures = 0
+
+    def result(self, output: Any) -> Result:
+        self.pictures += 1
+        return {"y": super().result(output)["y"] * (1.0 if self.pictures < 3 else 0.9)}
 
 
 class HalfTheGradient(OursOps):
@@ -248,11 +258,16 @@ def test_torchs_layouts_agree_with_each_other_and_with_ours() -> None:
 
 
 def test_translate_refuses_a_wrong_picture(tmp_path: Path) -> None:
-    status, rows = run("translate", tmp_path, "--against", f"{HERE}:Darker,onnxruntime")
-    ours, darker, onnx = rows
-    assert status == 1 and darker["wrong"] and "seconds" not in darker
-    assert ours["seconds"]["median"] > 0
-    assert "seconds" in onnx or 'pip install -e ".[bench]"' in onnx["error"]
+    against = f"{HERE}:Darker,{HERE}:Fades,onnxruntime,openvino,ncnn"
+    status, (ours, darker, fades, *runtimes) = run("translate", tmp_path, "--against", against)
+    assert status == 1 and ours["seconds"]["median"] > 0
+    for row in (darker, fades):
+        assert row["wrong"] and "seconds" not in row
+    assert fades["error"].startswith("wrong after the timing")
+    assert [row["provider"] for row in runtimes] == list(RUNTIMES)
+    for row in runtimes:
+        assert "wrong" not in row
+        assert "seconds" in row or 'not installed: pip install -e ".[bench]"' in row["error"]
 
 
 def test_a_file_of_yours_races_and_its_wrong_gradient_is_refused(
