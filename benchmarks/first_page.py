@@ -12,22 +12,30 @@ from benchmarks.table import render
 
 Found = dict[str, Any]
 SHOWN = 30  # kernels
+ROWS = ("ceilings", "compile", "correctness", "graph", "kernels", "candidates")  # phases that write <name>.jsonl
+DRY_RUN = "**A dry run: the kernels ran in Triton's interpreter, on the CPU and small. No time here is that of a GPU.**"
+NO_BF16 = "ml_dtypes is not installed, from which NumPy and CuPy have bfloat16, so nothing is tried in bf16"
 
 
-def collect(out: Path, phases: list[dict[str, Any]]) -> Found:
+def collect(out: Path, phases: list[dict[str, Any]], device: str = "cuda") -> Found:
     """Everything that the phases have written into a folder, as far as they came."""
-    rows = {
-        name: read_rows(out / f"{name}.jsonl") for name in ("ceilings", "compile", "correctness", "graph", "kernels")
-    }
-    steps = [row for file in sorted(out.glob("step-*.json")) for row in json.loads(file.read_text(encoding="utf-8"))]
-    scores = out / "training" / "scores.json"
+    rows = {name: read_rows(out / f"{name}.jsonl") for name in ROWS}
+    steps = [
+        {"phase": phase["phase"], **row}
+        for phase in phases
+        if (file := out / f"{phase['phase']}.json").exists()
+        for row in json.loads(file.read_text(encoding="utf-8"))
+    ]
+    scores, tiles = out / "training" / "scores.json", out / "tiles.json"
     about = next((row for row in rows["ceilings"] if row["what"] == "machine"), machine.describe())
     return {
         "machine": about,
+        "device": device,
         "phases": phases,
         **rows,
         "steps": steps,
         "scores": json.loads(scores.read_text(encoding="utf-8")) if scores.exists() else None,
+        "tiles": json.loads(tiles.read_text(encoding="utf-8")) if tiles.exists() else None,
     }
 
 
@@ -39,7 +47,10 @@ def page(found: Found) -> str:
     parts = [
         "# First run",
         f"{head}. Written by `python -m benchmarks first_run`.",
-        render(["phase", "status", "s", "precision"], [_phase(row) for row in found["phases"]]),
+        "" if found["device"] == "cuda" else DRY_RUN,
+        in_short(found),
+        "## Phases",
+        render(["phase", "what it asks", "status", "s", "precision"], [_phase(row) for row in found["phases"]]),
         "\n".join(
             f"- {row['phase']} ended with: `{' / '.join(row['last'])}`" for row in found["phases"] if row.get("last")
         ),
@@ -48,14 +59,41 @@ def page(found: Found) -> str:
         correctness(found["correctness"]),
         replays(found["graph"]),
         steps(found["steps"]),
+        tuned(found),
         kernels(found["kernels"], found["ceilings"]),
         training(found),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
+def in_short(found: Found) -> str:
+    """What to know if one reads no further."""
+    lines = []
+    for precision in dict.fromkeys(row["precision"] for row in found["correctness"]):
+        mine = [row for row in found["correctness"] if row["precision"] == precision]
+        ops, bad = [row for row in mine if row["what"] == "op"], len(unended(mine))
+        bad += sum(bool(row.get("problem")) for row in ops)
+        lines.append(
+            f"- {precision}: {f'{bad} ops are WRONG' if bad else f'all {len(ops)} ops that were tried are right'}"
+        )
+    if taken := [row for row in found["graph"] if row["what"] == "step"]:
+        lines.append(f"- replayed steps: {'OTHER BITS' if any(row['unequal'] for row in taken) else 'equal bits'}")
+    for row in found["steps"]:
+        if "ratio" in row:
+            lines.append(
+                f"- the step takes {row['ratio']['median']:.2f} of the time of {row['provider']} ({row['phase']})"
+            )
+    known = [row for row in found["kernels"] if row.get("predicted") and "seconds" in row]
+    if known and (predicted := sum(row["launches"] * row["predicted"]["seconds"] for row in known)):
+        measured = sum(row["launches"] * row["seconds"] for row in known)
+        lines.append(f"- kernels take {measured / predicted:.2f} of the time that was predicted")
+    failed = [f"{row['phase']} ({row['status']})" for row in found["phases"] if row["status"] != "done"]
+    lines.append(f"- phases that did not come to a good end: {', '.join(failed) or 'none'}")
+    return "\n".join(["## In short", "", *lines])
+
+
 def _phase(row: dict[str, Any]) -> list[str]:
-    return [row["phase"], row["status"], f"{row.get('seconds', 0):.0f}", row["precision"]]
+    return [row["phase"], row["about"], row["status"], f"{row.get('seconds', 0):.0f}", row["precision"]]
 
 
 def ceilings(rows: list[dict[str, Any]]) -> str:
@@ -74,6 +112,7 @@ def ceilings(rows: list[dict[str, Any]]) -> str:
             lines.append(f"- {row['line']}")
         if row["what"] == "lacking" and row["names"]:
             lines.append(f"- not installed: {', '.join(row['names'])}")
+            lines += [f"- {NO_BF16}"] if "ml_dtypes" in row["names"] else []
         if row["what"] == "small":
             lines.append(f"- first kernel and first array operation: {row['seconds']:.1f} s, off by {row['error']:.2g}")
     return "\n".join(["## Ceilings", "", *lines]) if lines else ""
@@ -134,22 +173,41 @@ def replays(rows: list[dict[str, Any]]) -> str:
 
 
 def steps(rows: list[dict[str, Any]]) -> str:
-    """The training step of all."""
+    """The training step of all, each beside ours of the same phase."""
     lines = []
     for row in rows:
-        name = f"{row['provider']}, {row['work']}"
-        if "seconds" not in row:
-            lines.append([name, row.get("error", "not timed"), "", "", ""])
-            continue
-        s, ratio = row["seconds"], row.get("ratio", {}).get("median")
-        cells = [
-            f"{1e3 * s['median']:.2f}",
-            f"{1e3 * s['p80']:.2f}",
-            f"{ratio:.2f}" if ratio else "",
-            f"{row.get('device_mb', 0):.0f}",
-        ]
-        lines.append([name, *cells])
-    return "## The step\n\n" + render(["contestant", "ms", "p80", "ours/it", "MB of the GPU"], lines) if lines else ""
+        if "seconds" in row:
+            s, ratio = row["seconds"], row.get("ratio", {}).get("median")
+            cells = [f"{1e3 * s['median']:.2f}", f"{1e3 * s['p80']:.2f}", f"{ratio:.2f}" if ratio else ""]
+            lines.append([f"{row['phase']}: {row['provider']}", *cells, f"{row.get('device_mb', 0):.0f}"])
+    untimed = [
+        f"- {row['phase']}: {row['provider']} was not timed: {row.get('error', 'the phase ended before')}"
+        for row in rows
+        if "seconds" not in row
+    ]
+    if not rows:
+        return ""
+    size = f"Of {rows[0]['work']} size; every phase measures ours anew, in turns with the others, whom it is compared with."
+    head = ["phase: contestant", "ms", "p80", "ours/it", "MB of the GPU"]
+    return "\n\n".join(filter(None, ["## The step", size, render(head, lines) if lines else "", "\n".join(untimed)]))
+
+
+def tuned(found: Found) -> str:
+    """What was chosen by measuring."""
+    chosen = [tiles for choices in (found["tiles"] or {}).values() for tiles in choices.values()]
+    launches = [one["launches"] for one in chosen if "launches" in one]
+    lines = []
+    for row in found["candidates"]:
+        lines.append(
+            f"- {row['kernels']} kernels compiled in {row['seconds']:.0f} s, of which {row['out']} spill or do not fit"
+        )
+    if chosen:
+        lines.append(f"- tiles of {len(chosen) - len(launches)} products are in `tiles.json`, for `--tune`")
+    if launches:
+        lines.append(
+            f"- of {len(launches)} fused blocks {launches.count(1)} are faster in one launch, the others in two"
+        )
+    return "\n".join(["## Tuned", "", *lines]) if lines else ""
 
 
 def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
@@ -170,7 +228,11 @@ def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
         ]
         cells += [f"{row['flops'] / row['seconds'] / 1e12:.1f}" if row["flops"] else "-", f"{rate:.2f}"]
         lines.append(
-            [f"{row['kernel']} {'x'.join(map(str, row['grid']))}", *cells, f"{1e5 * rate / copy:.0f}%" if copy else "-"]
+            [
+                f"{row['kernel']} {_by(row['grid'])} of {_by(row['shape'])}",
+                *cells,
+                f"{1e5 * rate / copy:.0f}%" if copy else "-",
+            ]
         )
     both = [r for r in known if r.get("predicted")]
     total, measured = (1e3 * sum(r["launches"] * r["seconds"] for r in some) for some in (known, both))
@@ -179,8 +241,22 @@ def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
     )
     if both:
         said += f" Of {measured:.2f} ms a prediction is known: {1e3 * sum(r['launches'] * r['predicted']['seconds'] for r in both):.2f} ms."
-    head = ["kernel, grid", "launches", "µs", "predicted", "ratio", "bound by", "TFLOP/s", "TB/s", "of copy"]
+    head = [
+        "kernel, grid, first array",
+        "launches",
+        "µs",
+        "predicted",
+        "ratio",
+        "bound by",
+        "TFLOP/s",
+        "TB/s",
+        "of copy",
+    ]
     return "\n\n".join(filter(None, ["## Kernels", render(head, lines), said, "\n".join(failed)]))
+
+
+def _by(numbers: list[int]) -> str:
+    return "x".join(map(str, numbers)) or "-"
 
 
 def training(found: Found) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import gpu, machine
 from benchmarks.first_checks import correctness, graph
-from benchmarks.first_plan import Plan, Rows, read_rows, real_cases
+from benchmarks.first_plan import Plan, Rows, precisions, read_rows, real_cases
 from benchmarks.harness import Row
 from benchmarks.providers import OursEager
 from kernels.gpu.launch import hooks, recorded
@@ -47,13 +47,13 @@ def ceilings(plan: Plan, rows: Rows) -> None:
 
 
 def small(plan: Plan) -> Row:
-    """One kernel of ours and one operation of the array library, in bfloat16: whether anything runs at all."""
+    """One kernel of ours and one operation of the array library, in bfloat16 where it can be had: whether anything runs at all."""
     from benchmarks.op_providers import OpWork
     from kernels.device import get_device, to_host
     from kernels.tanh import gpu as tanh
 
     device, start = get_device(plan.device), time.perf_counter()
-    x = device.asarray(np.linspace(-2, 2, 1000, dtype=np.float32).astype(OpWork(precision="bf16").dtype))
+    x = device.asarray(np.linspace(-2, 2, 1000, dtype=np.float32).astype(OpWork(precision=plan.precision).dtype))
     y = to_host(tanh.forward(x) + x).astype(np.float32)
     x32 = to_host(x).astype(np.float32)
     return {"error": float(np.abs(y - np.tanh(x32) - x32).max()), "seconds": time.perf_counter() - start}
@@ -73,20 +73,27 @@ def empty_replay() -> Row:
     return {"seconds": float(np.median(times)), "least": min(times)}
 
 
+def compiled(plan: Plan, launches: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The different kernels of these launches, when dry the four dearest, and what came of each, compiled side by side."""
+    from benchmarks.compile_report import different
+    from benchmarks.cubin import compilers, read
+
+    kernels = different(launches, quick=plan.device != "cuda")
+    with compilers(plan.jobs) as begin:
+        return kernels, list(read(begin([(kernel.shown, target_of(plan)) for kernel in kernels])))
+
+
 def compile_kernels(plan: Plan, rows: Rows) -> None:
     """Every kernel of a step and of all other ops, compiled side by side: what spills is known, and launches find them on disk."""
-    from benchmarks.compile_report import different
     from benchmarks.compile_tables import tile
-    from benchmarks.cubin import Cubin, compilers, read
+    from benchmarks.cubin import Cubin
     from benchmarks.gpus import GPUS
     from benchmarks.kernel_replays import form
 
     target, name = target_of(plan), gpu_of(plan)
-    for precision in ("bf16", "tf32", "fp32") if plan.device == "cuda" else (plan.precision,):
+    for precision in precisions() if plan.device == "cuda" else (plan.precision,):
         start = time.perf_counter()
-        kernels = different(asked_for(plan, precision), quick=plan.device != "cuda")
-        with compilers(plan.jobs) as begin:
-            results = read(begin([(kernel.shown, target) for kernel in kernels]))
+        kernels, results = compiled(plan, asked_for(plan, precision))
         for kernel, code in zip(kernels, results, strict=True):
             kernel.compiled[target] = code
             launches = {form(one): kernel.predicted(GPUS[name], one) for one in kernel.launches} if name else {}
@@ -106,18 +113,33 @@ def compile_kernels(plan: Plan, rows: Rows) -> None:
 def asked_for(plan: Plan, precision: str) -> list[Any]:
     """The launches of a step, and of every case at its real size, without running them."""
     from benchmarks.op_providers import OpWork, OursOps
-    from benchmarks.recording import record_step
-    from train.config.settings import Config
 
-    w = plan.work
-    step = record_step(precision, Config(crop_size=w.size, ngf=w.ngf, ndf=w.ngf, n_blocks=w.n_blocks))
     saved = hooks.matmul
     with recorded(run=False) as launches:
         ops = OursOps(OpWork("interpret", precision, full=plan.device == "cuda"))
         for name in real_cases(plan):
             ops.run(ops.inputs((name, "both", 0)))
     hooks.matmul = saved
-    return [*step.launches, *launches]
+    return [*step_of(plan, precision), *launches]
+
+
+def step_of(plan: Plan, precision: str, candidates: bool = False) -> list[Any]:
+    """The launches of a step, with those that a tuner would measure if they are asked for."""
+    from benchmarks.recording import record_step
+    from train.config.settings import Config
+
+    w = plan.work
+    config = Config(crop_size=w.size, ngf=w.ngf, ndf=w.ngf, n_blocks=w.n_blocks)
+    return record_step(precision, config, candidates=candidates).launches
+
+
+def candidates(plan: Plan, rows: Rows) -> None:
+    """Every kernel that `--tune` tries, compiled side by side, so that it finds them on disk: one after the other takes minutes."""
+    start = time.perf_counter()
+    kernels, results = compiled(plan, step_of(plan, plan.precision, candidates=True))
+    unfit = sum(isinstance(code, str) or code.spills > 0 for code in results)
+    seconds = time.perf_counter() - start
+    rows.add(what="candidates", precision=plan.precision, kernels=len(kernels), out=unfit, seconds=seconds)
 
 
 def target_of(plan: Plan) -> int:
@@ -164,7 +186,8 @@ def one_step(plan: Plan, rows: Rows) -> None:
 
 
 PHASES: dict[str, Callable[[Plan, Rows], None]] = {
-    "ceilings": ceilings, "compile": compile_kernels, "correctness": correctness, "graph": graph, "kernels": kernels, "one_step": one_step,
+    "ceilings": ceilings, "compile": compile_kernels, "correctness": correctness, "graph": graph, "kernels": kernels,
+    "candidates": candidates, "one_step": one_step,
 }  # fmt: skip
 
 

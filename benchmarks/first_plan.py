@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 from dataclasses import dataclass
@@ -13,6 +14,12 @@ from benchmarks.harness import Row
 from benchmarks.providers import Work
 
 DRY = Work(24, 2, 1)  # what the interpreter can step through in a second
+PRECISIONS = ("bf16", "tf32", "fp32")  # the first that is right is used
+
+
+def precisions() -> tuple[str, ...]:
+    """Those whose numbers arrays can hold here: NumPy and CuPy have bfloat16 from the package ml_dtypes."""
+    return PRECISIONS if importlib.util.find_spec("ml_dtypes") else PRECISIONS[1:]
 
 
 @dataclass(frozen=True)

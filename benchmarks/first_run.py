@@ -6,8 +6,8 @@ The phases come in order of worth, each in a process of its own with a time limi
 itself. Rows are on disk as soon as they are known, and the page is written anew after each phase. Where a precision is wrong, the
 phases after that use the next (bf16, tf32, fp32); where all are, nothing is timed.
 
-It needs this repository and what it imports, no network, and nothing installed beside that: PyTorch for the truth and the peers,
-and NVIDIA's profiler and sanitiser where they are. `--device interpret` goes through the same motions without a GPU, small.
+It needs this repository and what a phase imports, no network, and nothing installed: where a library is not there, the phases that
+need it are left out, and that is said at once. `--device interpret` goes through the same motions without a GPU, small.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import first_page, machine, options
-from benchmarks.first_plan import Plan, read_rows, unended
+from benchmarks.first_plan import PRECISIONS, Plan, precisions, read_rows, unended
 from train.errors import UserError
 
-PRECISIONS = ("bf16", "tf32", "fp32")
 GRACE = 10.0  # s that a process has to end by itself when its time is up
 DRY = 8  # times as long as on a GPU may each phase take in the interpreter
 Command = list[str]
@@ -46,6 +45,12 @@ class Phase:
     about: str
     commands: Callable[[Plan], list[Command]]
     timed: bool = False  # so nothing of it is run for a precision that is wrong
+    needs: tuple[str, ...] = ("triton",)  # modules
+
+    @property
+    def lacks(self) -> str:
+        """The modules that are not installed."""
+        return ", ".join(name for name in self.needs if importlib.util.find_spec(name) is None)
 
 
 def inside(name: str) -> Callable[[Plan], list[Command]]:
@@ -59,16 +64,16 @@ def _phase(name: str, plan: Plan) -> Command:
 
 def each_precision(plan: Plan) -> list[Command]:
     """The three side by side: they wait for the host most of the time."""
-    precisions = PRECISIONS if plan.device == "cuda" else PRECISIONS[:1]
-    return [_phase("correctness", dataclasses.replace(plan, precision=p)) for p in precisions]
+    some = precisions() if plan.device == "cuda" else precisions()[:1]
+    return [_phase("correctness", dataclasses.replace(plan, precision=p)) for p in some]
 
 
-def step_against(peers: str, pairs: int = 9) -> Callable[[Plan], list[Command]]:
-    """`python -m benchmarks step`, ours and these peers in turns."""
+def step_against(peers: str, name: str, pairs: int = 9) -> Callable[[Plan], list[Command]]:
+    """`python -m benchmarks step`, ours and these peers in turns, for the phase of that name."""
 
     def commands(plan: Plan) -> list[Command]:
         how = ["--device", plan.device, "--precision", plan.precision, "--against", peers]
-        how += ["--json", str(Path(plan.out) / f"step-{peers or 'tuned'}.json")]
+        how += ["--json", str(Path(plan.out) / f"{name}.json")]
         how += ["--sizes", plan.size, "--pairs", str(pairs), "--starts", "1"] if plan.device == "cuda" else ["--quick"]
         tiles = ["--tune", str(Path(plan.out) / "tiles.json")] if not peers and plan.device == "cuda" else []
         return [[sys.executable, "-u", "-m", __package__ or "", "step", *how, *tiles]]
@@ -79,50 +84,27 @@ def step_against(peers: str, pairs: int = 9) -> Callable[[Plan], list[Command]]:
 def device_tests(plan: Plan) -> list[Command]:
     """The tests that a device passes."""
     tests = [f"tests/test_{name}.py" for name in ("device_steps", "graph", "optim", "ops")]
-    if importlib.util.find_spec("pytest") is None:
-        return []
     some = [] if plan.device == "cuda" else ["-k", "paper or (tanh and minimal)"]
     return [[sys.executable, "-m", "pytest", "-q", "--device", plan.device, "-p", "no:cacheprovider", *some, *tests]]
 
 
 def training(plan: Plan) -> list[Command]:
     """A run with scores and a report, in the folder of results."""
-    small = ["--preset", "small", "--max_steps", "4000"] if plan.device == "cuda" else ["--preset", "tiny", "--max_steps", "1", "--crop_size", "32", "--load_size", "32", "--ngf", "2", "--ndf", "2", "--n_blocks", "0"]  # fmt: skip
-    where = ["--checkpoints_dir", plan.out, "--name", "training"]
-    return [
-        [
-            sys.executable,
-            "-u",
-            "-m",
-            "train.cyclegan",
-            "--device",
-            plan.device,
-            "--precision",
-            plan.precision,
-            *small,
-            *where,
-        ]
-    ]
+    size = "--preset small --max_steps 4000"
+    if plan.device != "cuda":
+        size = "--preset tiny --max_steps 1 --crop_size 32 --load_size 32 --ngf 2 --ndf 2 --n_blocks 0"
+    where = ["--device", plan.device, "--precision", plan.precision, "--checkpoints_dir", plan.out]
+    return [[sys.executable, "-u", "-m", "train.cyclegan", *where, "--name", "training", *size.split()]]
 
 
 def profiled(plan: Plan) -> list[Command]:
     """NVIDIA's profiler on a few kernels of an eager step, where there is one."""
-    sections = [
-        word for name in ("SpeedOfLight", "MemoryWorkloadAnalysis", "WarpStateStats") for word in ("--section", name)
-    ]
-    names = [
-        "--kernel-name",
-        "regex:_(wgrad|fprop|dgrad|dx|normalise)$",
-        "--launch-count",
-        "12",
-        "--launch-skip",
-        "100",
-    ]
-    return (
-        [["ncu", "--clock-control", "none", "--csv", *sections, *names, *_phase("one_step", plan)]]
-        if shutil.which("ncu")
-        else []
+    asked = (
+        "--clock-control none --csv --section SpeedOfLight --section MemoryWorkloadAnalysis --section WarpStateStats"
     )
+    which = "--kernel-name regex:_(block|fprop|dgrad|wgrad|dx|normalise)$ --launch-skip 100 --launch-count 12"
+    command = ["ncu", *asked.split(), *which.split(), *_phase("one_step", plan)]
+    return [command] if shutil.which("ncu") else []
 
 
 def sanitised(plan: Plan) -> list[Command]:
@@ -131,19 +113,21 @@ def sanitised(plan: Plan) -> list[Command]:
     return [["compute-sanitizer", "--tool", "memcheck", *command]] if shutil.which("compute-sanitizer") else []
 
 
+TORCH = ("triton", "torch")
 PHASES = (
     Phase("ceilings", 40, "what is here, and what it does at best", inside("ceilings")),
     Phase("compile", 100, "every kernel compiled side by side, into the cache of what follows", inside("compile")),
-    Phase("correctness", 110, "every op against float64, forward and gradients", each_precision),
+    Phase("correctness", 110, "every op against float64, forward and gradients", each_precision, needs=TORCH),
     Phase("graph", 60, "kernel by kernel against replays: equal bits", inside("graph")),
-    Phase("step-graph", 90, "the step beside torch's as a CUDA graph", step_against("eager,torch-graph"), timed=True),
-    Phase("kernels", 60, "each kernel's replays beside the prediction", inside("kernels"), timed=True),
-    Phase("step-torch", 60, "the step beside torch, eager", step_against("torch", 5), timed=True),
-    Phase("training", 90, "a run, its scores and its report", training),
-    Phase("step-compile", 120, "the step beside torch's compiled, as a CUDA graph", step_against("torch-compile-graph", 5), timed=True),
-    Phase("tests", 90, "the repository's own tests on this device", device_tests),
-    Phase("step-compiled", 120, "the step beside torch's compiled, launched by Python", step_against("torch-compile", 5), timed=True),
-    Phase("tune", 90, "tiles by measurement, and the step with them", step_against("", 5), timed=True),
+    Phase("step-graph", 90, "the step beside torch's as a CUDA graph", step_against("eager,torch-graph", "step-graph"), True, TORCH),
+    Phase("kernels", 60, "each kernel's replays beside the prediction", inside("kernels"), True),
+    Phase("step-torch", 60, "the step beside torch, eager", step_against("torch", "step-torch", 5), True, TORCH),
+    Phase("training", 90, "a run, its scores and its report", training, needs=("triton", "tqdm", "matplotlib")),
+    Phase("step-compile", 120, "the step beside torch's compiled, as a CUDA graph", step_against("torch-compile-graph", "step-compile", 5), True, TORCH),
+    Phase("tests", 90, "the repository's own tests on this device", device_tests, needs=(*TORCH, "pytest")),
+    Phase("step-compiled", 120, "the step beside torch's compiled, launched by Python", step_against("torch-compile", "step-compiled", 5), True, TORCH),
+    Phase("candidates", 60, "all tiles that could be taken, compiled side by side", inside("candidates"), True),
+    Phase("tune", 90, "tiles by measurement, and the step with them", step_against("", "tune", 5), True, TORCH),
     Phase("profile", 60, "NVIDIA's profiler", profiled),
     Phase("sanitise", 60, "NVIDIA's sanitiser", sanitised),
 )  # fmt: skip
@@ -174,8 +158,14 @@ def run(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     chosen = options.chosen(args.phases, {p.name: p for p in PHASES}, "--phases")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = Plan(str(out.resolve()), args.device, size=args.size, jobs=machine.cores())
-    return 0 if first_run(plan, [p for p in PHASES if not chosen or p.name in chosen], args.minutes * 60) else 1
+    plan = Plan(str(out.resolve()), args.device, precisions()[0], args.size, machine.cores())
+    phases = [p for p in PHASES if not chosen or p.name in chosen]
+    if plan.precision != PRECISIONS[0]:
+        print(f"{first_page.NO_BF16}; {plan.precision} takes its place", flush=True)
+    for phase in phases:
+        if phase.lacks:
+            print(f"{phase.name} is left out: {phase.lacks} not installed", flush=True)
+    return 0 if first_run(plan, phases, args.minutes * 60) else 1
 
 
 def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
@@ -184,12 +174,13 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
     done = {row["phase"]: row for row in read_rows(out / "phases.jsonl")}
     for phase in phases:
         precision = usable(read_rows(out / "correctness.jsonl"), tried="correctness" in done)
-        commands = phase.commands(dataclasses.replace(plan, precision=precision or "fp32"))
+        commands = phase.commands(dataclasses.replace(plan, precision=precision or PRECISIONS[-1]))
         left = end - time.monotonic()
         limit = min(phase.limit * (1 if plan.device == "cuda" else DRY), left)
         why_not = (
-            "nothing to run it with" if not commands
-            else "no precision is right: nothing is timed" if phase.timed and not precision
+            f"lacks {phase.lacks}" if phase.lacks
+            else "nothing to run it with" if not commands
+            else "no precision was found right: nothing is timed" if phase.timed and not precision
             else "no time is left" if left < 5 else ""
         )  # fmt: skip
         row: dict[str, Any] = {"phase": phase.name, "about": phase.about, "precision": precision, "status": why_not}
@@ -202,13 +193,13 @@ def first_run(plan: Plan, phases: list[Phase], seconds: float) -> bool:
         done[phase.name] = row
         write(plan, list(done.values()))
     print(f"\n{out / 'first_run.md'}")
-    return all(row["status"] in ("done", "nothing to run it with") for row in done.values())
+    return all(row["status"].startswith(("done", "nothing to", "lacks")) for row in done.values())
 
 
 def usable(rows: list[dict[str, Any]], tried: bool = True) -> str:
-    """The first precision in which ops were tried, and none was wrong or never came back; "" if there is none. bf16 before
-    anything was `tried`."""
-    right = {row["precision"] for row in rows if row["what"] == "op"} if tried else set(PRECISIONS)
+    """The first precision in which ops were tried, and none was wrong or never came back; "" if there is none. The first that
+    arrays can hold before anything was `tried`."""
+    right = {row["precision"] for row in rows if row["what"] == "op"} if tried else set(precisions())
     wrong = {row["precision"] for row in (*(row for row in rows if row.get("problem")), *unended(rows))}
     return next((p for p in PRECISIONS if p in right - wrong), "")
 
@@ -232,12 +223,10 @@ def executed(commands: list[Command], log: Path, limit: float) -> dict[str, Any]
                     os.killpg(process.pid, signal.SIGKILL)
     codes = [process.returncode for process in running]
     ended = (
-        "done"
-        if not any(codes)
-        else "something is wrong"
-        if set(codes) <= {0, 1}
-        else f"failed ({', '.join(map(str, codes))})"
-    )
+        "done" if not any(codes)
+        else "something is wrong" if set(codes) <= {0, 1}
+        else f"failed ({', '.join(f'signal {-code}' if code < 0 else f'exit code {code}' for code in codes)})"
+    )  # fmt: skip
     status = "out of time" if any(late) else ended
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:] if status != "done" else []
     return {"status": status, "seconds": time.monotonic() - start, "command": " ".join(commands[0]), "last": last}
@@ -260,7 +249,7 @@ def waited(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 def write(plan: Plan, phases: list[dict[str, Any]]) -> None:
     """The page and the JSON, among the results and, from a GPU, among the repository's."""
-    found = first_page.collect(Path(plan.out), phases)
+    found = first_page.collect(Path(plan.out), phases, plan.device)
     texts = {"first_run.md": first_page.page(found), "first_run.json": json.dumps(found, indent=1, default=str)}
     folders = [Path(plan.out), *([machine.results_folder("cuda")] if plan.device == "cuda" else [])]
     for folder in folders:

@@ -76,6 +76,7 @@ def measure(calls: dict[str, Call], device: Device, count: int = 20) -> Iterator
         launch = call.launch
         row = {"kernel": launch.name, "form": name, "grid": launch.grid, "launches": call.count}
         row |= {"bytes": launch.bytes, "flops": launch.flops, "options": launch.options}
+        row["shape"] = next(iter(launch.shapes.values()), ())  # of the first array
         try:
             replays.capture(call.again)
             times = [replays.seconds() for _ in range(count)]

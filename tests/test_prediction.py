@@ -79,12 +79,10 @@ def code(*loops: Loop, outside: Loop = Loop(0, {}, {}), warps: int = 4, products
 
 def test_a_block_in_one_launch_is_the_product_and_its_merge():
     """Of one picture's residual layer: 36 steps of 64x128x64 for each of 128 programs, and 64 partials of its channels."""
-    from kernels.conv_norm_relu.one_launch import in_one_launch
+    from kernels.conv_norm_relu import gpu
 
     x, w = np.zeros((1, 64, 64, 256), bfloat16), np.zeros((3, 3, 256, 256), bfloat16)
-    block = one(
-        lambda: in_one_launch(x, w, None, (64, 64), Geometry(padding=1, padding_mode="reflect"), NormSettings())
-    )
+    block = one(lambda: gpu.forward(x, w, geometry=Geometry(padding=1, padding_mode="reflect"), norm=NormSettings()))
     product = Loop(187, {16: 12}, {}, products={"HGMMA.64x128x16.F32.BF16": 4})
     merge, spin = Loop(223, {}, {16: 8}, products={"FFMA": 32}), Loop(13, {}, {4: 1})
     demand = demand_of(block, code(product, spin, merge, outside=Loop(100, {}, {}), warps=4), 90)

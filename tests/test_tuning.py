@@ -18,11 +18,13 @@ from benchmarks.__main__ import main
 from benchmarks.op_providers import OpWork, OursOps
 from kernels.conv2d import gpu as conv2d
 from kernels.conv2d.geometry import Geometry
+from kernels.conv_norm_relu import gpu as conv_norm_relu
 from kernels.device import Device
 from kernels.gpu import autotune as tuning
 from kernels.gpu.autotune import start, stop
 from kernels.gpu.launch import hooks, launch, recorded
 from kernels.gpu.replays import Replays
+from kernels.instance_norm.settings import NormSettings
 from train.config.settings import Config
 from train.errors import UserError
 from train.run import command
@@ -186,6 +188,31 @@ def test_convolutions_give_the_same_numbers_with_measured_tiles(slowest: str, tm
     assert all(np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(first, wanted, strict=True))
     start(tmp_path / "tiles.json", gpu="H100", timer=clock)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(results(), first, strict=True)) and len(calls) == measured
+
+
+@pytest.mark.parametrize("launches", [1, 2])
+def test_a_block_takes_one_launch_or_two_whichever_is_faster(launches: int, tmp_path: Path) -> None:
+    """Here each launch takes, or saves, a second; the choice is kept beside the tiles, and the file alone brings it back."""
+    rng, calls = np.random.default_rng(0), []
+    x, w = (rng.normal(size=s).astype(np.float32) for s in ((1, 6, 5, 16), (3, 3, 16, 16)))
+    how = dict(geometry=Geometry(padding=1, padding_mode="reflect"), norm=NormSettings())
+
+    def clock(run: Any) -> float:
+        with recorded() as made:
+            run()
+        calls.append(len(made))
+        return calls[-1] if launches == 1 else -calls[-1]
+
+    wanted = conv_norm_relu.forward(x, w, **how)
+    tuner = start(tmp_path / "tiles.json", gpu="H100", timer=clock)
+    conv_norm_relu.forward(x, w, **how)
+    assert {1, 2} <= {*calls} and {"launches": launches} in tuner.kept.values()
+    measured = len(calls)
+    start(tmp_path / "tiles.json", gpu="H100", timer=clock)
+    with recorded() as made:
+        results = conv_norm_relu.forward(x, w, **how)
+    assert len(made) == launches and len(calls) == measured
+    assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(results, wanted, strict=True))
 
 
 def test_the_gpus_name_comes_from_cupy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The fused block on the GPU: one launch forward where all its programs run at once, else two; one op after the other takes four.
 
-one_launch.py has the one. The two:
+one_launch.py has the one. Where tiles are measured (kernels/gpu/autotune.py), so is whether two are faster. The two:
 
     1  z = fprop(x, w); while a tile of z is in registers, its mean and squared deviations go to `partials`
     2  merge the partials, normalise, activate, add the skip: instance_norm's second launch
@@ -20,8 +20,9 @@ from kernels.conv2d.gpu import input_gradient
 from kernels.conv2d.reflect_halo import halo_rows, takes_halo
 from kernels.conv2d.stacked import stack_size, unstacked
 from kernels.conv2d.wgrad import wgrad
-from kernels.conv_norm_relu.one_launch import in_one_launch
+from kernels.conv_norm_relu.one_launch import _block, in_one_launch, measured_for, tiles_for
 from kernels.device import Array
+from kernels.gpu.autotune import pick
 from kernels.gpu.epilogue import Deferred, Epilogue, Sums
 from kernels.gpu.launch import contiguous
 from kernels.instance_norm.gradient import gradient
@@ -29,6 +30,7 @@ from kernels.instance_norm.normalise import normalise
 from kernels.instance_norm.settings import NormSettings
 
 STACKED = EPILOGUE = SUMS = DEFERRED = True
+ONE, TWO = {"launches": 1}, {"launches": 2}
 
 
 def forward(
@@ -37,11 +39,20 @@ def forward(
     x, w = contiguous(x, w)
     geometry.check(x.shape, w.shape)
     size = geometry.output_size(x.shape, w.shape)
-    if (results := in_one_launch(x, w, skip, size, geometry, norm)) is not None:
-        return results
-    z, partials, tile = fprop(x, w, None, size, geometry, statistics=True)
-    out, mean, rstd = normalise(z, partials, tile, skip, norm)
-    return out, z, mean, rstd
+    tiles = tiles_for(x, w, size, geometry, norm, skip)
+
+    def made(how: dict[str, int]) -> tuple[Array, Array, Array, Array]:
+        if tiles and how == ONE:
+            return in_one_launch(x, w, skip, size, geometry, norm, tiles)
+        z, partials, tile = fprop(x, w, None, size, geometry, statistics=True)
+        out, mean, rstd = normalise(z, partials, tile, skip, norm)
+        return out, z, mean, rstd
+
+    if tiles is None:
+        return made(TWO)
+    return made(
+        pick(_block, ("launches", *measured_for(x, w, skip, size, geometry)), ONE, lambda one: [one, TWO], made)
+    )
 
 
 def backward(

@@ -12,6 +12,7 @@ it is normalised: the bits of the two launches with the same tiles.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -90,15 +91,11 @@ def _block(
 
 
 def in_one_launch(
-    x: Array, w: Array, skip: Array | None, size: tuple[int, int], geometry: Geometry, norm: NormSettings,
-    tiles: Tiles | None = None,
-) -> tuple[Array, Array, Array, Array] | None:  # fmt: skip
-    """out, z, mean, rstd of contiguous x and w; None where no tiles make a grid that runs at once."""
+    x: Array, w: Array, skip: Array | None, size: tuple[int, int], geometry: Geometry, norm: NormSettings, tiles: Tiles
+) -> tuple[Array, Array, Array, Array]:
+    """out, z, mean, rstd of contiguous x and w, by tiles that make a grid that runs at once."""
     N, H, W, C = x.shape
     (R, S), K = w.shape[-4:-2], w.shape[-1]
-    tiles = tiles or tiles_for(x, w, size, geometry, norm, skip)
-    if tiles is None:
-        return None
     (skip,) = contiguous(skip)
     z, out = empty(x, (N, *size, K)), empty(x, (N, *size, K))
     mean, rstd = empty(x, (N, K), "float32"), empty(x, (N, K), "float32")
@@ -141,11 +138,16 @@ def tiles_for(
     first = next(filter(fits, larger), None)
     return first and pick(
         _block,
-        (x.dtype, input_precision(), *x.shape, *w.shape, *size, geometry.stride, skip is not None),
+        measured_for(x, w, skip, size, geometry),
         first,
         lambda tiles: [t for t in candidates(tiles) if fits(t)],
         lambda tiles: in_one_launch(x, w, skip, size, geometry, norm, tiles),
     )
+
+
+def measured_for(x: Array, w: Array, skip: Array | None, size: tuple[int, int], geometry: Geometry) -> tuple[Any, ...]:
+    """What decides which way is fastest, beside the kernel's source."""
+    return x.dtype, input_precision(), *x.shape, *w.shape, *size, geometry.stride, skip is not None
 
 
 def grid_of(shape: tuple[int, ...], tiles: Tiles) -> tuple[int, int, int]:
