@@ -37,11 +37,12 @@ def contest(
 ) -> list[Row]:
     """One row per contestant (name -> "module:Class"); the first is "ours", and ratios are ours / theirs.
 
-    truth     "module:Class" whose results for keys 0 .. keys-1, in turn, all others must match
+    truth     "module:Class" whose results for keys 0 .. keys-1, in turn, all others must match; `keys` itself is timed
     pairs     alternating measurements; each repeats until it has taken `at_least` seconds
     starts    fresh processes per contestant, for the time from nothing to the end of the first run
     burner    cores that another program occupies while anything is timed
-    after     given the gate's last result and that of the last run that was timed: why the timing does not count, or ""
+    after     given the gate's last result and that of the last run that was timed: why the timing does not count, or "";
+              None: that run must match the truth as those at the gate
     """
     ours = next(iter(contestants))
     rows: dict[str, Row] = {name: {"provider": name} for name in contestants}
@@ -50,7 +51,7 @@ def contest(
     try:
         judge = Worker(truth, work)
         judge("load")
-        expected = [judge("result", key)[0] for key in range(keys)]
+        expected = [judge("result", key)[0] for key in range(keys if after else keys + 1)]
         judge.close()
         for index in range(starts):
             for name, spec in contestants.items():
@@ -64,9 +65,10 @@ def contest(
             with burning(burner):
                 _time(rows, workers, keys, pairs, at_least)
             for name, worker in workers.items():
-                if after and "error" not in rows[name]:
+                if "error" not in rows[name]:
                     with _failing_into(rows[name]):
-                        _refuse(rows[name], after(last[name], worker("timed")))
+                        timed = worker("timed")
+                        _refuse(rows[name], after(last[name], timed) if after else _off(differ(timed, expected[keys])))
     finally:
         for worker in workers.values():
             worker.close()
@@ -99,6 +101,11 @@ def _start(
             return result
     workers[name] = worker
     return result
+
+
+def _off(difference: float) -> str:
+    """What is wrong with what was timed, by its difference from the truth."""
+    return "" if difference <= 1 else f"wrong after the timing: {difference:.3g} times the allowed difference"
 
 
 def _refuse(row: Row, reason: str) -> None:

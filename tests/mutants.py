@@ -1,7 +1,8 @@
 """Faults of one line, each of which the named tests must find: `python -m tests.mutants [WORD ...]`.
 
 The repository's files are copied, one fault is put in, the tests run, and the file is put back. A fault that no test finds is
-printed as ALIVE; STALE is one whose line is no longer there, RED one whose tests fail without it: mend the table. WORDs choose faults by their file.
+printed as ALIVE; STALE is one whose line is no longer there (tests/test_quick.py asks that of all), RED one whose tests fail
+without it: mend the table. WORDs choose faults by their file.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ MUTANTS = (
     Mutant("train/weights/torch_files.py", "last >= base.size or size > base.size", "last > base.size or size > base.size", "test_torch_files.py -m quick"),
     Mutant("train/inference/strips.py", "gap**2 * (count * n / (count + n))", "0", "test_strips.py"),
     Mutant("train/inference/strips.py", "first // 2 - 1, 0", "first // 2, 0", "test_strips.py"),
-    Mutant("benchmarks/step.py", "ALLOWED_LOSS\n", "1e9\n", "test_benchmarks.py -k layouts"),
+    Mutant("benchmarks/step.py", "/ ALLOWED_LOSS[precision]", "/ 1e9", "test_benchmarks.py -k layouts"),
+    Mutant("benchmarks/race.py", "(dy - abs(dx))", "9", "test_race.py -k rounding"),
+    Mutant("kernels/conv_norm_relu/gpu.py", "[one, TWO]", "[one]", "test_tuning.py -k whichever"),
     Mutant("benchmarks/race.py", "int(index == rules.pairs - 1)", "0", "test_race.py -k five_liars"),
     Mutant("benchmarks/race.py", "if least >= floor", "if True", "test_race.py -k floor"),
     Mutant("benchmarks/worker.py", "            if cold:\n", "            if False:\n", "test_race.py -k cold_means"),
@@ -122,16 +125,23 @@ def status(tests: str, copy: Path) -> int:
     return subprocess.run(command, cwd=copy, capture_output=True, check=False).returncode
 
 
+def stale(mutant: Mutant, root: Path) -> bool:
+    """Whether the fault cannot be put in any more: its line is gone, or stands twice, or a file of its tests is gone."""
+    file = root / mutant.file
+    files = [root / "tests" / word for word in mutant.tests.split() if word.endswith(".py")]
+    return not all(map(Path.is_file, (file, *files))) or file.read_text(encoding="utf-8").count(mutant.old) != 1
+
+
 def outcome(mutant: Mutant, copy: Path, sound: dict[str, int]) -> str:
     """What becomes of a fault: killed, ALIVE, STALE, or RED where the tests do not even pass without it."""
-    file = copy / mutant.file
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if text.count(mutant.old) != 1:
+    if stale(mutant, copy):
         return "STALE"
     if mutant.tests not in sound:
         sound[mutant.tests] = status(mutant.tests, copy)
     if sound[mutant.tests]:
         return "RED"
+    file = copy / mutant.file
+    text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
         return "killed" if status(mutant.tests, copy) == 1 else "ALIVE"

@@ -149,14 +149,16 @@ class Drifts(Right):
         return super().run(inputs) if inputs < 2 else float("nan")
 
 
-def test_what_was_timed_is_judged_too() -> None:
+@pytest.mark.parametrize("after", [None, lambda before, now: "" if now["y"] >= before["y"] else "is no number any more"])
+def test_what_was_timed_is_judged_too(after: Any) -> None:
+    """By the truth, as at the gate, or in a way of its own."""
     specs = {"ours": f"{HERE}:Right", "drifts": f"{HERE}:Drifts"}
-    after = lambda before, now: "" if now["y"] >= before["y"] else "is no number any more"
     truth = f"{HERE}:Right"
     ours, drifts = contest(
         specs, None, truth=truth, differ=differ, keys=2, pairs=1, starts=1, at_least=0.0, after=after
     )
-    assert ours["seconds"]["median"] > 0 and drifts["wrong"] and drifts["error"] == "is no number any more"
+    said = "is no number any more" if after else "wrong after the timing: nan times the allowed difference"
+    assert ours["seconds"]["median"] > 0 and drifts["wrong"] and drifts["error"] == said
     assert not {"seconds", "samples", "starts", "ratio"} & drifts.keys()
 
 
@@ -253,6 +255,7 @@ def test_torchs_layouts_agree_with_each_other_and_with_ours() -> None:
     for key in range(2):
         truth, *others = (c.result(c.run(c.inputs(key))) for c in contestants)
         assert [step.differ(result, truth) <= 1 for result in others] == [True, True]
+    assert step.differ({**truth, "D_A": truth["D_A"] + 0.05}, truth) > 1
     assert np.isnan(step.differ({**truth, "D_A": float("nan")}, truth))
     assert np.isnan(step.differ({k: v for k, v in truth.items() if k != "D_A"}, truth))
 

@@ -7,6 +7,7 @@ The table (`choose_tiles`) comes from a compiler and arithmetic. What it cannot 
 clocks take it. From `start` on, the first time that a product of some shape and precision is made, each of its candidates
 is replayed a few times (replays.py), and the fastest is kept in the file, under the GPU's name, Triton's version and the
 kernel's source: whatever changes one of these is measured anew. A candidate that does not fit the GPU or spills is out.
+A choice need not be one of tiles: a fused block's is whether it takes one launch or two (kernels/conv_norm_relu/gpu.py).
 
 Same seed, same bits: tile sizes decide in which order sums are made, so this holds for runs that find their choices in the
 file. The first run, which measures, agrees with later ones to rounding; run it once for a few steps, then keep the file.
