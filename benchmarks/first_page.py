@@ -213,7 +213,7 @@ def tuned(found: Found) -> str:
 def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
     """Each kernel's replays beside what was predicted, dearest first."""
     known = sorted((r for r in rows if "seconds" in r), key=lambda r: -r["seconds"] * r["launches"])
-    failed = [f"- {row['kernel']} {row['grid']}: {row['error']}" for row in rows if "error" in row]
+    failed = [f"- {_where(row)}: {row['error']}" for row in rows if "error" in row]
     if not known and not failed:
         return ""
     copy = next((r["copy_gbs"] for r in ceilings if r["what"] == "peaks"), None)
@@ -227,13 +227,7 @@ def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
             row["predicted"]["binds"] if predicted else "-",
         ]
         cells += [f"{row['flops'] / row['seconds'] / 1e12:.1f}" if row["flops"] else "-", f"{rate:.2f}"]
-        lines.append(
-            [
-                f"{row['kernel']} {_by(row['grid'])} of {_by(row['shape'])}",
-                *cells,
-                f"{1e5 * rate / copy:.0f}%" if copy else "-",
-            ]
-        )
+        lines.append([_where(row), *cells, f"{1e5 * rate / copy:.0f}%" if copy else "-"])
     both = [r for r in known if r.get("predicted")]
     total, measured = (1e3 * sum(r["launches"] * r["seconds"] for r in some) for some in (known, both))
     said = (
@@ -255,8 +249,10 @@ def kernels(rows: list[dict[str, Any]], ceilings: list[dict[str, Any]]) -> str:
     return "\n\n".join(filter(None, ["## Kernels", render(head, lines), said, "\n".join(failed)]))
 
 
-def _by(numbers: list[int]) -> str:
-    return "x".join(map(str, numbers)) or "-"
+def _where(row: dict[str, Any]) -> str:
+    """A kernel, its grid and the shape of its first array."""
+    grid, shape = ("x".join(map(str, row[name])) for name in ("grid", "shape"))
+    return f"{row['kernel']} {grid} of {shape}"
 
 
 def training(found: Found) -> str:

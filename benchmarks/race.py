@@ -191,8 +191,7 @@ def wrong(name: str, result: Result, truth: Result, work: OpWork) -> str:
 def differ(name: str, result: Result, truth: Result, work: OpWork, dtype: str = "") -> float:
     """How far output and gradients lie from the truth's, in units of the tests' tolerance for `dtype`."""
     c = case(name)
-    dtype = dtype or ("float32" if work.precision == "fp32" else "bfloat16")
-    rtol, atol = tolerance(c.op, dtype, c.values)
+    rtol, atol = tolerance(c.op, dtype or ("float32" if work.precision == "fp32" else "bfloat16"), c.values)
     scale = LONGER_SUMS if work.full else 1
     worst = []
     for k, t in truth.items():
@@ -201,7 +200,7 @@ def differ(name: str, result: Result, truth: Result, work: OpWork, dtype: str = 
             worst.append(np.linalg.norm(difference) / np.linalg.norm(t) / KINK)
         else:
             allowed = scale * (rtol * abs(t) + atol * max(1.0, abs(t).max()))
-            if c.op == "tanh" and k == "dx" and dtype == "bfloat16":
+            if c.op == "tanh" and k == "dx" and work.precision == "bf16":
                 allowed += of_a_rounded_output(name, work, t)
             worst.append(np.max(difference / allowed))
     return float(np.max(worst))  # NaN stays NaN

@@ -149,7 +149,9 @@ class Drifts(Right):
         return super().run(inputs) if inputs < 2 else float("nan")
 
 
-@pytest.mark.parametrize("after", [None, lambda before, now: "" if now["y"] >= before["y"] else "is no number any more"])
+@pytest.mark.parametrize(
+    "after", [None, lambda before, now: "" if now["y"] >= before["y"] else "is no number any more"]
+)
 def test_what_was_timed_is_judged_too(after: Any) -> None:
     """By the truth, as at the gate, or in a way of its own."""
     specs = {"ours": f"{HERE}:Right", "drifts": f"{HERE}:Drifts"}

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
 
-from benchmarks import first_checks, first_page, first_phases, first_plan, first_run, gpu
+from benchmarks import first_checks, first_page, first_phases, first_plan, first_run, gpu, machine, step
 from benchmarks.__main__ import main
+from benchmarks.compile_report import different
 from benchmarks.first_plan import Plan, Rows, read_rows
 from benchmarks.first_run import Phase, usable
 from benchmarks.kernel_replays import kept_calls, measure
+from benchmarks.worker import Desk
+from kernels import dispatch
 from kernels.device import Device
 from kernels.gpu import replays
 from kernels.gpu.launch import hooks
@@ -26,6 +32,7 @@ from kernels.instance_norm.settings import NormSettings
 from kernels.tanh import gpu as tanh
 from tests import cupy_stand_in
 from tests.test_cupy_api import cuda  # noqa: F401  the fixture
+from train.models.graphed_step import GraphedStep
 
 
 def python(code: str) -> Any:
@@ -43,6 +50,7 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     phases = [
         Phase("crashes", 20, "", python("print('last words', flush=True); import os; os._exit(3)")),
+        Phase("is killed", 20, "", python("import os; os.kill(os.getpid(), 9)")),
         Phase("hangs", 1, "", python(stubborn)),
         Phase("lacks", 20, "", lambda plan: []),
         Phase("works", 20, "", python(ADDS)),
@@ -52,17 +60,18 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     found = json.loads((tmp_path / "first_run.json").read_text())
     status = {row["phase"]: row["status"] for row in found["phases"]}
     assert status == {
-        "crashes": "failed (3)",
+        "crashes": "failed (exit code 3)",
+        "is killed": "failed (signal 9)",
         "hangs": "out of time",
         "lacks": "nothing to run it with",
         "works": "done",
     }
-    assert found["phases"][1]["seconds"] < 10
+    assert found["phases"][2]["seconds"] < 10
     assert (tmp_path / "crashes.log").read_text() == "last words\n" and (tmp_path / "seen").read_text() == "bf16\n"
     assert "| hangs " in (tmp_path / "first_run.md").read_text()
-    assert first_run.first_run(plan, phases[3:], 0.0) is False  # no time: said, and the others' rows are kept
+    assert first_run.first_run(plan, phases[4:], 0.0) is False  # no time: said, and the others' rows are kept
     again = json.loads((tmp_path / "first_run.json").read_text())["phases"]
-    assert [row["status"] for row in again][-1] == "no time is left" and len(again) == 4
+    assert [row["status"] for row in again][-1] == "no time is left" and len(again) == 5
 
 
 def test_whoever_stops_it_stops_what_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +108,7 @@ def test_a_wrong_precision_gives_way_to_the_next_and_without_any_nothing_is_time
     assert "- bf16, tanh-real: never came back" in first_page.correctness(hung)
     assert not first_run.first_run(plan, phases, 60)
     assert (tmp_path / "seen").read_text().split()[-1] == "fp32" and len((tmp_path / "seen").read_text().split()) == 7
-    assert "no precision is right: nothing is timed" in (tmp_path / "first_run.md").read_text()
+    assert "no precision was found right: nothing is timed" in (tmp_path / "first_run.md").read_text()
 
 
 def test_a_killed_phase_leaves_every_row_but_the_one_it_was_writing(tmp_path: Path) -> None:
@@ -220,6 +229,7 @@ def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> N
     kernel = {
         "kernel": "conv2d._fprop",
         "grid": [64, 2, 4],
+        "shape": [4, 64, 64, 256],
         "launches": 36,
         "bytes": 33e6,
         "flops": 19.3e9,
@@ -227,26 +237,29 @@ def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> N
     }
     predicted = {"seconds": 50e-6, "binds": "l2"}
     found = {
-        "machine": about, "scores": {"step": 9, "A → B": {"model": {"l1": 0.1, "psnr": 15.25}, "untouched": {"l1": 0.2, "psnr": 11}}},
-        "phases": [{"phase": "graph", "status": "done", "seconds": 12.0, "precision": "bf16"}],
+        "machine": about, "device": "cuda", "candidates": [], "scores": {"step": 9, "A → B": {"model": {"l1": 0.1, "psnr": 15.25}, "untouched": {"l1": 0.2, "psnr": 11}}},
+        "phases": [{"phase": "graph", "about": "equal bits", "status": "done", "seconds": 12.0, "precision": "bf16"}],
+        "tiles": {"H100, Triton 3.6.0": {"_fprop a": {"BM": 64}, "_block b": {"launches": 1}, "_block c": {"launches": 2}}},
         "ceilings": [{"what": "peaks", "precision": "bf16", "gemm_gflops": 798e3, "copy_gbs": 2900}],
         "compile": [{"what": "kernel", "precision": "bf16", "problems": ["conv2d._dgrad on sm_90: spills"]},
                     {"what": "compiled", "precision": "bf16", "kernels": 1, "seconds": 9.0}],
         "correctness": [], "graph": [{**step, "number": 1, "replayed": False}, {**step, "number": 2}, {"what": "done", "compiled_late": []}],
-        "steps": [{"provider": "ours", "work": "paper", "seconds": spread, "device_mb": 900.0},
-                  {"provider": "torch", "work": "paper", "error": "no torch"}],
+        "steps": [{"phase": "tune", "provider": "ours", "work": "paper", "seconds": spread, "device_mb": 900.0},
+                  {"phase": "tune", "provider": "torch", "work": "paper", "error": "no torch"}],
         "kernels": [{**kernel, "predicted": predicted}, {**kernel, "predicted": None, "seconds": 1e-6}, {**kernel, "error": "no"}],
     }  # fmt: skip
     del found["kernels"][2]["seconds"]  # type: ignore[index]
     text = re.sub(" +", " ", first_page.page(found))
     for words in (
-        "NVIDIA H100, 570; Python 3.12, triton 3.6.0; commit abc", "| graph | done | 12 |", "product 798.0 TFLOP/s, copy 2.90 TB/s",
+        "NVIDIA H100, 570; Python 3.12, triton 3.6.0; commit abc", "| graph | equal bits | done | 12 |", "product 798.0 TFLOP/s, copy 2.90 TB/s",
         "Unfit: 1.", "conv2d._dgrad on sm_90: spills", "2 steps, 1 of them replayed from a graph: equal bits throughout",
-        "| 10.00 | 11.00 |", "no torch", "482.5 |", "0.80 |", "Of 1.44 ms a prediction is known: 1.80 ms", "[64, 2, 4]: no", "| A → B | model | 0.1 | 15.2 |",
+        "| 10.00 | 11.00 |", "no torch", "482.5 |", "0.80 |", "Of 1.44 ms a prediction is known: 1.80 ms", "64x2x4 of 4x64x64x256: no",
+        "- kernels take 0.80 of the time that was predicted", "- replayed steps: equal bits", "a good end: none",
+        "tune: torch was not timed: no torch", "tiles of 1 products", "of 2 fused blocks 1 are faster in one launch", "| A → B | model | 0.1 | 15.2 |",
     ):  # fmt: skip
         assert words in text, words
     found["graph"][1]["unequal"] = ["D_A"]  # type: ignore[index]
-    assert "other bits" in first_page.page(found) and "- step 2: D_A" in first_page.page(found)
+    assert "OTHER BITS" in first_page.page(found) and "- step 2: D_A" in first_page.page(found)
 
 
 def test_the_truth_stays_on_the_device_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,3 +310,104 @@ def test_phases_speak_to_cupy_as_it_wants(tmp_path: Path, monkeypatch: pytest.Mo
     with kept_calls() as calls:
         tanh.forward(device.xp.zeros((2, 3), np.float32))
     assert [row["seconds"] for row in measure(calls, device, 3)] == [0.005]
+
+
+# -- from start to end
+
+
+class Here:
+    """A contestant as its worker would answer, but in this process."""
+
+    build_seconds, closed = 0.1, False
+
+    def __init__(self, spec: str, work: Any, variables: Any = None) -> None:
+        module, name = spec.split(":")
+        self.desk, self.connection = Desk(getattr(importlib.import_module(module), name)(work)), self
+
+    def __call__(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.desk, method)(*arguments)
+
+    def close(self) -> None: ...
+
+
+class OneLaunch:
+    """A step of tanh alone."""
+
+    def __init__(self, work: Any) -> None:
+        self.model = SimpleNamespace(device=Device("interpret"))
+
+    def load(self) -> None: ...
+
+    def inputs(self, key: int) -> Any:
+        return np.full((2, 3), key, np.float32)
+
+    def run(self, inputs: Any) -> Any:
+        return tanh.forward(inputs)
+
+
+def in_this_process(commands: list[list[str]], log: Path, limit: float) -> dict[str, Any]:
+    """What `executed` does in others."""
+    module, *words = commands[0][commands[0].index("-m") + 1 :]
+    run = {"benchmarks.first_phases": first_phases.main, "benchmarks": main, "train.cyclegan": trained}[module]
+    with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        code = run(words)
+    return {"status": "something is wrong" if code else "done", "seconds": 1.0}
+
+
+def test_a_dry_run_comes_to_its_end_and_its_page_says_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each phase with its own words and rows, on a machine that has no bfloat16 and no pytest. The networks compute by their
+    plain formulas, and nothing is captured: see test_graph.py."""
+    torch, find = pytest.importorskip("torch"), importlib.util.find_spec
+    absent = ("ml_dtypes", "pytest")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: None if name in absent else find(name, *of))
+    monkeypatch.setattr(dispatch, "PREFERENCE", dict.fromkeys(dispatch.PREFERENCE, ("reference",)))
+    monkeypatch.setattr(GraphedStep, "ready", lambda *pictures: False)
+    monkeypatch.setattr(torch, "compile", lambda network, **how: network)
+    monkeypatch.setattr("benchmarks.harness.Worker", Here)
+    monkeypatch.setattr("benchmarks.compile_report.different", lambda *given, **how: different(*given, **how)[-1:])
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(machine, "control", lambda *how: {"gemm_gflops": 1.0, "copy_gbs": 1.0})
+    monkeypatch.setattr("benchmarks.worker.gc.collect", lambda: 0)
+    monkeypatch.setitem(step.SIZES, "quick", first_plan.DRY)
+    monkeypatch.setattr(first_checks, "real_cases", lambda plan: ["tanh-minimal"])
+    monkeypatch.setattr(first_phases, "real_cases", lambda plan: ["tanh-minimal"])
+    monkeypatch.setattr(first_phases, "OursEager", OneLaunch)
+    monkeypatch.setattr(first_run, "executed", in_this_process)
+    monkeypatch.setattr(first_run.shutil, "which", lambda name: None)  # neither ncu nor compute-sanitizer
+    phases = [p.name for p in first_run.PHASES if p.name not in ("step-torch", "step-compiled")]  # as the other steps
+    dispatch.implementation.cache_clear()
+    try:
+        asked = ["first_run", "--out", str(tmp_path), "--device", "interpret", "--phases", ",".join(phases)]
+        assert main(asked) == 0
+    finally:
+        dispatch.implementation.cache_clear()
+    said = capsys.readouterr().out
+    assert "bfloat16, so nothing is tried in bf16; tf32 takes its place" in said
+    assert "tests is left out: pytest not installed" in said
+    found = json.loads((tmp_path / "first_run.json").read_text())
+    status = {row["phase"]: row["status"] for row in found["phases"] if row["status"] != "done"}
+    assert status == {
+        "tests": "lacks pytest",
+        "profile": "nothing to run it with",
+        "sanitise": "nothing to run it with",
+    }
+    assert {row["precision"] for row in found["phases"]} == {"tf32"}
+    assert all(found[phase] for phase in first_page.ROWS) and found["scores"]["A → B"]
+    assert [row["provider"] for row in found["steps"]] == ["ours", "eager", "torch-graph", "ours", "torch-compile-graph", "ours"]  # fmt: skip
+    assert all(row["seconds"]["median"] > 0 for row in found["steps"])
+    text = re.sub(" +", " ", (tmp_path / "first_run.md").read_text())
+    for words in (
+        "**A dry run: ", "- tf32: all 1 ops that were tried are right", "- replayed steps: equal bits", "of torch-graph (step-graph)",
+        "- not installed: ml_dtypes, pytest", "so nothing is tried in bf16", "1 kernels of tf32", "| step-compile: torch-compile-graph |",
+        "| tune: ours |", "of which 0 spill or do not fit", "| tanh._forward 1x1x1 of 2x3 |", "| A → B | model |",
+        "that did not come to a good end: tests (lacks pytest), profile (nothing to run it with)",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def trained(words: list[str]) -> int:
+    from train.cyclegan import main
+
+    return main(words)
