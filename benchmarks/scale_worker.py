@@ -1,12 +1,15 @@
-"""One rank of `python -m benchmarks scale`: times steps, and the collective calls by themselves. Rank 0 prints JSON."""
+"""One rank of `python -m benchmarks scale`: times steps, or what a step over ranks is made of by itself. Rank 0 prints JSON."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -14,46 +17,124 @@ from kernels.cpu import threads
 from train.config.settings import Config
 from train.models.cyclegan import CycleGAN
 from train.models.data_parallel import DataParallel
+from train.ranks import buckets
+from train.ranks.group import ALONE, Group
 from train.ranks.launcher import join, leave
 from train.ranks.shards import shard
 from train.ranks.sums import Node, cover, finish, summing
 
-CALLS, SUMS = 40, 6  # how often the collective calls are timed by themselves
+CALLS, SUMS, MEETINGS = 40, 6, 12  # how often what is timed by itself is repeated
+PAIR = 2  # images of the step whose processor time is taken
+BUSY = 2.0  # s for which all ranks compute, each by itself
 
 
-def main(settings: dict[str, Any], batch: int, steps: int, exact: bool) -> dict[str, Any]:
-    """Times of this rank's group, s: medians of a step's parts by rank, of a small gather, of a sum of one gradient a rank."""
-    ranks = join()
-    threads.use(1)  # a rank's compute is then the same work, whatever the others do
-    model = CycleGAN(Config(device="cpu", batch_size=batch, **settings))
-    parallel = DataParallel(model, ranks, exact)
-    rng, side = np.random.default_rng(ranks.rank), int(model.config.crop_size)
-    own = parallel.places(batch)
-    a, b = (rng.uniform(-1, 1, (len(own), side, side, 3)).astype(np.float32) for _ in "ab")
-    parallel.step(batch, a, b)  # compiles
+def made(settings: dict[str, Any], batch: int, group: Group) -> tuple[DataParallel, Callable[[], dict[str, float]]]:
+    """A model on a group, and a step of a batch of it, which compiles and finds the buckets' order first."""
+    parallel = DataParallel(CycleGAN(Config(device="cpu", batch_size=batch, **settings)), group)
+    rng, side, own = np.random.default_rng(group.rank), int(settings["crop_size"]), len(parallel.places(batch))
+    a, b = (rng.uniform(-1, 1, (own, side, side, 3)).astype(np.float32) for _ in "ab")
+
+    def step() -> dict[str, float]:
+        return parallel.step(batch, a, b)
+
+    for _ in range(2):
+        step()
+    return parallel, step
+
+
+def steps(ranks: Group, settings: dict[str, Any], batch: int, count: int) -> dict[str, Any]:
+    """Of a step of so many images: the median seconds of the slowest rank, and of each rank those of collective calls."""
+    _, step = made(settings, batch, ranks)
     parts = []
-    for _ in range(steps):
+    for _ in range(count):
         ranks.barrier()
         start, talked = time.perf_counter(), ranks.seconds
-        parallel.step(batch, a, b)
+        step()
+        ranks.gather(0.5)  # as a run does, of times
         parts.append((time.perf_counter() - start, ranks.seconds - talked))
-    length = sum(p.size for optimizer in model.optimizers.values() for p in optimizer.parameters)
+    told = ranks.gather(parts)
+    return {
+        "step": statistics.median(max(step for step, _ in together) for together in zip(*told, strict=True)),
+        "comm": [statistics.median(comm for _, comm in own) for own in told],
+    }
+
+
+def alone(ranks: Group, settings: dict[str, Any]) -> dict[str, Any]:
+    """What the parts cost by themselves, s: processor time of a step of a pair of images while every rank makes such steps and
+    none talks, how it is shared among the players; a small gather and a sum of one gradient a rank while none computes."""
+    parallel, step = made(settings, PAIR, ALONE)
+    spent, turns = [], dict.fromkeys(parallel.model.optimizers, 0.0)
+    turn = parallel.turn
+
+    def timed_turn(player: str, *rest: Any) -> Any:
+        start = time.thread_time()
+        found = turn(player, *rest)
+        turns[player] += time.thread_time() - start
+        return found
+
+    ranks.barrier()
+    end = time.perf_counter() + BUSY
+    with mock.patch.object(parallel, "turn", timed_turn):
+        while time.perf_counter() < end:
+            start = time.thread_time()
+            step()
+            spent.append(time.thread_time() - start)
+    length = sum(p.size for optimizer in parallel.model.optimizers.values() for p in optimizer.parameters)
     covers = [cover(shard(ranks.size, rank, ranks.size)) for rank in range(ranks.size)]
     gradient = np.ones(length, np.float32)
-    gathers = timed(lambda: ranks.gather(0.5), CALLS)
-    sums = timed(
-        lambda: finish([summing(ranks, [Node(ranks.rank, 0, gradient.copy())], covers, length, gradient)]), SUMS
-    )
-    told = ranks.gather(([step for step, _ in parts], [comm for _, comm in parts]))
+
+    def total() -> None:
+        ranks.gather(None)
+        finish([summing(ranks, [Node(ranks.rank, 0, gradient.copy())], covers, length, gradient)])
+
+    gather = timed(lambda: ranks.gather(0.5), CALLS)
     return {
-        "ranks": ranks.size, "batch": batch, "numbers": length,
-        "step": statistics.median(max(times) for times in zip(*(steps for steps, _ in told), strict=True)),
-        "comm": [statistics.median(comm) for _, comm in told],
-        "gather": gathers, "sum": sums,
+        "pair": statistics.mean(ranks.gather(statistics.median(spent))), "numbers": length, "gather": gather,
+        "sum": timed(total, SUMS) - gather, "shares": [turns["g"] / sum(turns.values()), turns["d"] / sum(turns.values())],
     }  # fmt: skip
 
 
-def timed(call: Any, count: int) -> float:
+def meetings(ranks: Group, work: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Of each list the median seconds until all ranks have done work[rank] s of processor time and have met, again and again."""
+    found = []
+    for seconds in work:
+        ranks.barrier()
+
+        def met(own: float = seconds[ranks.rank]) -> None:
+            burn(own)
+            ranks.gather(0.5)
+
+        found.append(statistics.median(ranks.gather(timed(met, MEETINGS))))
+    return {"met": found}
+
+
+def burn(seconds: float) -> None:
+    """Compute something, within a core's own cache."""
+    x, end = np.ones(4096, np.float32), time.thread_time() + seconds
+    while time.thread_time() < end:
+        np.sqrt(x, out=x)
+
+
+def beside(ranks: Group, settings: dict[str, Any], count: int) -> dict[str, Any]:
+    """Median seconds of a step of an image a rank, its gradients sent beside the backward, and after it."""
+    _, step = made(settings, ranks.size, ranks)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for i in range(2 * count):
+        hidden = bool(i % 2)
+        ranks.barrier()
+        start = time.perf_counter()
+        with contextlib.nullcontext() if hidden else mock.patch.object(buckets, "watched", unwatched):
+            step()
+        times[hidden].append(max(ranks.gather(time.perf_counter() - start)))
+    return {"beside": statistics.median(times[True]), "after": statistics.median(times[False])}
+
+
+def unwatched(_: Any) -> contextlib.AbstractContextManager[None]:
+    """In the place of autograd.mode.watched: nobody hears of gradients before the backward's end."""
+    return contextlib.nullcontext()
+
+
+def timed(call: Callable[[], Any], count: int) -> float:
     """The median seconds of a call, which all ranks make at a time."""
     times = []
     for _ in range(count):
@@ -64,8 +145,16 @@ def timed(call: Any, count: int) -> float:
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[1])
-    found = main(**asked)
-    if join().leads:
-        print(json.dumps(found), flush=True)
+    what, asked = sys.argv[1], json.loads(sys.argv[2])
+    group = join()
+    threads.use(1)  # a rank's compute is then the same work, whatever the others do
+    kinds: dict[str, Callable[..., dict[str, Any]]] = {
+        "steps": steps,
+        "alone": alone,
+        "meetings": meetings,
+        "beside": beside,
+    }
+    answer = kinds[what](group, **asked)
+    if group.leads:
+        print(json.dumps(answer), flush=True)
     leave()
