@@ -108,7 +108,6 @@ def _wgrad(
     if layers is not None:
         layers, g = layers + 3 * (g // stack), g % stack
         x, dy = wide(tl.load(layers), x.dtype.element_ty), wide(tl.load(layers + 1), dy.dtype.element_ty)
-        partials = wide(tl.load(layers + 2), tl.float32)
     g = g.to(tl.int64)
     images = (total // pixels).to(tl.int64)  # with the same weight; what is multiplied by it may pass 2^31
     x += g * (images * (H * W * C))
@@ -140,6 +139,8 @@ def _wgrad(
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)  # [BM,BN]
         n, p, q = _next_block(n, p, q, pixels, Q, BK)
     at = (tap * (C * K) + c * W_C)[:, None] + k[None, :] * W_K  # [BM,BN]
+    if layers is not None:  # only now: registers are few in the loop
+        partials = wide(tl.load(layers + 2), tl.float32)
     partials += z.to(tl.int64) * stack * ((ROWS + BIAS) * K) + g * (ROWS * K)
     if BIAS:  # whose gradients stand together behind the last weight's
         bias_at = (stack - g) * (ROWS * K) + g * K + k  # [BN]
