@@ -13,6 +13,7 @@ from benchmarks.table import render
 Found = dict[str, Any]
 SHOWN = 30  # kernels
 ROWS = ("ceilings", "compile", "correctness", "graph", "kernels", "candidates")  # phases that write <name>.jsonl
+WHO = "`eager` is ours launched kernel by kernel, `torch-graph` PyTorch's step as one CUDA graph; `channels-last` is a layout in memory."
 DRY_RUN = "**A dry run: the kernels ran in Triton's interpreter, on the CPU and small. No time here is that of a GPU.**"
 NO_BF16 = "ml_dtypes is not installed, from which NumPy and CuPy have bfloat16, so nothing is tried in bf16"
 
@@ -78,17 +79,18 @@ def in_short(found: Found) -> str:
         )
     if taken := [row for row in found["graph"] if row["what"] == "step"]:
         lines.append(f"- replayed steps: {'OTHER BITS' if any(row['unequal'] for row in taken) else 'equal bits'}")
+    timed = found["device"] == "cuda"  # elsewhere times are made up
     for row in found["steps"]:
-        if "ratio" in row:
+        if timed and "ratio" in row:
             lines.append(
                 f"- the step takes {row['ratio']['median']:.2f} of the time of {row['provider']} ({row['phase']})"
             )
-    known = [row for row in found["kernels"] if row.get("predicted") and "seconds" in row]
+    known = [row for row in found["kernels"] if timed and row.get("predicted") and "seconds" in row]
     if known and (predicted := sum(row["launches"] * row["predicted"]["seconds"] for row in known)):
         measured = sum(row["launches"] * row["seconds"] for row in known)
         lines.append(f"- kernels take {measured / predicted:.2f} of the time that was predicted")
     failed = [f"{row['phase']} ({row['status']})" for row in found["phases"] if row["status"] != "done"]
-    lines.append(f"- phases that did not come to a good end: {', '.join(failed) or 'none'}")
+    lines.append(f"- phases that were not done, or went wrong: {', '.join(failed) or 'none'}")
     return "\n".join(["## In short", "", *lines])
 
 
@@ -113,6 +115,8 @@ def ceilings(rows: list[dict[str, Any]]) -> str:
         if row["what"] == "lacking" and row["names"]:
             lines.append(f"- not installed: {', '.join(row['names'])}")
             lines += [f"- {NO_BF16}"] if "ml_dtypes" in row["names"] else []
+        if row["what"] == "tools" and (absent := [name for name, path in row.items() if not path]):
+            lines.append(f"- not on the path: {', '.join(absent)}")
         if row["what"] == "small":
             lines.append(f"- first kernel and first array operation: {row['seconds']:.1f} s, off by {row['error']:.2g}")
     return "\n".join(["## Ceilings", "", *lines]) if lines else ""
@@ -187,7 +191,7 @@ def steps(rows: list[dict[str, Any]]) -> str:
     ]
     if not rows:
         return ""
-    size = f"Of {rows[0]['work']} size; every phase measures ours anew, in turns with the others, whom it is compared with."
+    size = f"Of {rows[0]['work']} size. Every phase measures ours anew, in turns with those it is compared with. {WHO}"
     head = ["phase: contestant", "ms", "p80", "ours/it", "MB of the GPU"]
     return "\n\n".join(filter(None, ["## The step", size, render(head, lines) if lines else "", "\n".join(untimed)]))
 

@@ -13,6 +13,7 @@ need it are left out, and that is said at once. `--device interpret` goes throug
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -217,10 +218,11 @@ def executed(commands: list[Command], log: Path, limit: float) -> dict[str, Any]
         ]
         try:
             late = [waited(process, start + limit - time.monotonic()) for process in running]
-        finally:  # whoever stops this program stops what it has started
+        finally:  # whoever stops this program stops what it has started; what a dead phase has started holds the GPU
             for process in running:
-                if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     codes = [process.returncode for process in running]
     ended = (
         "done" if not any(codes)

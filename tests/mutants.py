@@ -52,6 +52,7 @@ MUTANTS = (
     Mutant("kernels/instance_norm/partials.py", "return fewer, SHARE * tile", "return fewer, tile", "test_gpu_kernels.py -k shortened"),
     Mutant("kernels/gpu/cuda_graph.py", "ALIGNED = 16", "ALIGNED = 8", "test_device_steps.py -k compiled"),
     Mutant("kernels/device.py", "captured[-1].fed(make) if captured else ", "", "test_graph.py -k reach"),
+    Mutant("nn/layers.py", "from_host(network.device, keys)", "network.device.asarray(keys())", "test_graph.py -k coins"),
     Mutant("train/models/device_pool.py", "return self.size == 0 or self.buffer is not None", "return True", "test_graph.py -k swaps"),
     Mutant("autograd/engine.py", "(-node.serial, node)", "(node.serial, node)", "test_engine.py test_arithmetic.py -m quick"),
     Mutant("autograd/tensor.py", "self.arrived = (*self.arrived, *arrays)", "self.arrived = tuple(arrays)", "test_engine.py -m quick"),

@@ -39,6 +39,10 @@ def python(code: str) -> Any:
     return lambda plan: [[sys.executable, "-c", f"OUT = {plan.out!r}; PRECISION = {plan.precision!r}\n{code}"]]
 
 
+LEAVES = (
+    "import subprocess, sys; "
+    "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); open(OUT + '/left', 'w').write(str(left.pid)); "
+)
 ADDS = "open(OUT + '/seen', 'a').write(PRECISION + '\\n')"
 
 
@@ -50,7 +54,7 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     phases = [
         Phase("crashes", 20, "", python("print('last words', flush=True); import os; os._exit(3)")),
-        Phase("is killed", 20, "", python("import os; os.kill(os.getpid(), 9)")),
+        Phase("is killed", 20, "", python(LEAVES + "import os; os.kill(os.getpid(), 9)")),
         Phase("hangs", 1, "", python(stubborn)),
         Phase("lacks", 20, "", lambda plan: []),
         Phase("works", 20, "", python(ADDS)),
@@ -67,6 +71,8 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
         "works": "done",
     }
     assert found["phases"][2]["seconds"] < 10
+    left = int((tmp_path / "left").read_text())  # ended, and waited for by nobody or by whoever adopts orphans
+    assert not (proc := Path(f"/proc/{left}/stat")).exists() or proc.read_text().rpartition(")")[2].split()[0] == "Z"
     assert (tmp_path / "crashes.log").read_text() == "last words\n" and (tmp_path / "seen").read_text() == "bf16\n"
     assert "| hangs " in (tmp_path / "first_run.md").read_text()
     assert first_run.first_run(plan, phases[4:], 0.0) is False  # no time: said, and the others' rows are kept
@@ -254,7 +260,7 @@ def test_the_page_says_what_was_right_how_fast_and_how_far_from_predicted() -> N
         "NVIDIA H100, 570; Python 3.12, triton 3.6.0; commit abc", "| graph | equal bits | done | 12 |", "product 798.0 TFLOP/s, copy 2.90 TB/s",
         "Unfit: 1.", "conv2d._dgrad on sm_90: spills", "2 steps, 1 of them replayed from a graph: equal bits throughout",
         "| 10.00 | 11.00 |", "no torch", "482.5 |", "0.80 |", "Of 1.44 ms a prediction is known: 1.80 ms", "64x2x4 of 4x64x64x256: no",
-        "- kernels take 0.80 of the time that was predicted", "- replayed steps: equal bits", "a good end: none",
+        "- kernels take 0.80 of the time that was predicted", "- replayed steps: equal bits", "went wrong: none",
         "tune: torch was not timed: no torch", "tiles of 1 products", "of 2 fused blocks 1 are faster in one launch", "| A → B | model | 0.1 | 15.2 |",
     ):  # fmt: skip
         assert words in text, words
@@ -399,10 +405,10 @@ def test_a_dry_run_comes_to_its_end_and_its_page_says_what_was_found(
     assert all(row["seconds"]["median"] > 0 for row in found["steps"])
     text = re.sub(" +", " ", (tmp_path / "first_run.md").read_text())
     for words in (
-        "**A dry run: ", "- tf32: all 1 ops that were tried are right", "- replayed steps: equal bits", "of torch-graph (step-graph)",
+        "**A dry run: ", "- tf32: all 1 ops that were tried are right", "- replayed steps: equal bits", "not on the path: nvidia-smi, ncu",
         "- not installed: ml_dtypes, pytest", "so nothing is tried in bf16", "1 kernels of tf32", "| step-compile: torch-compile-graph |",
         "| tune: ours |", "of which 0 spill or do not fit", "| tanh._forward 1x1x1 of 2x3 |", "| A → B | model |",
-        "that did not come to a good end: tests (lacks pytest), profile (nothing to run it with)",
+        "not done, or went wrong: tests (lacks pytest), profile (nothing to run it with)",
     ):  # fmt: skip
         assert words in text, words
 

@@ -14,6 +14,8 @@ from benchmarks.recording import Step, Watched, _watched
 from kernels.device import address, from_host, get_device, peak_bytes, repeated
 from kernels.gpu.cuda_graph import BLOCK, Graph
 from kernels.gpu.launch import empty, hooks, recorded
+from nn.layers import Conv2d, Dropout
+from nn.network import Network
 from tests.cupy_calls import signature
 from tests.cupy_stand_in import count
 from tests.replayed_arrays import array_operations
@@ -24,6 +26,7 @@ from train.cyclegan import CycleGAN
 from train.errors import NonFiniteLoss
 from train.models.device_pool import DevicePool
 from train.models.graphed_step import GraphedStep
+from train.models.pix2pix import Pix2Pix, Pix2PixConfig
 
 # As small as the networks go: the interpreter is slow. A step takes some two seconds.
 CONFIG = Config(
@@ -94,6 +97,33 @@ def test_replays_in_bfloat16_with_the_hinge_loss():
     assert train(graphed, batches(config, 2)) == train(usual, batches(config, 2))
     low, weight = graphed.pairs[0].stack.parameters()[0].low, graphed.pairs[0].stack.parameters()[0].data
     assert np.array_equal(low, weight.astype(low.dtype))  # as the graph's Adam left it
+
+
+class Drops(Network):
+    """A generator of one layer whose output is dropped: what a U-Net does level by level."""
+
+    def __init__(self) -> None:
+        self.in_channels = 3
+        self.conv, self.dropout = Conv2d(3, 3, 1), Dropout(0.5)
+        self.finish("interpret", 0, "normal", 0.5)
+
+    def forward(self, x):
+        return self.dropout(self.conv(x))
+
+
+def test_dropout_throws_the_steps_own_coins_in_each_replay():
+    """The key of pix2pix's coins is drawn on the host, for every one of six steps anew."""
+    config = Pix2PixConfig(lambda_GAN=0.0, load_size=8, crop_size=8, seed=3, device="interpret", precision="fp32")
+    with mock.patch("train.models.pix2pix.generator", lambda *_: Drops()):
+        usual, graphed = Pix2Pix(config), Pix2Pix(config)
+    graphed.graphed = GraphedStep(graphed, warm=1)
+    ((a, b),) = batches(config, 1)
+    dropped = set()
+    for _ in range(6):
+        assert graphed.step(a, b) == usual.step(a, b)
+        dropped.add((usual.seen["fake_b"] == 0).tobytes())
+    assert graphed.graphed.graph.replays == 5 and len(dropped) == 6
+    assert flat(graphed.state_dict()) == flat(usual.state_dict())
 
 
 def test_a_captured_step_is_launches_and_nothing_else():

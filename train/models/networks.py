@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernels.device import Device
-from nn import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
+from nn import PatchDiscriminator, PixelDiscriminator, ResnetGenerator
 from nn.network import Network
 from train.config.settings import Config
 from train.models.image_pool import ImagePool
@@ -21,6 +21,8 @@ def generator(config: Config, in_channels: int, out_channels: int, seed: int, dr
         return ResnetGenerator(
             n_blocks=config.n_blocks, upsample=config.upsample, checkpointing=config.checkpointing, **common
         )
+    from nn import UnetGenerator  # not before: most runs have none
+
     downs = {"unet_64": 6, "unet_128": 7, "unet_256": 8}[config.netG]
     return UnetGenerator(num_downs=downs, dropout=dropout, **common)
 
