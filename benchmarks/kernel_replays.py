@@ -8,7 +8,7 @@ import importlib
 import itertools
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
@@ -23,10 +23,12 @@ from kernels.gpu.replays import Replays
 
 @dataclass
 class Call:
-    """A launch, how to make it again, and how often the step makes one like it."""
+    """A launch, how to make it again, and how often the step makes one like it. `kept`: arrays that it may know by their address
+    alone, from a table."""
 
     launch: Launch
     again: Callable[[], None]
+    kept: list[Any] = field(repr=False)
     count: int = 1
 
 
@@ -38,8 +40,9 @@ def form(launch: Launch) -> str:
 @contextlib.contextmanager
 def kept_calls() -> Iterator[dict[str, Call]]:
     """The different launches made inside, by their form. Their arrays live as long as they do."""
-    described = launching._describe
+    described, allocate = launching._describe, hooks.allocate
     calls: dict[str, Call] = {}
+    kept: list[Any] = []
 
     def describe(
         kernel: Any, grid: Any, arguments: tuple, constexprs: dict, settings: dict, *more: Any, **also: Any
@@ -49,10 +52,18 @@ def kept_calls() -> Iterator[dict[str, Call]]:
             calls[name].count += 1
         else:
             again = functools.partial(launched, kernel, grid, arguments, constexprs, settings)
-            calls[name] = Call(launch, again)
+            calls[name] = Call(launch, again, kept)
         return launch
 
-    with mock.patch.object(launching, "_describe", describe), recorded():
+    def keep(*wanted: Any) -> Any:
+        kept.append(allocate(*wanted))
+        return kept[-1]
+
+    with (
+        mock.patch.object(launching, "_describe", describe),
+        mock.patch.object(hooks, "allocate", keep),
+        recorded(),
+    ):
         yield calls
 
 

@@ -18,6 +18,7 @@ from autograd.engine import leaf_gradients
 from autograd.fusion import Deferred
 from autograd.mode import watched
 from autograd.ops import cast, conv_norm_relu
+from benchmarks.kernel_replays import kept_calls
 from kernels.conv2d import wgrad as products
 from kernels.conv2d.geometry import Geometry
 from kernels.conv2d.wgrad import choose_wgrad_tiles, wgrad
@@ -201,15 +202,23 @@ class Poisoned:
         weakref.finalize(self, ctypes.memset, ctypes.addressof(self.bytes), 0xFF, nbytes + 16)
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_what_waits_keeps_its_memory(held: bool) -> None:
-    """And the test sees where it does not: addresses alone keep no memory."""
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that kernels write is such memory."""
     kept = []
 
     def allocate(xp: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         block = Poisoned(int(np.prod(shape)) * dtype.itemsize)
         kept.append(block.bytes)  # given back to nobody else
         return np.asarray(block).view(dtype).reshape(shape)
+
+    monkeypatch.setattr(hooks, "allocate", allocate)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("held", [True, False])
+def test_what_waits_keeps_its_memory(held: bool) -> None:
+    """And the test sees where it does not: addresses alone keep no memory."""
 
     def unheld(array: np.ndarray) -> np.ndarray:
         there = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
@@ -223,10 +232,23 @@ def test_what_waits_keeps_its_memory(held: bool) -> None:
 
     with at_once():
         want, _ = backward()
-    with mock.patch.object(hooks, "allocate", allocate), mock.patch.object(Deferred, "join", joined):
+    with mock.patch.object(Deferred, "join", joined):
         got, groups = backward()
     assert groups == [4]
     assert all(np.array_equal(g, w) for g, w in zip(got, want, strict=True)) == held
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_a_launch_that_is_measured_finds_all_layers_again() -> None:
+    """It knows them by their addresses alone."""
+    with kept_calls() as calls:
+        grads, _ = backward()
+    before = [dw.copy() for dw in grads[1:]]
+    for dw in grads[1:]:
+        dw.fill(np.nan)
+    (call,) = (call for call in calls.values() if "layers" in call.launch.shapes)
+    call.again()
+    assert all(np.array_equal(dw, was) for dw, was in zip(grads[1:], before, strict=True))
 
 
 def test_every_kind_of_settings_is_told_apart() -> None:
