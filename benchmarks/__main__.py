@@ -16,6 +16,7 @@ COMMANDS = {  # each is a module with configure(parser) and run(arguments) -> ex
     "translate": "the generator's forward, ours beside torch and onnxruntime",
     "kernels": "every op at its real layer shapes, against torch and this machine's peaks",
     "profile": "where one training step goes, op by op",
+    "roof": "a step on the CPU beside its products at the machine's best rate, and what the rest is",
     "scaling": "how step time and memory grow with picture, channels and batch",
     "first_run": "all that a machine with a GPU should be asked first: is it right, how fast, and how far from the prediction",
     "scale": "how a step scales over ranks, measured here and predicted for GPUs",

@@ -9,6 +9,17 @@ from typing import Any
 
 from benchmarks.harness import Row
 
+SHADES = (
+    "#4c72b0",
+    "#a3bfe0",
+    "#55a868",
+    "#c44e52",
+    "#8172b3",
+    "#937860",
+    "#ccb974",
+    "#dd8452",
+    "#d0d0d0",
+)  # benchmarks/roof.py
 OURS, OTHERS = "#c44e52", ("#4c72b0", "#64b5cd", "#55a868", "#8172b3", "#937860", "#8c8c8c")
 
 
@@ -187,6 +198,28 @@ def shares(rows: list[Row]) -> Any:
     return drawn
 
 
+def parts(rows: list[Row]) -> Any:
+    """What the cores' time of a step went into, one bar for each size."""
+    drawn, axes = figure(2, height=1.2 + 0.5 * len(rows))
+    for ax in axes.flat[1:]:
+        ax.remove()
+    ax = drawn.add_subplot(axes[0][0].get_gridspec()[0, :])
+    axes[0][0].remove()
+    left = [0.0] * len(rows)
+    for part, shade in zip(rows[0]["ms"], SHADES, strict=True):
+        widths = [100 * row["ms"][part] / row["wall"] / row["threads"] for row in rows]
+        bars = ax.barh([row["work"] for row in rows], widths, left=left, color=shade, label=part)
+        ax.bar_label(bars, [f"{w:.0f}" if w >= 3 else "" for w in widths], label_type="center", fontsize=8)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(xlim=(0, 100), xlabel="% of the cores' time of a step")
+    drawn.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    drawn.supxlabel(machine(rows), fontsize=7, color="gray")
+    return drawn
+
+
 DRAWINGS: dict[str, Callable[[list[Row]], Any]] = {
     "step": contests, "translate": contests, "kernels": ops, "profile": shares, "scaling": scaling,
+    "roof": parts,
 }  # fmt: skip

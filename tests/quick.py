@@ -18,7 +18,7 @@ import pytest
 from kernels import dispatch
 
 SLOW = {
-    "test_cpu_kernels.py", "test_executed.py", "test_gemm.py", "test_strips.py", "test_winograd.py",  # compile
+    "test_cpu_kernels.py", "test_executed.py", "test_roof.py", "test_gemm.py", "test_strips.py", "test_winograd.py",  # compile
     "test_compile_report.py", "test_tuning.py", "test_replays.py", "test_torch_graph.py", "test_first_run.py",
     "test_deferred.py", "test_engine_fusion.py", "test_epilogue.py", "test_graph.py", "test_stacked.py", "test_interpret_step.py",
     "test_device_steps.py",  # interpret

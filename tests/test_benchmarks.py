@@ -400,7 +400,7 @@ def test_clock_counts_only_the_run() -> None:
     desk = Desk(Slow(None))
     assert max(desk.time(0, 0.0)) < 0.1
     assert options.chosen("a, b", {"a": 0, "b": 0}, "--x") == ["a", "b"]
-    assert set(plot.DRAWINGS) == {"step", "translate", "kernels", "profile", "scaling"}
+    assert set(plot.DRAWINGS) == {"step", "translate", "kernels", "profile", "scaling", "roof"}
     assert table.render(["a", "b"], [["x", "1"]]).count("\n") == 2
 
 
