@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +17,14 @@ from numba.core import event
 from numba.extending import register_jitable
 
 from kernels.caches import can_keep_loops
+from kernels.cpu import threads
 
 # Sums may be reordered, which vector code needs; NaN and infinity keep their meaning. Nothing but numba calls these functions.
 OPTIONS: dict[str, Any] = dict(
     nogil=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"reassoc", "contract", "arcp", "nsz"}
 )
+HELPERS = 3
+"""Processes that compile beside the first at most: with more, none would have enough to do."""
 # numba finds kept code by a function's name and file. What it calls from these files is compiled into it, so they count too.
 SHARED = [
     Path(__file__).parents[1] / name
@@ -56,13 +62,33 @@ def subroutine(function: Callable[..., Any]) -> Any:
     return register_jitable(**OPTIONS)(function)
 
 
+def _helped() -> bool:
+    """Whether other processes now compile what the first step will want later, one on each further core: kernels/rehearsal.py."""
+    parts = min(threads.COUNT - 1, HELPERS)
+    package, path = (
+        __name__.removesuffix("cpu.compiler"),
+        os.pathsep.join(os.path.abspath(folder) for folder in sys.path),
+    )
+    for part in range(parts):
+        program = f"from {package}rehearsal import rehearse; rehearse({part}, {parts})"
+        with contextlib.suppress(OSError):  # then this process compiles all
+            helper = subprocess.Popen(
+                [sys.executable, "-P", "-c", program], env={**os.environ, "PYTHONPATH": path, "NUMBA_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            atexit.register(helper.wait)
+            atexit.register(helper.kill)  # which comes first
+    return parts > 0
+
+
 class _Announce(event.Listener):
-    """Says once why the first step takes long."""
+    """Says once why the first step takes long, and has others help."""
 
     def on_start(self, event: Any) -> None:
         if not self.said:
             self.said = True
-            print(f"compiling CPU kernels, {self.often}: about 10 s ...", file=sys.stderr, flush=True)
+            seconds = 7 if self.often == "once" and _helped() else 10
+            print(f"compiling CPU kernels, {self.often}: about {seconds} s ...", file=sys.stderr, flush=True)
 
     def on_end(self, event: Any) -> None:
         pass
