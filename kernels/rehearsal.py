@@ -1,9 +1,9 @@
 """Compiles ahead, in a process beside the one that trains, what the first training step will want.
 
 numba compiles one function at a time in a process, and keeps the code on disk, where other processes find it. So, when the
-first kernel is to be compiled, kernels/cpu/compiler.py starts this program on each further core. It computes with each op
-once, in about the reverse of the order in which a step wants them: by the time the step comes there, the code lies ready. Nothing
-is agreed upon. What two processes compile at the same time is compiled twice, and of a process that dies, nobody takes note.
+first kernel is to be compiled, kernels/cpu/compiler.py starts this program on another core. It computes with each op once,
+those first whose kernels a step wants last: by the time the step comes there, their code lies ready. Nothing is agreed upon:
+what both compile at the same time is compiled twice, and if this process dies, the other compiles all.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from kernels.dispatch import implementation
 from kernels.instance_norm.settings import NormSettings
 
 
-def rehearse(part: int, parts: int) -> None:
-    """Every `parts`-th of what there is to compile, from `part` on; ended at once by Ctrl-C, or when whoever started it ends."""
+def rehearse() -> None:
+    """Compile what is not kept yet. Ctrl-C, or the end of whoever started this, ends it at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for op, name, arguments, options in CALLS[part::parts]:
+    for op, name, arguments, options in CALLS:
         getattr(implementation(op, Device("cpu")), name)(*arguments, **options)
 
 

@@ -147,16 +147,7 @@ def _span(e, deep, narrow):
 @kernel
 def _transform(first, last, w, turned, U):
     for panel in range(first, last):
-        weights(panel, w, turned, U[panel])
-
-
-@subroutine
-def _panel(panel, w, turned, made, U):
-    """One panel of U, flat, and the distance of its 36 blocks"""
-    place = U[panel % U.shape[0]]
-    if not made:
-        weights(panel, w, turned, place)
-    return flattened(place), U.shape[2]
+        weights(panel, w, turned, False, U)
 
 
 @kernel
@@ -166,29 +157,19 @@ def _fprop(first, last, band, x, w, turned, made, U, V, M, y, lay):
     for i in range(bands):
         start, end = first + (last - first) * i // bands, first + (last - first) * (i + 1) // bands
         for line in range(start, end):
-            _gather(line, (line - start) * lay.across, x, V, lay)
+            patches(line, (line - start) * lay.across, x, V, lay)
         for panel in range((K + COLS - 1) // COLS):
-            u, step = _panel(panel, w, turned, made, U)
+            u = weights(panel, w, turned, made, U)
             columns = min(COLS, K - panel * COLS)
             for e in range(36):
                 low, high = _span(e, deep, lay.narrow)
                 multiply(
                     (end - start) * lay.across, columns, 1, high - low, flattened(V), e * V.shape[1] + low, deep, 0, 1,
-                    u, e * step + low * COLS, 0, COLS,
+                    u, e * U.shape[2] + low * COLS, 0, COLS,
                     flattened(M), e * M.shape[1] + panel * COLS, K, False,
                 )  # fmt: skip
         for line in range(start, end):
             outputs(line, (line - start) * lay.across, y, M, lay.m)
-
-
-@subroutine
-def _gather(line, t, x, V, lay):
-    """V = B^T d B of a line, from the t-th tile on"""
-    C = x.shape[3]
-    for a in range(lay.stride):
-        for b in range(lay.stride):
-            at, deep = block(a, b, lay.stride) * C, lay.stride * lay.stride * C
-            patches(line, t, x, V, at, deep, lay.rows[a], lay.cols[b], lay.stride, lay.m)
 
 
 @kernel
@@ -200,14 +181,14 @@ def _dgrad(first, last, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay)
     starts[first:last] = first
     to = _place(first, starts, lay.across)
     for panel in range((deep + COLS - 1) // COLS):
-        u, step = _panel(panel, w, not turned, made, U)
+        u = weights(panel, w, not turned, made, U)
         column, columns = panel * COLS, min(COLS, deep - panel * COLS)
         for e in range(36):
             low, high = _span(e, deep, lay.narrow)
             if low < column + columns and column < high:
                 multiply(
                     tiles, columns, 1, K, flattened(M), e * M.shape[1] + first * lay.across * wide, wide, 0, 1,
-                    u, e * step, 0, COLS, flattened(dV), e * dV.shape[1] + to * deep + column, deep, False,
+                    u, e * U.shape[2], 0, COLS, flattened(dV), e * dV.shape[1] + to * deep + column, deep, False,
                 )  # fmt: skip
             else:
                 for row in range(to, to + tiles):
@@ -240,7 +221,7 @@ def _both(first, last, base, dy, x, V, M, tiles, lay):
     """V and M = A dY A^T of the lines base + first .. base + last, M in panels of so many tiles"""
     for line in range(first, last):
         outputs_adjoint(base + line, line * lay.across, dy, M, lay.m, tiles)
-        _gather(base + line, line * lay.across, x, V, lay)
+        patches(base + line, line * lay.across, x, V, lay)
 
 
 @kernel

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from kernels.conv2d.winograd_layout import block
 from kernels.cpu.compiler import kernel, subroutine
 from kernels.cpu.gemm import COLS, LANES, flattened
 from kernels.cpu.linear import copy, linear, transpose
@@ -95,28 +96,31 @@ def _a(m, x, x_at, x_step, y, y_at, y_step, count):
 
 
 @subroutine
-def patches(line, t, x, V, at, deep, rows, cols, apart, m):
-    """V = B^T d B, into the channels from `at` of its `deep`; rows and columns of a patch lie `apart` in x"""
-    (_, H, W, C), across, down = x.shape, (cols.size - 6) // m + 1, (rows.size - 6) // m + 1
-    d, nothing = aligned(36 * C), np.zeros(C, f4)
+def patches(line, t, x, V, lay):
+    """V = B^T d B; channels of one parity lie together"""
+    (_, H, W, C), stride = x.shape, lay.stride
+    d, nothing, deep = aligned(36 * C), np.zeros(C, f4), stride * stride * C
     x_flat, V_flat, step = flattened(x), flattened(V), V.shape[1]
-    n, top = line // down, line % down * m
-    whole_rows = rows[top] >= 0 and rows[top + 5] - rows[top] == 5 * apart
-    for tile in range(across):
-        for s in range(6):
-            j = cols[m * tile + s]
-            if whole_rows and j >= 0:
-                _bt(x_flat, ((n * H + rows[top]) * W + j) * C, apart * W * C, d, s * C, 6 * C, C)
-                continue
+    n, top = line // lay.down, line % lay.down * lay.m
+    for parity in range(stride * stride):
+        a, b = parity // stride, parity % stride
+        rows, cols, to = lay.rows[a], lay.cols[b], t * deep + block(a, b, stride) * C
+        whole_rows = rows[top] >= 0 and rows[top + 5] - rows[top] == 5 * stride
+        for tile in range(lay.across):
+            for s in range(6):
+                j = cols[lay.m * tile + s]
+                if whole_rows and j >= 0:
+                    _bt(x_flat, ((n * H + rows[top]) * W + j) * C, stride * W * C, d, s * C, 6 * C, C)
+                    continue
+                for r in range(6):
+                    i = rows[top + r]
+                    if i < 0 or j < 0:
+                        copy(nothing, 0, 0, d, (6 * r + s) * C, 0, C)
+                    else:
+                        copy(x_flat, ((n * H + i) * W + j) * C, 0, d, (6 * r + s) * C, 0, C)
+                _bt(d, s * C, 6 * C, d, s * C, 6 * C, C)
             for r in range(6):
-                i = rows[top + r]
-                if i < 0 or j < 0:
-                    copy(nothing, 0, 0, d, (6 * r + s) * C, 0, C)
-                else:
-                    copy(x_flat, ((n * H + i) * W + j) * C, 0, d, (6 * r + s) * C, 0, C)
-            _bt(d, s * C, 6 * C, d, s * C, 6 * C, C)
-        for r in range(6):
-            _bt(d, 6 * r * C, C, V_flat, 6 * r * step + (t + tile) * deep + at, step, C)
+                _bt(d, 6 * r * C, C, V_flat, 6 * r * step + to + tile * deep, step, C)
 
 
 @subroutine
@@ -195,15 +199,19 @@ def outputs_adjoint(line, t, dy, M, m, tiles):
 
 
 @subroutine
-def weights(panel, w, turned, U):
-    """U = G w G^T, one panel of it [36,C*COLS]; or, `turned`, of w with its two channels exchanged"""
+def weights(panel, w, turned, made, U):
+    """U = G w G^T, one panel of it [36,C*COLS], unless it is made; or, `turned`, of w with its two channels exchanged. It,
+    flat, is in one of the places that U has."""
     R, _, C, K = w.shape
+    place = flattened(U[panel % U.shape[0]])
+    if made:
+        return place
     tap = C * K  # how far apart two taps lie in w
     if turned:
         C, K = K, C
     columns, together = min(COLS, K - panel * COLS), LANES if turned else TOGETHER
     run = together * COLS
-    w_flat, v, d, U_flat, step = flattened(w), aligned(R * R * run), aligned(6 * R * run), flattened(U), U.shape[1]
+    w_flat, v, d, step = flattened(w), aligned(R * R * run), aligned(6 * R * run), U.shape[2]
     v[:] = f4(0)
     for c in range(0, C, together):
         rows = min(together, C - c)
@@ -221,7 +229,8 @@ def weights(panel, w, turned, U):
                         v[t * run + i * COLS + k] = w_flat[t * tap + (c + i) * down + (panel * COLS + k) * along]
         _g(R, v, 0, R * run, d, 0, R * run, R * run)
         for r in range(6):
-            _g(R, d, R * r * run, run, U_flat, 6 * r * step + c * COLS, step, rows * COLS)
+            _g(R, d, R * r * run, run, place, 6 * r * step + c * COLS, step, rows * COLS)
+    return place
 
 
 @kernel

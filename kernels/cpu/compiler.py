@@ -23,8 +23,6 @@ from kernels.cpu import threads
 OPTIONS: dict[str, Any] = dict(
     nogil=True, error_model="numpy", no_cfunc_wrapper=True, fastmath={"reassoc", "contract", "arcp", "nsz"}
 )
-HELPERS = 3
-"""Processes that compile beside the first at most: with more, none would have enough to do."""
 # numba finds kept code by a function's name and file. What it calls from these files is compiled into it, so they count too.
 SHARED = [
     Path(__file__).parents[1] / name
@@ -63,29 +61,28 @@ def subroutine(function: Callable[..., Any]) -> Any:
 
 
 def _helped() -> bool:
-    """Whether other processes now compile what the first step will want later, one on each further core: kernels/rehearsal.py."""
-    parts = min(threads.COUNT - 1, HELPERS)
-    package, path = (
-        __name__.removesuffix("cpu.compiler"),
-        os.pathsep.join(os.path.abspath(folder) for folder in sys.path),
-    )
-    for part in range(parts):
-        program = f"from {package}rehearsal import rehearse; rehearse({part}, {parts})"
-        with contextlib.suppress(OSError):  # then this process compiles all
-            helper = subprocess.Popen(
-                [sys.executable, "-P", "-c", program], env={**os.environ, "PYTHONPATH": path, "NUMBA_NUM_THREADS": "1"},
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            atexit.register(helper.wait)
-            atexit.register(helper.kill)  # which comes first
-    return parts > 0
+    """Whether another core now compiles what the first step will want later: kernels/rehearsal.py, until this process ends."""
+    if threads.COUNT < 2 or not sys.executable:
+        return False
+    program = f"from {__name__.removesuffix('cpu.compiler')}rehearsal import rehearse; rehearse()"
+    path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
+    try:
+        helper = subprocess.Popen(
+            [sys.executable, "-P", "-c", program], env={**os.environ, "PYTHONPATH": path, "NUMBA_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError:
+        return False
+    atexit.register(helper.wait)
+    atexit.register(helper.kill)  # comes before the wait
+    return True
 
 
 class _Announce(event.Listener):
     """Says once why the first step takes long, and has others help."""
 
     def on_start(self, event: Any) -> None:
-        if not self.said:
+        if not self.said and event.data["dispatcher"].py_func.__qualname__.endswith(_digest):
             self.said = True
             seconds = 7 if self.often == "once" and _helped() else 10
             print(f"compiling CPU kernels, {self.often}: about {seconds} s ...", file=sys.stderr, flush=True)
