@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     cores, sizes = min(CORES, args.ranks), range(1, args.ranks + 1)
     known = measured(settings, sizes[:2], args)
     parts = {n: least(n, settings, args.rounds) for n in sizes if n <= 2 or n > cores}
-    model = Model.fit({row["batch"]: row["step"] for row in known if row["ranks"] == 1}, parts, cores, met)
+    model = Model.fit({row["batch"]: row["work"][0] for row in known if row["ranks"] == 1}, parts, cores, met)
     told = {(n, batch): model.step(n, batch) for n in sizes for batch in kinds(n, args.batch)}
     rows = [
         {**row, "predicted": told[row["ranks"], row["batch"]]} for row in (*known, *measured(settings, sizes[2:], args))
@@ -93,11 +93,13 @@ def measured(settings: Row, sizes: Sequence[int], args: argparse.Namespace) -> l
 def least(n: int, settings: Row, rounds: int) -> Parts:
     """What the parts of a step cost n ranks by themselves: of each the least of several rounds."""
     found = [launch(n, "alone", settings=settings) for _ in range(rounds)]
-    return parts_of({**found[0], **{name: min(each[name] for each in found) for name in ("pair", "gather", "sum")}})
+    return parts_of(
+        {**found[0], **{name: min(each[name] for each in found) for name in ("pair", "gather", "fakes", "sum")}}
+    )
 
 
-def met(n: int, work: Sequence[Sequence[float]]) -> list[float]:
-    """The seconds until n ranks that have to work so many, each as many as it has, have met."""
+def met(n: int, work: Sequence[Sequence[float]]) -> float:
+    """The seconds until n ranks have worked and met, turn by turn: work[turn][rank] s of a core."""
     return launch(n, "meetings", work=[list(own) for own in work])["met"]
 
 

@@ -8,7 +8,7 @@ A step of n ranks on c cores (one thread a rank; a rank has s images at most) is
                 g's turn and d's, by a measurement in which they do nothing but count processor time and meet: who waits leaves its core
                 to others sooner or later, and how soon depends on the system. There b is measured, too: ranks that take turns on a
                 core find its cache full of another's numbers
-    calls       6 small gathers; n > c: 4, for 2 are the meetings'
+    calls       6 small gathers, and what one of them takes longer because it tells all of the fakes; n > c: 4, for 2 are the meetings'
     gradients   of its k partial sums a rank sends the other ranks' pieces, and then its piece of the sum to all. Up to c cores 2 ranks'
                 bytes per second and busy core are those of n ranks; beyond, a sum is measured while none computes
 
@@ -27,17 +27,18 @@ from train.ranks.shards import shard
 from train.ranks.sums import cover
 
 GATHERS, TURNS = 6, 2  # of a step of CycleGAN: two a player, one at the end of the turns, one after the step
-Meet = Callable[[int, Sequence[Sequence[float]]], list[float]]
-"""Of a number of ranks, and of each rank's seconds of work: the seconds until they have met."""
+Meet = Callable[[int, Sequence[Sequence[float]]], float]
+"""Of a number of ranks, and of each turn each rank's seconds of work: the seconds until they have met after every turn."""
 
 
 @dataclass
 class Parts:
-    """What one number of ranks told of itself: processor seconds of a pair of images, seconds of a gather and of a sum, numbers of all
-    gradients, and which share of the work is in each player's turn."""
+    """What one number of ranks told of itself: processor seconds of a pair of images; seconds of a small gather, of what is more for an
+    image's fakes, and of a sum; numbers of all gradients, and which share of the work is in each player's turn."""
 
     pair: float
     gather: float
+    fakes: float
     sum: float
     numbers: int
     shares: Sequence[float]
@@ -55,7 +56,7 @@ class Model:
 
     @classmethod
     def fit(cls, steps: Mapping[int, float], parts: Mapping[int, Parts], cores: int, meet: Meet) -> Model:
-        """From seconds of one rank's steps, by their images."""
+        """From processor seconds of one rank's steps, by their images."""
         few, many = min(steps), max(steps)
         image = (steps[many] - steps[few]) / (many - few)
         return cls(max(0.0, steps[few] - image * few), image, parts, cores, meet)
@@ -75,7 +76,7 @@ class Model:
         work = [(self.once + self.image * len(shard(batch, rank, n))) * self.slower(n) for rank in range(n)]
         if n <= self.cores:
             return max(work)
-        return sum(self.meet(n, [[share * own for own in work] for share in self.parts[1].shares]))
+        return self.meet(n, [[share * own for own in work] for share in self.parts[1].shares])
 
     def comm(self, n: int, batch: int) -> float:
         """Seconds of small gathers and of gradients."""
@@ -83,10 +84,14 @@ class Model:
             return 0.0
         if n > self.cores:
             own = self.parts[n]
-            return (GATHERS - TURNS) * own.gather + own.sum * sent(n, batch, own.numbers) / sent(n, n, own.numbers)
+            small = (GATHERS - TURNS) * own.gather + own.fakes * batch
+            return small + own.sum * sent(n, batch, own.numbers) / sent(n, n, own.numbers)
         two = self.parts[2]
         rate = sent(2, 2, two.numbers) / (max(two.sum, 1e-9) * min(2, self.cores))  # bytes per second and core
-        return GATHERS * two.gather * math.log2(n) + sent(n, batch, two.numbers) / (rate * n)
+        small = (
+            GATHERS * two.gather * math.log2(n) + two.fakes * batch * 2 * (n - 1) / n
+        )  # each rank gets what others made
+        return small + sent(n, batch, two.numbers) / (rate * n)
 
     def told(self) -> str:
         """What the fit found."""

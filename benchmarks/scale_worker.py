@@ -24,6 +24,7 @@ from train.ranks.shards import shard
 from train.ranks.sums import Node, cover, finish, summing
 
 CALLS, SUMS, MEETINGS = 40, 6, 12  # how often what is timed by itself is repeated
+FAKES = 12  # images of both domains that are told to all at a time, to find what one costs
 PAIR = 2  # images of the step whose processor time is taken
 BUSY = 2.0  # s for which all ranks compute, each by itself
 
@@ -43,25 +44,28 @@ def made(settings: dict[str, Any], batch: int, group: Group) -> tuple[DataParall
 
 
 def steps(ranks: Group, settings: dict[str, Any], batch: int, count: int) -> dict[str, Any]:
-    """Of a step of so many images: the median seconds of the slowest rank, and of each rank those of collective calls."""
+    """Of a step of so many images: the median seconds of the slowest rank; of each rank those of its processor and of collective calls."""
     _, step = made(settings, batch, ranks)
     parts = []
     for _ in range(count):
         ranks.barrier()
-        start, talked = time.perf_counter(), ranks.seconds
+        start, began, talked = time.perf_counter(), time.thread_time(), ranks.seconds
         step()
+        work = time.thread_time() - began
         ranks.gather(0.5)  # as a run does, of times
-        parts.append((time.perf_counter() - start, ranks.seconds - talked))
+        parts.append((time.perf_counter() - start, work, ranks.seconds - talked))
     told = ranks.gather(parts)
     return {
-        "step": statistics.median(max(step for step, _ in together) for together in zip(*told, strict=True)),
-        "comm": [statistics.median(comm for _, comm in own) for own in told],
+        "step": statistics.median(max(step for step, *_ in together) for together in zip(*told, strict=True)),
+        "work": [statistics.median(work for _, work, _ in own) for own in told],
+        "comm": [statistics.median(comm for *_, comm in own) for own in told],
     }
 
 
 def alone(ranks: Group, settings: dict[str, Any]) -> dict[str, Any]:
     """What the parts cost by themselves, s: processor time of a step of a pair of images while every rank makes such steps and
-    none talks, how it is shared among the players; a small gather and a sum of one gradient a rank while none computes."""
+    none talks, how it is shared among the players; while none computes a small gather, what is more of one for an image's fakes, and a sum
+    of one gradient a rank."""
     parallel, step = made(settings, PAIR, ALONE)
     spent, turns = [], dict.fromkeys(parallel.model.optimizers, 0.0)
     turn = parallel.turn
@@ -79,33 +83,35 @@ def alone(ranks: Group, settings: dict[str, Any]) -> dict[str, Any]:
             start = time.thread_time()
             step()
             spent.append(time.thread_time() - start)
-    length = sum(p.size for optimizer in parallel.model.optimizers.values() for p in optimizer.parameters)
+    lengths = [sum(p.size for p in optimizer.parameters) for optimizer in parallel.model.optimizers.values()]
     covers = [cover(shard(ranks.size, rank, ranks.size)) for rank in range(ranks.size)]
-    gradient = np.ones(length, np.float32)
+    gradients = [np.ones(length, np.float32) for length in lengths]
 
     def total() -> None:
-        ranks.gather(None)
-        finish([summing(ranks, [Node(ranks.rank, 0, gradient.copy())], covers, length, gradient)])
+        for x in gradients:  # a player's when all are there
+            ranks.gather(None)
+            finish([summing(ranks, [Node(ranks.rank, 0, x)], covers, x.size, x)])
 
+    side = int(settings["crop_size"])
+    fakes = np.zeros((-(-FAKES // ranks.size), 2, side, side, 3), np.float32)
     gather = timed(lambda: ranks.gather(0.5), CALLS)
     return {
-        "pair": statistics.mean(ranks.gather(statistics.median(spent))), "numbers": length, "gather": gather,
-        "sum": timed(total, SUMS) - gather, "shares": [turns["g"] / sum(turns.values()), turns["d"] / sum(turns.values())],
+        "pair": statistics.mean(ranks.gather(statistics.median(spent))), "numbers": sum(lengths), "gather": gather,
+        "fakes": (timed(lambda: ranks.gather(fakes), SUMS) - gather) / FAKES,
+        "sum": timed(total, SUMS) - len(gradients) * gather, "shares": [turns["g"] / sum(turns.values()), turns["d"] / sum(turns.values())],
     }  # fmt: skip
 
 
 def meetings(ranks: Group, work: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Of each list the median seconds until all ranks have done work[rank] s of processor time and have met, again and again."""
-    found = []
-    for seconds in work:
-        ranks.barrier()
+    """Median seconds until all ranks have done work[0][rank] s of processor time and have met, then work[1][rank] s, and so on."""
 
-        def met(own: float = seconds[ranks.rank]) -> None:
-            burn(own)
+    def met() -> None:
+        for seconds in work:
+            burn(seconds[ranks.rank])
             ranks.gather(0.5)
 
-        found.append(statistics.median(ranks.gather(timed(met, MEETINGS))))
-    return {"met": found}
+    ranks.barrier()
+    return {"met": statistics.median(ranks.gather(timed(met, MEETINGS)))}
 
 
 def burn(seconds: float) -> None:
