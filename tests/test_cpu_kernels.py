@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -276,6 +277,23 @@ def test_who_has_ended_helps_the_others(monkeypatch):
 
     threads.together(item, range(count))
     assert len(seen) == 2
+
+
+def test_who_is_interrupted_while_waiting_is_asked_no_more(monkeypatch):
+    monkeypatch.setattr(threads, "COUNT", max(2, len(threads._threads) + 1))
+    both, waiting = threading.Barrier(2), threading.current_thread()
+
+    def item(i: int) -> None:
+        both.wait(10)
+        if threading.current_thread() is not waiting:
+            time.sleep(0.05)
+            signal.pthread_kill(waiting.ident, signal.SIGINT)
+            time.sleep(0.05)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.together(item, range(2))
+    time.sleep(0.2)  # the other one ends
+    assert len(threads._idle) <= len(threads._threads)
 
 
 def test_numba_is_not_loaded_before_it_is_needed():

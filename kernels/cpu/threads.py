@@ -8,6 +8,7 @@ How a loop is cut never changes its result. Nothing here loads the compiler.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import math
@@ -119,12 +120,15 @@ def _run(function: Callable[..., None], first: int, last: int, args: tuple[Any, 
 
 def _serve(inbox: queue.SimpleQueue[Any]) -> None:
     """Do what comes into an inbox that is among the idle ones, until None comes."""
-    while (work := inbox.get()) is not None:
-        _idle.remove(inbox)
-        work()
-        del work  # or its arrays would live until the next one
-        _idle.append(inbox)
-    _idle.remove(inbox)
+    try:
+        while (work := inbox.get()) is not None:
+            _idle.remove(inbox)
+            work()
+            del work  # or its arrays would live until the next one
+            _idle.append(inbox)
+    finally:  # after Ctrl-C, too: what came into an inbox that nobody reads would stay there
+        with contextlib.suppress(ValueError):
+            _idle.remove(inbox)
 
 
 def _forget() -> None:
