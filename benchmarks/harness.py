@@ -40,7 +40,7 @@ def contest(
     truth     "module:Class" whose results for keys 0 .. keys-1, in turn, all others must match; `keys` itself is timed
     pairs     alternating measurements; each repeats until it has taken `at_least` seconds
     starts    fresh processes per contestant, for the time from nothing to the end of the first run
-    burner    cores that another program occupies while anything is timed
+    burner    so many cores are occupied by other programs in every second round, whose times are `busy` in the rows
     after     given the gate's last result and that of the last run that was timed: why the timing does not count, or "";
               None: that run must match the truth as those at the gate
     """
@@ -62,8 +62,7 @@ def contest(
                     last[name] = _start(name, spec, work, gate, differ, rows[name], workers)
             _tell("first result", index, starts, {name: row.get("starts", [])[index:] for name, row in rows.items()})
         if "error" not in rows[ours]:
-            with burning(burner):
-                _time(rows, workers, keys, pairs, at_least)
+            _time(rows, workers, keys, pairs, at_least, burner)
             for name, worker in workers.items():
                 if "error" not in rows[name]:
                     with _failing_into(rows[name]):
@@ -111,24 +110,31 @@ def _off(difference: float) -> str:
 def _refuse(row: Row, reason: str) -> None:
     """No speed beside a result that is not right."""
     if reason:
-        for name in ("seconds", "samples"):
+        for name in ("seconds", "samples", "busy", "busy_samples", "slowdown"):
             row.pop(name, None)
         row |= {"error": reason, "wrong": True}
 
 
-def _time(rows: dict[str, Row], workers: dict[str, Worker], key: Any, pairs: int, at_least: float) -> None:
-    """Alternate: in every round each contestant is timed once, every other round in reverse order."""
+def _time(rows: dict[str, Row], workers: dict[str, Worker], key: Any, pairs: int, at_least: float, burner: int) -> None:
+    """Alternate: in every round each contestant is timed once, every other round in reverse order; and again beside burners."""
     for index in range(pairs):
         names = [name for name in rows if name in workers and "error" not in rows[name]]
-        for name in names[:: -1 if index % 2 else 1]:
-            with _failing_into(rows[name]):
-                times = workers[name]("time", key, at_least)
-                rows[name].setdefault("samples", []).append(statistics.median(times))
-        _tell("timing", index, pairs, {name: rows[name].get("samples", [])[index:] for name in rows})
+        for samples, occupied in (("samples", 0), ("busy_samples", burner))[: 2 if burner else 1]:
+            with burning(occupied):
+                for name in names[:: -1 if index % 2 else 1]:
+                    with _failing_into(rows[name]):
+                        times = workers[name]("time", key, at_least)
+                        rows[name].setdefault(samples, []).append(statistics.median(times))
+            known = {name: rows[name].get(samples, [])[index:] for name in rows}
+            _tell("timing" if not occupied else "beside a burner", index, pairs, known)
     for name, worker in workers.items():
-        if "error" not in rows[name]:
-            with _failing_into(rows[name]):
-                rows[name] |= {"seconds": spread(rows[name]["samples"]), **worker("memory")}
+        row = rows[name]
+        if "error" not in row:
+            with _failing_into(row):
+                row |= {"seconds": spread(row["samples"]), **worker("memory")}
+                if burner:
+                    row |= {"busy": spread(row["busy_samples"])}
+                    row |= {"slowdown": spread(ratios(row["busy_samples"], row["samples"]))}
 
 
 def _tell(what: str, index: int, count: int, seconds: Mapping[str, Sequence[float]]) -> None:
@@ -144,6 +150,8 @@ def _compare(rows: dict[str, Row], ours: str) -> None:
         if name == ours or "seconds" not in row or "seconds" not in mine:
             continue
         row["ratio"] = spread(ratios(mine["samples"], row["samples"]))
+        if "busy" in row:
+            row["busy_ratio"] = spread(ratios(mine["busy_samples"], row["busy_samples"]))
         row["memory_ratio"] = mine["peak_mb"] / row["peak_mb"]
         row["start_ratio"] = statistics.median(mine["starts"]) / statistics.median(row["starts"])
 

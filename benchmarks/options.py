@@ -81,7 +81,7 @@ def measuring(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="CORES",
-        help="while anything is timed, a program that spins occupies each of so many cores (default: 0)",
+        help="time everything again while a program that spins occupies each of so many cores (default: 0)",
     )
     parser.add_argument(
         "--vectors", type=int, choices=tuple(VECTORS), default=0,
@@ -148,7 +148,6 @@ def _report(args: argparse.Namespace, command: str, measure: Measure, show: Call
     said += f"; our tiles measured, in {file_called(args.tune)}" if getattr(args, "tune", "") else ""
     asked = {name: getattr(args, name, 0) for name in ("vectors", "burner") if getattr(args, name, 0)}
     said += f"; as with vectors of {asked['vectors']} bits" if "vectors" in asked else ""
-    said += f"; {asked['burner']} of the cores occupied by another program" if "burner" in asked else ""
     heading = f"{title(about)}\n{said}"
     print(heading, flush=True)
     rows: list[Row] = []

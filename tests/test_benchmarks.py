@@ -164,21 +164,26 @@ def test_what_was_timed_is_judged_too(after: Any) -> None:
     assert not {"seconds", "samples", "starts", "ratio"} & drifts.keys()
 
 
-def test_a_burner_spins_while_anything_is_timed_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burner_spins_in_every_second_round_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
     @contextlib.contextmanager
     def noted(count: int) -> Iterator[None]:
         with burning(count) as programs:
-            seen.append([program.poll() for program in programs])
             yield
             seen.append([program.poll() for program in programs])
         seen.append([program.poll() is None for program in programs])
 
     monkeypatch.setattr(harness, "burning", noted)
-    settings: dict[str, Any] = dict(truth=f"{HERE}:Right", differ=differ, keys=1, pairs=1, starts=1, at_least=0.0)
-    (row,) = contest({"ours": f"{HERE}:Right"}, None, burner=2, **settings)
-    assert seen == [[None, None], [None, None], [False, False]] and "seconds" in row
+    settings: dict[str, Any] = dict(truth=f"{HERE}:Right", differ=differ, keys=1, pairs=2, starts=1, at_least=0.0)
+    rows = contest(dict.fromkeys(("ours", "same"), f"{HERE}:Right"), None, burner=2, **settings)
+    assert seen == [[], [], [None, None], [False, False]] * 2
+    for row in rows:
+        assert len(row["samples"]) == len(row["busy_samples"]) == 2
+        low, high = sorted(busy / alone for busy, alone in zip(row["busy_samples"], row["samples"], strict=True))
+        assert row["slowdown"]["low"] == low and row["slowdown"]["high"] == high
+    told = table.contests([{"work": "x", "flops": 1, "burner": 2, **row} for row in rows])
+    assert "with 2 of the cores occupied same takes" in told and told.count("of the cores occupied") == 2
 
 
 def test_steps_that_are_timed_must_be_training() -> None:
@@ -292,7 +297,8 @@ def test_a_file_of_yours_races_and_its_wrong_gradient_is_refused(
     assert (tmp_path / "rows.csv").read_text().count("\n") == len(rows) + 1
 
 
-def test_scaling_follows_its_axes(tmp_path: Path) -> None:
+def test_scaling_follows_its_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "effort", lambda args: dict(pairs=3, starts=1, at_least=0.0))  # which train further
     status, rows = run("scaling", tmp_path, "--against", "")
     assert status == 0 and [row["value"] for row in rows] == [QUICK.size]
     assert all(row["seconds"]["median"] > 0 for row in rows)
