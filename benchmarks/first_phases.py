@@ -73,28 +73,28 @@ def empty_replay() -> Row:
     return {"seconds": float(np.median(times)), "least": min(times)}
 
 
-def compiled(plan: Plan, launches: list[Any]) -> tuple[list[Any], list[Any]]:
+def built(plan: Plan, launches: list[Any]) -> tuple[list[Any], list[Any]]:
     """The different kernels of these launches, when dry the four dearest, and what came of each, compiled side by side."""
     from benchmarks.compile_report import different
-    from benchmarks.cubin import compilers, read
+    from benchmarks.cubin import compilers
 
     kernels = different(launches, quick=plan.device != "cuda")
     with compilers(plan.jobs) as begin:
-        return kernels, list(read(begin([(kernel.shown, target_of(plan)) for kernel in kernels])))
+        return kernels, list(begin([(kernel.shown, target_of(plan)) for kernel in kernels]))
 
 
 def compile_kernels(plan: Plan, rows: Rows) -> None:
     """Every kernel of a step and of all other ops, compiled side by side: what spills is known, and launches find them on disk."""
     from benchmarks.compile_tables import tile
-    from benchmarks.cubin import Cubin
+    from benchmarks.cubin import Cubin, read
     from benchmarks.gpus import GPUS
     from benchmarks.kernel_replays import form
 
     target, name = target_of(plan), gpu_of(plan)
     for precision in precisions() if plan.device == "cuda" else (plan.precision,):
         start = time.perf_counter()
-        kernels, results = compiled(plan, asked_for(plan, precision))
-        for kernel, code in zip(kernels, results, strict=True):
+        kernels, results = built(plan, asked_for(plan, precision))
+        for kernel, code in zip(kernels, read(results), strict=True):
             kernel.compiled[target] = code
             launches = {form(one): kernel.predicted(GPUS[name], one) for one in kernel.launches} if name else {}
             about = (
@@ -134,10 +134,11 @@ def step_of(plan: Plan, precision: str, candidates: bool = False) -> list[Any]:
 
 
 def candidates(plan: Plan, rows: Rows) -> None:
-    """Every kernel that `--tune` tries, compiled side by side, so that it finds them on disk: one after the other takes minutes."""
+    """Every kernel that `--tune` tries, compiled side by side, so that it finds them on disk. They are some 400, which one after
+    the other would take a quarter of an hour; their instructions are not listed."""
     start = time.perf_counter()
-    kernels, results = compiled(plan, step_of(plan, plan.precision, candidates=True))
-    unfit = sum(isinstance(code, str) or code.spills > 0 for code in results)
+    kernels, results = built(plan, step_of(plan, plan.precision, candidates=True))
+    unfit = sum(isinstance(code, str) or code.about["stack"] > 0 for code in results)
     seconds = time.perf_counter() - start
     rows.add(what="candidates", precision=plan.precision, kernels=len(kernels), out=unfit, seconds=seconds)
 

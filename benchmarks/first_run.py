@@ -127,7 +127,7 @@ PHASES = (
     Phase("step-compile", 120, "the step beside torch's compiled, as a CUDA graph", step_against("torch-compile-graph", "step-compile", 5), True, TORCH),
     Phase("tests", 90, "the repository's own tests on this device", device_tests, needs=(*TORCH, "pytest")),
     Phase("step-compiled", 120, "the step beside torch's compiled, launched by Python", step_against("torch-compile", "step-compiled", 5), True, TORCH),
-    Phase("candidates", 60, "all tiles that could be taken, compiled side by side", inside("candidates"), True),
+    Phase("candidates", 90, "all tiles that could be taken, compiled side by side", inside("candidates"), True),
     Phase("tune", 90, "tiles by measurement, and the step with them", step_against("", "tune", 5), True, TORCH),
     Phase("profile", 60, "NVIDIA's profiler", profiled),
     Phase("sanitise", 60, "NVIDIA's sanitiser", sanitised),
