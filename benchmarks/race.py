@@ -26,9 +26,11 @@ from tests.cases import Case
 from tests.tolerances import tolerance
 
 LONGER_SUMS = 10  # the tests' tolerances are for small shapes; real layers add up to 64 times as many terms
-# Among millions of numbers a few lie within rounding of a ReLU's kink; on its other side their gradient differs entirely.
-# So at full size such gradients are judged as a whole, |ours - truth| / |truth|: measured 2e-3 for three or four numbers.
-KINK = 1e-2
+# Some numbers lie within rounding of a ReLU's kink, and on its other side their gradient differs entirely. So such gradients are
+# judged as a whole, |ours - truth| / |truth|. Measured at full size: 2e-3 in float32, for three or four among millions. By the
+# formula with what a precision rounds on the way, the largest of all cases: 1.5e-2 with operands cut to TF32, 5.3e-2 with a map
+# stored in bfloat16 ahead of the norm, where one in 700 lies on the other side. Torch's own are as far off.
+KINK = {"fp32": 1e-2, "tf32": 3e-2, "bf16": 0.1}
 DIRECTIONS = ("forward", "backward", "both")
 SEEDS = (0, 1)  # of the data at the gate, and of the last round's
 Ask = Callable[..., Any]
@@ -170,8 +172,8 @@ def cost_of(row: Row) -> Cost:
     return Cost(*(row[f.name] for f in fields(Cost)))
 
 
-def wrong(name: str, result: Result, truth: Result, work: OpWork) -> str:
-    """Why output and gradients are not the truth's, or ""."""
+def wrong(name: str, result: Result, truth: Result, work: OpWork, sided: bool = False) -> str:
+    """Why output and gradients are not the truth's, or "". `sided`: see `differ`."""
     if result.keys() != truth.keys():
         return f"wrong result: gives {', '.join(result)}, wanted {', '.join(truth)}"
     for k, t in truth.items():
@@ -179,7 +181,7 @@ def wrong(name: str, result: Result, truth: Result, work: OpWork) -> str:
             return f"wrong result: {k} has shape {result[k].shape}, wanted {t.shape}"
         if result[k].dtype != np.float32:
             return f"unequal precision: {k} is {result[k].dtype}, wanted {work.dtype}"
-    worst = differ(name, result, truth, work)
+    worst = differ(name, result, truth, work, sided=sided)
     if worst <= 1:
         return ""
     lower = work.precision == "fp32" and differ(name, result, truth, work, "bfloat16") <= 1
@@ -188,16 +190,19 @@ def wrong(name: str, result: Result, truth: Result, work: OpWork) -> str:
     )
 
 
-def differ(name: str, result: Result, truth: Result, work: OpWork, dtype: str = "") -> float:
-    """How far output and gradients lie from the truth's, in units of the tests' tolerance for `dtype`."""
+def differ(name: str, result: Result, truth: Result, work: OpWork, dtype: str = "", sided: bool = False) -> float:
+    """How far output and gradients lie from the truth's, in units of the tests' tolerance for `dtype`.
+
+    `sided`: the truth's gradients were made with each number on that side of its kink on which the result has it.
+    """
     c = case(name)
     rtol, atol = tolerance(c.op, dtype or ("float32" if work.precision == "fp32" else "bfloat16"), c.values)
     scale = LONGER_SUMS if work.full else 1
     worst = []
     for k, t in truth.items():
         difference = abs(result[k] - t)
-        if work.full and k != "y" and has_a_kink(c):
-            worst.append(np.linalg.norm(difference) / np.linalg.norm(t) / KINK)
+        if (work.full or work.precision != "fp32") and k != "y" and has_a_kink(c):
+            worst.append(np.linalg.norm(difference) / np.linalg.norm(t) / KINK["fp32" if sided else work.precision])
         else:
             allowed = scale * (rtol * abs(t) + atol * max(1.0, abs(t).max()))
             if c.op == "tanh" and k == "dx" and work.precision == "bf16":

@@ -199,6 +199,21 @@ def test_ops_are_judged_forward_and_backward_and_their_outputs_are_full_of_nan(
     assert f"| tf32      |   2 | {len(ops) if broken else 0:5d} |" in shown and (said in shown or not broken)
 
 
+def test_gradients_are_judged_on_our_side_of_a_kink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 some numbers lie on the other side of a ReLU's kink than in float64, and their gradients differ entirely."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(first_checks, "real_cases", lambda plan: ["conv_transpose_norm_relu-real"])
+    relative = []
+    for sides in (True, False):
+        monkeypatch.setattr(first_checks, "has_sides", lambda name, sides=sides: sides)
+        rows = Rows(tmp_path / f"{sides}.jsonl")
+        first_checks.correctness(Plan(str(tmp_path), "interpret", "bf16"), rows)
+        (op,) = (row for row in read_rows(rows.path) if row["what"] == "op")
+        assert op["problem"] == "" and op["same_bits"]
+        relative.append(max(op["relative"].values()))
+    assert relative[0] < 5e-3 and relative[1] > 3e-2
+
+
 def test_launches_of_a_step_are_measured_with_their_own_arrays(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype(np.float32)
     with kept_calls() as calls:

@@ -48,13 +48,17 @@ def conv_transpose2d(
     return last(F.conv_transpose2d(first(x), w.permute(2, 3, 0, 1).contiguous(), b, stride, padding, output_padding))
 
 
+def activated(y: Tensor, activation: str, slope: float) -> Tensor:
+    return {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
+
+
 def instance_norm(
     x: Tensor, skip: Tensor | None, activation: str = "none", slope: float = 0.2, eps: float = 1e-5
 ) -> Tensor:
     # F.instance_norm refuses a plane of one pixel, which the formula allows.
     variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
     y = (x - mean) / (variance + eps).sqrt()
-    y = {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
+    y = activated(y, activation, slope)
     return y if skip is None else y + skip
 
 
@@ -63,7 +67,7 @@ def conditional_instance_norm(
 ) -> Tensor:
     each = [s.expand(x.shape[0], x.shape[3])[:, None, None, :] for s in (scale, shift)]
     y = instance_norm(x, None, eps=eps) * each[0] + each[1]
-    return {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, slope)}[activation](y)
+    return activated(y, activation, slope)
 
 
 @stacked
