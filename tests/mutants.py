@@ -40,7 +40,7 @@ MUTANTS = (
     Mutant("kernels/instance_norm/cpu.py", "(end - start) * (means[i, c] - total[c]) ** 2", "0.0", "test_cpu_kernels.py -k norm"),
     Mutant("kernels/cpu/threads.py", "divmod(count, pieces)", "divmod(count - 1, pieces)", "test_cpu_kernels.py -k bit"),
     Mutant("kernels/conv2d/fprop.py", "w += n // images * (R * S * C * K)", "w += n % images * (R * S * C * K)", OPS + "conv2d-stack"),
-    Mutant("kernels/conv2d/fprop.py", "at % Q * STRIDE - PAD  # [BM]", "at % Q * STRIDE - PAD + 1  # [BM]", OPS + "conv2d-ragged-interpret"),
+    Mutant("kernels/conv2d/fprop.py", "at % Q * STRIDE - SIDE  # [BM]", "at % Q * STRIDE - SIDE + 1  # [BM]", OPS + "conv2d-ragged-interpret"),
     Mutant("kernels/conv2d/gemm_epilogue.py", "delta = tl.where(inside, delta, 0.0)", "pass", OPS + "conv_norm_relu-ragged-interpret"),
     Mutant("kernels/conv_norm_relu/one_launch.py", "    wait(counters, before)\n", "", "test_one_launch.py -k bits"),
     Mutant("kernels/conv_norm_relu/one_launch.py", "tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)", "0", "test_one_launch.py -k bits"),

@@ -48,7 +48,7 @@ def _finish(tile, at, pixel_is, c, bias, dx, onto, z, mean, rstd, negative, part
 def _dgrad(
     dy, w, bias, dx, onto, z, mean, rstd, negative, partials, N, images, P, Q, H, W,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, HALO: tl.constexpr, PRECISION: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, SIDE: tl.constexpr, HALO: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Program (t, j, (phase, n)) owns BM pixels of one phase of image n of dx, channels [j BN, (j + 1) BN), and a partial.
@@ -56,7 +56,7 @@ def _dgrad(
     Summed in float32: the phase's taps row by row, the channels of each in order, BK products at a time; then bias, then
     onto.
 
-    dy         [N,P,Q,K]; with HALO rows and columns of sums behind each image, [N,P+E,Q+E,K]
+    dy         [N,P,Q,K]; with HALO rows and columns of sums behind each image, [N,P+E,Q+F,K]
     w          [G,R,S,C,K]; or with C and K exchanged, see W_C
     bias       [G,C], or None
     dx         [N,H,W,C], written
@@ -74,12 +74,13 @@ def _dgrad(
     R, S       rows and columns of the kernel
     W_C, W_K   how far apart in w, in elements, neighbouring channels of dx and of dy are
     STRIDE     pixels of dx between neighbours of dy
-    PAD        pixels on each side of dx that the forward pass has added
-    HALO       whether it has mirrored them, so that dy has a halo of E = PAD (PAD + 1) rows and columns
+    PAD, SIDE  pixels that the forward pass has added above and below dx, on its left and right
+    HALO       whether it has mirrored them, so that dy has a halo of E = PAD (PAD + 1) rows, F = SIDE (SIDE + 1) columns
     PRECISION  of a product of float32: "tf32" or "ieee"
     BM, BN, BK pixels and channels of a tile; length of a step along the reduction, (taps of the phase) K
     """
     E: tl.constexpr = PAD * (PAD + 1) if HALO else 0
+    F: tl.constexpr = SIDE * (SIDE + 1) if HALO else 0
     phase_h, phase_w = 0, 0
     n = tl.program_id(2)
     t = tl.program_id(0)
@@ -89,8 +90,8 @@ def _dgrad(
         n = n % N
     n = n.to(tl.int64)
     # The padded rows u = i * STRIDE + phase_h that this phase owns.
-    first_h, first_w = (PAD - phase_h + STRIDE - 1) // STRIDE, (PAD - phase_w + STRIDE - 1) // STRIDE
-    columns = (PAD + W - phase_w + STRIDE - 1) // STRIDE - first_w
+    first_h, first_w = (PAD - phase_h + STRIDE - 1) // STRIDE, (SIDE - phase_w + STRIDE - 1) // STRIDE
+    columns = (SIDE + W - phase_w + STRIDE - 1) // STRIDE - first_w
     pixels = ((PAD + H - phase_h + STRIDE - 1) // STRIDE - first_h) * columns
     pixel = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM]
     c = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
@@ -103,7 +104,7 @@ def _dgrad(
         return
     at = tl.minimum(pixel, pixels - 1)
     i, j = first_h + at // columns, first_w + at % columns  # [BM], padded row and column over STRIDE
-    dy += n * (P + E) * (Q + E) * K
+    dy += n * (P + E) * (Q + F) * K
     w += n // images * (R * S * C * K)
     taps_h, taps_w = (R - phase_h + STRIDE - 1) // STRIDE, (S - phase_w + STRIDE - 1) // STRIDE
     length = taps_h * taps_w * K
@@ -113,12 +114,12 @@ def _dgrad(
         r, s = tap // taps_w, tap % taps_w  # of the phase's taps
         if HALO:
             row, row_is = meeting(i[:, None] - PAD, PAD - r, H, P, PAD, R)  # [BM,1], or [BM,BK] across taps
-            column, column_is = meeting(j[:, None] - PAD, PAD - s, W, Q, PAD, S)
+            column, column_is = meeting(j[:, None] - SIDE, SIDE - s, W, Q, SIDE, S)
             there = row_is & column_is
         else:
             row, column = i[:, None] - r, j[:, None] - s  # [BM,1], or [BM,BK] across taps
             there = (row >= 0) & (row < P) & (column >= 0) & (column < Q)
-        a_at = (row * (Q + E) + column) * K + k[None, :]  # [BM,BK]
+        a_at = (row * (Q + F) + column) * K + k[None, :]  # [BM,BK]
         if K % BK != 0:
             there = there & (flat < length)[None, :]
         a = load(dy + a_at, there, True)  # [BM,BK]
@@ -129,7 +130,7 @@ def _dgrad(
         acc = tl.dot(a, b, acc, input_precision=PRECISION)  # [BM,BN]
     pixel_is = pixel < pixels  # [BM]
     at = (
-        (i * STRIDE + phase_h - PAD) * W + j * STRIDE + phase_w - PAD
+        (i * STRIDE + phase_h - PAD) * W + j * STRIDE + phase_w - SIDE
     ) * C  # [BM], where the pixels lie in their image of dx
     dx += n * H * W * C
     if bias is not None:
@@ -162,8 +163,8 @@ def dgrad(
     convolution has it), or a stack of such, are contiguous. Without a halo what lies beyond the edge counts as 0.
     """
     (N, P, Q, K), stride, padding = dy.shape, geometry.stride, geometry.padding
-    more = halo_rows(padding) if halo else 0
-    P, Q = P - more, Q - more
+    if halo:
+        P, Q = P - halo_rows(padding), Q - halo_rows(geometry.side)
     (R, S), C = w.shape[-4:-2], w.shape[-1 if swapped else -2]
     H, W = size
     dx = empty(dy, (N, H, W, C))
@@ -186,6 +187,6 @@ def dgrad(
         _dgrad, grid, dy, w, b, dx, onto, *norm, partials, N, N // stack_size(dy, w), P, Q, H, W,
         flops=2 * N * P * Q * K * R * S * C, bytes=others + nbytes(dy, w, b, dx, partials),
         C=C, K=K, R=R, S=S, **weight_strides(C, K, swapped),
-        STRIDE=stride, PAD=padding, HALO=halo, PRECISION=input_precision(), **tiles,
+        STRIDE=stride, PAD=padding, SIDE=geometry.side, HALO=halo, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
     return dx, partials, tiles["BM"]

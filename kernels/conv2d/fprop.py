@@ -24,12 +24,12 @@ from kernels.reflection_pad.gpu import mirror
 def product(
     x, w, pixel, k, n, images, H, W, Q, pixels,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, PRECISION: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, SIDE: tl.constexpr, REFLECT: tl.constexpr, PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """The tile [BM,BN] of y at pixels `pixel` [BM] and channels `k` [BN] of image n, in float32; for the rest see _fprop."""
     at = tl.minimum(pixel, pixels - 1)  # a row beyond the last repeats it: no mask on loads, and no store
-    h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - PAD  # [BM], where the kernel's first tap lies
+    h, v = at // Q * STRIDE - PAD, at % Q * STRIDE - SIDE  # [BM], where the kernel's first tap lies
     x += n * H * W * C
     w += n // images * (R * S * C * K)
     k_at = k % K * W_K  # [BN]; the remainder changes nothing that is stored, and without it sm_100 spills in TF32
@@ -64,7 +64,8 @@ def store(pointer, value, mask, MASKED: tl.constexpr):
 def _fprop(
     x, w, bias, y, onto, z, mean, rstd, negative, partials, images, H, W, Q, pixels,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, SIDE: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr,
+    PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Program (t, j, n) owns pixels [t BM, (t + 1) BM) and channels [j BN, (j + 1) BN) of image n of y, and partial (n, t).
@@ -88,7 +89,7 @@ def _fprop(
     R, S       rows and columns of the kernel
     W_C, W_K   how far apart in w, in elements, neighbouring channels of x and of y are
     STRIDE     pixels of x between neighbours of y
-    PAD        pixels on each side of x: 0, or mirrored where REFLECT
+    PAD, SIDE  pixels above and below x, on its left and right: 0, or mirrored where REFLECT
     EVEN       whether tiles divide pixels and channels, so that nothing is masked
     PRECISION  of a product of float32: "tf32" or "ieee"
     BM, BN, BK pixels and channels of a tile; length of a step along the reduction, R S C
@@ -97,8 +98,9 @@ def _fprop(
     k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
     pixel = t * BM + tl.arange(0, BM)  # [BM]
     acc = product(
-        x, w, pixel, k, n, images, H, W, Q, pixels, C, K, R, S, W_C, W_K, STRIDE, PAD, REFLECT, PRECISION, BM, BN, BK
-    )
+        x, w, pixel, k, n, images, H, W, Q, pixels,
+        C, K, R, S, W_C, W_K, STRIDE, PAD, SIDE, REFLECT, PRECISION, BM, BN, BK,
+    )  # fmt: skip
     if bias is not None:
         acc += tl.load(bias + n // images * K + k, mask=k < K, other=0.0).to(tl.float32)[None, :]
     inside = (pixel < pixels)[:, None] & (k < K)[None, :]  # [BM,BN]
@@ -152,7 +154,7 @@ def fprop(
         _fprop, grid, x, w, b, y, onto, *norm, partials, N // stack_size(x, w), H, W, size[1], pixels,
         flops=2 * y.size * R * S * C, bytes=others + nbytes(x, w, b, y, partials),
         C=C, K=K, R=R, S=S, **weight_strides(C, K, swapped),
-        STRIDE=geometry.stride, PAD=geometry.padding, REFLECT=geometry.reflect,
+        STRIDE=geometry.stride, PAD=geometry.padding, SIDE=geometry.side, REFLECT=geometry.reflect,
         EVEN=pixels % tiles["BM"] == 0 and K % tiles["BN"] == 0, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
     return y, partials, tiles["BM"]

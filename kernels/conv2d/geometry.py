@@ -18,11 +18,17 @@ class Geometry:
     stride: int = 1  # pixels
     padding: int = 0  # pixels on each side
     padding_mode: str = "zeros"
+    sides: int | None = None  # pixels on the left and the right, where other than above and below: of a column of taps
 
     def __post_init__(self) -> None:
         _check_numbers("conv2d", self.stride, self.padding)
         if self.padding_mode not in ("zeros", "reflect"):
             raise ValueError(f"conv2d: unknown padding_mode {self.padding_mode!r}; wanted zeros or reflect")
+
+    @property
+    def side(self) -> int:
+        """Pixels on the left and the right."""
+        return self.padding if self.sides is None else self.sides
 
     @property
     def reflect(self) -> bool:

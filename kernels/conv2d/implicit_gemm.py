@@ -47,6 +47,9 @@ def tap_and_channel(start, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
     if CHANNELS % BLOCK == 0:
         tap = start // CHANNELS
         channel = tl.multiple_of(start % CHANNELS, BLOCK) + tl.arange(0, BLOCK)  # [BLOCK]
+    elif BLOCK % CHANNELS == 0 and CHANNELS % 16 == 0:  # whole taps: loads can still be 16 bytes wide
+        tap = start // CHANNELS + tl.arange(0, BLOCK) // CHANNELS  # [BLOCK]
+        channel = tl.max_contiguous(tl.multiple_of(tl.arange(0, BLOCK) % CHANNELS, CHANNELS), CHANNELS)  # [BLOCK]
     else:
         tap = flat // CHANNELS  # [BLOCK]
         channel = flat % CHANNELS  # [BLOCK]

@@ -48,7 +48,7 @@ def _pixels(start, n, p, q, pixels, Q, ROW: tl.constexpr, BK: tl.constexpr):
     """Image, row and column of pixels start, start + 1, ... of dy: [BK,1] each, but where they lie in one ROW one image, one row.
 
     Its first pixel is (n, p, q). Nothing is divided then; for pixels anywhere that takes more instructions than all else
-    in the loop.
+    in the loop. So rows may be filled up to a multiple of BK, and Q is the number of columns that are walked over.
     """
     lane = tl.arange(0, BK)[:, None]  # [BK,1]
     if ROW:
@@ -71,10 +71,10 @@ def _next_block(n, p, q, pixels, Q, BK: tl.constexpr):
 
 @triton.jit
 def _wgrad(
-    x, dy, partials, layers, H, W, Q, width, area, pixels, total, each, slices, stack,
+    x, dy, partials, layers, H, W, Q, walked, width, area, pixels, total, each, slices, stack,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, BIAS: tl.constexpr, ROW: tl.constexpr,
-    PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, SIDE: tl.constexpr, REFLECT: tl.constexpr, BIAS: tl.constexpr,
+    ROW: tl.constexpr, EDGE: tl.constexpr, PRECISION: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     """Program (i, j, (l, g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of partial z of layer l's weight g.
 
@@ -86,10 +86,11 @@ def _wgrad(
     layers     [L,3] int64: addresses of x, dy and partials of each layer, where there are several
     H, W       rows and columns of x, pixels
     Q          columns of dy, pixels
+    walked     columns that are walked over: Q, or with ROW that filled up to a multiple of BK
     width      pixels from one row of dy to the next
     area       pixels from one image of dy to the next
-    pixels     of an image that count: P Q
-    total      pixels of all images that meet one weight
+    pixels     of an image that are walked over: P walked
+    total      such pixels of all images that meet one weight
     each       pixels of a slice
     slices     of the pixels that meet one weight
     stack      weights: G
@@ -97,9 +98,10 @@ def _wgrad(
     R, S       rows and columns of the kernel: together with C, the rows (r,s,c) of dw
     W_C, W_K   how far apart in dw, in elements, neighbouring channels of x and of dy are
     STRIDE     pixels of x between neighbours of dy
-    PAD        pixels on each side of x: 0, or mirrored where REFLECT
+    PAD, SIDE  pixels above and below x, on its left and right: 0, or mirrored where REFLECT
     BIAS       whether there is a bias, the row R S C
-    ROW        whether BK divides Q: then the pixels of a step lie in one row, and none is masked
+    ROW        whether the pixels of a step lie in one row
+    EDGE       whether with ROW some of them lie beyond its end, and are masked
     PRECISION  of a product of float32: "tf32" or "ieee"
     BM, BN, BK rows and columns of a tile; pixels of a step along the reduction
     """
@@ -117,27 +119,27 @@ def _wgrad(
     k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
     acc = tl.zeros((BM, BN), tl.float32)  # [BM,BN]
     first, end = z * each, tl.minimum((z + 1) * each, total)
-    n, p, q = first // pixels, first % pixels // Q, first % pixels % Q
+    n, p, q = first // pixels, first % pixels // walked, first % pixels % walked
     for start in range(first, end, BK):
-        image, i, j = _pixels(start, n, p, q, pixels, Q, ROW, BK)  # [BK,1], or [], [], [BK,1]
-        counts = (start + tl.arange(0, BK) < end)[:, None]  # [BK,1]
-        row, column = i * STRIDE - PAD + r, j * STRIDE - PAD + s  # [BK,1] or [BK,BM]; row [] or [BM]
+        image, i, j = _pixels(start, n, p, q, pixels, walked, ROW, BK)  # [BK,1], or [], [], [BK,1]
+        counts = j < Q if ROW else (start + tl.arange(0, BK) < end)[:, None]  # [BK,1]
+        row, column = i * STRIDE - PAD + r, j * STRIDE - SIDE + s  # [BK,1] or [BK,BM]; row [] or [BM]
         there = counts & (flat < ROWS)[None, :]  # [BK,BM]
         if REFLECT:
             row, column = mirror(row, H), mirror(column, W)
         else:
             there = there & (row >= 0) & (row < H) & (column >= 0) & (column < W)
-        masked: tl.constexpr = not ROW or ROWS % BM != 0 or C % BM != 0 or BIAS or not REFLECT
+        masked: tl.constexpr = not ROW or EDGE or ROWS % BM != 0 or C % BM != 0 or BIAS or not REFLECT
         a_at = (row * W + column) * C + c[None, :]  # [BK,BM]
         a = load(x + image.to(tl.int64) * (H * W * C) + a_at, there, masked)  # [BK,BM]
         if BIAS:
             a = tl.where((flat == ROWS)[None, :], 1.0, a.to(tl.float32)).to(dy.dtype.element_ty)
         b_at = (i * width + j) * K + k[None, :]  # [BK,BN]
         b = load(
-            dy + image.to(tl.int64) * (area * K) + b_at, counts & (k < K)[None, :], not ROW or K % BN != 0
+            dy + image.to(tl.int64) * (area * K) + b_at, counts & (k < K)[None, :], not ROW or EDGE or K % BN != 0
         )  # [BK,BN]
         acc = tl.dot(tl.trans(a), b, acc, input_precision=PRECISION)  # [BM,BN]
-        n, p, q = _next_block(n, p, q, pixels, Q, BK)
+        n, p, q = _next_block(n, p, q, pixels, walked, BK)
     at = (tap * (C * K) + c * W_C)[:, None] + k[None, :] * W_K  # [BM,BN]
     if layers is not None:  # only now: registers are few in the loop
         partials = wide(tl.load(layers + 2), tl.float32)
@@ -158,6 +160,17 @@ def _sum_slices(partials, total, count, slices, BLOCK: tl.constexpr):
         partials += count
         value += tl.load(partials + at, mask=at < count, other=0.0)
     tl.store(total + at, value, mask=at < count)
+
+
+def sum_slices(partials: Array) -> Array:
+    """[size] float32 from [slices,size]: one launch, or none where there is but one slice."""
+    slices, size = partials.shape
+    if slices == 1:
+        return partials[0]
+    total = empty(partials, (size,))
+    # Program i owns elements [512 i, 512 (i + 1)) and adds the slices' partials to them in order.
+    launch(_sum_slices, (cdiv(size, 512),), partials, total, size, slices, BLOCK=512)
+    return total
 
 
 class Kind(NamedTuple):
@@ -183,7 +196,7 @@ def wgrad(
     rows and columns (reflect_halo.py), which are left out. With `deferred` the results may hold noise until that has finished.
     """
     C, (N, rows, width, K), (R, S) = x.shape[3], dy.shape, kernel
-    length, total = R * S * C, N // stack * (rows - halo) * (width - halo)
+    length = R * S * C
     tiles = tiles or pick(
         _wgrad,
         (x.dtype, input_precision(), *x.shape, *dy.shape, *kernel, stack, *vars(geometry).values(), bias, swapped, halo),
@@ -191,18 +204,16 @@ def wgrad(
         candidates,
         lambda t: wgrad(x, dy, kernel, geometry, stack=stack, bias=bias, swapped=swapped, halo=halo, tiles=t),
     )  # fmt: skip
+    total = N // stack * (rows - halo) * walked(width - halo, tiles["BK"])[0]
     each, slices = _split(total, cdiv(length + bias, tiles["BM"]) * cdiv(K, tiles["BN"]) * stack, tiles["BK"])
     size = stack * (length + bias) * K
     partials = empty(x, (slices, size), "float32")
-    kind, dw = Kind(kernel, geometry, stack, bias, swapped, halo, each), partials[0]
+    kind = Kind(kernel, geometry, stack, bias, swapped, halo, each)
     if deferred is not None and slices == 1 and address(x) % 16 == address(dy) % 16 == 0:
         deferred.join((kind, x.dtype, x.shape, dy.shape), (x, dy, partials), functools.partial(_together, kind, tiles))
     else:
         _products(kind, tiles, [(x, dy, partials)])
-    if slices > 1:
-        dw = empty(x, (size,), "float32")
-        # Program i owns elements [512 i, 512 (i + 1)) and adds the slices' partials to them in order.
-        launch(_sum_slices, (cdiv(size, 512),), partials, dw, size, slices, BLOCK=512)
+    dw = sum_slices(partials)
     weights = stack * length * K
     shape = (stack, R, S, K, C) if swapped else (stack, R, S, C, K)
     return dw[:weights].reshape(shape), dw[weights:].reshape(stack, K) if bias else None
@@ -217,16 +228,17 @@ def _products(kind: Kind, tiles: Tiles, layers: Sequence[Layer]) -> None:
     x, dy, partials = layers[0]
     (_, H, W, C), (N, rows, width, K), (R, S), slices = x.shape, dy.shape, kind.kernel, len(partials)
     P, Q, length, stack = rows - kind.halo, width - kind.halo, R * S * C, kind.stack
+    along, in_rows = walked(Q, tiles["BK"])
     table = address_table(x, layers) if len(layers) > 1 else None
     grid = cdiv(length + kind.bias, tiles["BM"]), cdiv(K, tiles["BN"]), len(layers) * stack * slices
     # Program (i, j, (l, g, z)) owns rows [i BM, (i + 1) BM) and columns [j BN, (j + 1) BN) of partial z of layer l's weight g,
     # from the pixels [z each, (z + 1) each) of those that meet it.
     launch(
-        _wgrad, grid, x, dy, partials, table, H, W, Q, width, rows * width, P * Q, N // stack * P * Q, kind.each, slices, stack,
-        flops=2 * length * K * N * P * Q * len(layers), bytes=nbytes(table, *itertools.chain(*layers)),
+        _wgrad, grid, x, dy, partials, table, H, W, Q, along, width, rows * width, P * along, N // stack * P * along,
+        kind.each, slices, stack, flops=2 * length * K * N * P * along * len(layers), bytes=nbytes(table, *itertools.chain(*layers)),
         C=C, K=K, R=R, S=S, **weight_strides(C, K, kind.swapped),
-        STRIDE=kind.geometry.stride, PAD=kind.geometry.padding, REFLECT=kind.geometry.reflect, BIAS=kind.bias,
-        ROW=Q % tiles["BK"] == 0, PRECISION=input_precision(), **tiles,
+        STRIDE=kind.geometry.stride, PAD=kind.geometry.padding, SIDE=kind.geometry.side,
+        REFLECT=kind.geometry.reflect, BIAS=kind.bias, ROW=in_rows, EDGE=along != Q, PRECISION=input_precision(), **tiles,
     )  # fmt: skip
 
 
@@ -253,15 +265,27 @@ def choose_wgrad_tiles(N: int, C: int, Q: int, like: Array, rows: int = 0) -> Ti
     """
     # A tile's rows lie in one tap where 128 or 64 divide C. In full float32 registers limit the tile to 64x64.
     BN = min(64 if full_float32(like) else 128, max(16, triton.next_power_of_2(N)))
-    BM = 128 if C % 128 == 0 and BN == 128 else 64
-    wide = N % 256 == 0 and BM == 128 and dtype_name(like.dtype) == "bfloat16"
+    # With 32 channels, a row of taps of few (row_of_taps.py), they are whole taps, and 128 of them read dy half as often.
+    bf16 = dtype_name(like.dtype) == "bfloat16"
+    BM = 128 if (C % 128 == 0 and BN == 128) or (C == 32 and BN == 64 and bf16) else 64
+    wide = N % 256 == 0 and BM == 128 and bf16
     if wide and rows // 128 * (N // 256) >= 0.9 * PROGRAMS:
         BN = 256
-    warps = 8 if BN >= 128 or dtype_name(like.dtype) == "float32" else 4  # float32 x is turned around in registers
+    warps = 8 if max(BM, BN) >= 128 or not bf16 else 4  # float32 x is turned around in registers
     stages = 2 if full_float32(like) and C % 16 else 3  # a gather across taps, and no tensor cores: registers again
     BK = step(like) if C % 16 == 0 else min(step(like), 32)
-    BK = next((k for k in (BK, max(BK // 2, 16)) if Q % k == 0), BK)  # within one row a step needs no division
+    # Fewest pixels beyond the ends of rows; of a small tile also fewest steps, each of which has some 60 instructions of its own.
+    BK = min(BK, max(BK // 2, 16), key=lambda k: cdiv(Q, k) * (k + (0 if BN >= 128 else 64)))
     return dict(BM=BM, BN=BN, BK=BK, num_warps=warps, num_stages=stages)
+
+
+def walked(Q: int, BK: int) -> tuple[int, bool]:
+    """Columns of a row of Q that are walked over, BK at a time, and whether a step then lies in one row.
+
+    Masked pixels beyond the end of a row are cheaper than the divisions of steps across rows, up to half a row.
+    """
+    full = cdiv(Q, BK) * BK
+    return (full, True) if full <= 1.5 * Q else (Q, False)
 
 
 @functools.cache

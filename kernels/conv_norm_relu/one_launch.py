@@ -34,7 +34,8 @@ from kernels.instance_norm.settings import NormSettings
 def _block(
     x, w, skip, out, z, partials, mean, rstd, counters, images, H, W, Q, pixels, tiles, negative, eps,
     C: tl.constexpr, K: tl.constexpr, R: tl.constexpr, S: tl.constexpr, W_C: tl.constexpr, W_K: tl.constexpr,
-    STRIDE: tl.constexpr, PAD: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    STRIDE: tl.constexpr, PAD: tl.constexpr, SIDE: tl.constexpr, REFLECT: tl.constexpr, EVEN: tl.constexpr,
+    PRECISION: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BT: tl.constexpr,
 ):  # fmt: skip
     """Program (t, j, n) owns pixels [t BM, (t + 1) BM) and channels [j BN, (j + 1) BN) of image n of z and out, and partial
@@ -55,8 +56,9 @@ def _block(
     k = tl.program_id(1) * BN + tl.arange(0, BN)  # [BN]
     pixel = t * BM + tl.arange(0, BM)  # [BM]
     acc = product(
-        x, w, pixel, k, n, images, H, W, Q, pixels, C, K, R, S, W_C, W_K, STRIDE, PAD, REFLECT, PRECISION, BM, BN, BK
-    )
+        x, w, pixel, k, n, images, H, W, Q, pixels,
+        C, K, R, S, W_C, W_K, STRIDE, PAD, SIDE, REFLECT, PRECISION, BM, BN, BK,
+    )  # fmt: skip
     partials += n * tiles * 2 * K
     counters += tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)
     HALF: tl.constexpr = BN // 2
@@ -107,7 +109,7 @@ def in_one_launch(
         H, W, size[1], pixels, grid[0], norm.negative_slope, float(norm.eps),
         flops=2 * z.size * R * S * C, bytes=nbytes(x, w, skip, out, z, partials), cooperative=True,
         C=C, K=K, R=R, S=S, **weight_strides(C, K, False),
-        STRIDE=geometry.stride, PAD=geometry.padding, REFLECT=geometry.reflect,
+        STRIDE=geometry.stride, PAD=geometry.padding, SIDE=geometry.side, REFLECT=geometry.reflect,
         EVEN=pixels % tiles["BM"] == 0 and K % tiles["BN"] == 0, PRECISION=input_precision(), BT=BT, **tiles,
     )  # fmt: skip
     return out, z, mean, rstd

@@ -20,7 +20,7 @@ from kernels.reflection_pad.reference import check
 @triton.jit
 def mirror(i, n):
     """The row of n that row i is: itself, or from -(n - 1) to 2 (n - 1) its mirror image."""
-    i = tl.abs(i)
+    i = tl.where(i < 0, -i, i)  # no tl.abs: of that Triton forgets which of i are equal, and loads 2 bytes at a time
     return tl.where(i < n, i, 2 * n - 2 - i)
 
 
