@@ -61,6 +61,8 @@ def reduction_steps(launch: Launch) -> int:
             length = c["R"] * c["S"] * c["C"]
         elif kind == "dgrad":
             length = c["R"] * c["S"] * c["K"] / c["STRIDE"] ** 2
+        elif kind == "few":
+            length = c["R"] * c["C"]
         elif kind == "wgrad":
             length = launch.flops / (2 * c["R"] * c["S"] * c["C"] * c["K"]) / launch.grid[2]
     return math.ceil(length / c["BK"])

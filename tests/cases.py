@@ -126,6 +126,10 @@ CONVOLUTIONS = (
     _conv("stack-patch", (4, 7, 6, 3), (2, 4, 4, 3, 5), True, stride=2, padding=1),
     _conv("stack-of-three", (3, 5, 4, 2), (3, 3, 3, 2, 3), True),
     _conv("stack-in-runs", (2, 36, 38, 2), (2, 1, 1, 2, 3), True),  # dw and db are summed in several parts
+    _conv("stem-stack", (4, 9, 11, 3), (2, 7, 7, 3, 8), True, padding=3, **REFLECT),
+    _conv("head-stack", (4, 8, 11, 8), (2, 7, 7, 8, 3), True, padding=3, **REFLECT),
+    _conv("stem-zeros", (2, 9, 8, 1), (5, 6, 1, 5), True, padding=2),
+    _conv("head-zeros", (2, 9, 8, 5), (7, 8, 5, 4), True, padding=3),
     _conv("stack-few-out", (4, 6, 5, 16), (2, 3, 3, 16, 3), True, padding=1, **REFLECT),
 )  # fmt: skip
 

@@ -216,11 +216,11 @@ def test_an_unfit_kernel_fails_the_command(monkeypatch, capsys):
 
 
 def test_a_step_over_its_budget_is_caught():
-    within = {"precision": "bf16", "launches": 330, "bytes": 7e9, "milliseconds": {"H100": {"all": 7.6}}}
+    within = {"precision": "bf16", "launches": 330, "bytes": 7e9, "milliseconds": {"H100": {"all": 6.0}}}
     assert over_budget(within) == []
-    beyond = {"precision": "bf16", "launches": 331, "bytes": 7.1e9, "milliseconds": {"H100": {"all": 7.7}}}
+    beyond = {"precision": "bf16", "launches": 331, "bytes": 7.1e9, "milliseconds": {"H100": {"all": 6.1}}}
     assert [problem.split(", at")[0] for problem in over_budget(beyond)] == [
-        "a step takes 331 launches", "a step takes 7.1e+09 bytes", "a step takes 7.7 milliseconds",
+        "a step takes 331 launches", "a step takes 7.1e+09 bytes", "a step takes 6.1 milliseconds",
     ]  # fmt: skip
     assert over_budget({**beyond, "precision": "fp32"}) == []
 

@@ -69,7 +69,11 @@ def test_dw_walks_over_rows_images_and_slices(Q, monkeypatch):
         arrays = [memory.guarded(a.astype(np.float32)) for a in (x, dy)]
         mirrored = Geometry(padding=1, padding_mode="reflect")
         dw, db = wgrad.wgrad(*arrays, (3, 3), mirrored, stack=2, bias=True, halo=halo)
-    assert launches[0].constexprs["ROW"] == (Q >= 30) and launches[0].constexprs["EDGE"] == (Q == 30) and launches[0].grid[2] > 4
+    assert (
+        launches[0].constexprs["ROW"] == (Q >= 30)
+        and launches[0].constexprs["EDGE"] == (Q == 30)
+        and launches[0].grid[2] > 4
+    )
     assert np.abs(dw - exact).max() < 1e-6 * np.abs(exact).max()
     assert np.abs(db - inside.reshape(2, -1, 8).sum(1)).max() < 1e-4
 

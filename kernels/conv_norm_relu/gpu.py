@@ -14,12 +14,8 @@ Bytes forward: x, w, z written and (by two launches) read, out, skip. Statistics
 
 from __future__ import annotations
 
-from kernels.conv2d.fprop import fprop
 from kernels.conv2d.geometry import Geometry
-from kernels.conv2d.gpu import input_gradient
-from kernels.conv2d.reflect_halo import halo_rows, takes_halo
-from kernels.conv2d.stacked import stack_size, unstacked
-from kernels.conv2d.wgrad import wgrad
+from kernels.conv2d.gpu import gradients, product, wants_halo
 from kernels.conv_norm_relu.one_launch import _block, in_one_launch, measured_for, tiles_for
 from kernels.device import Array
 from kernels.gpu.autotune import pick
@@ -44,7 +40,7 @@ def forward(
     def made(how: dict[str, int]) -> tuple[Array, Array, Array, Array]:
         if tiles and how == ONE:
             return in_one_launch(x, w, skip, size, geometry, norm, tiles)
-        z, partials, tile = fprop(x, w, None, size, geometry, statistics=True)
+        z, partials, tile = product(x, w, None, geometry, statistics=True)
         out, mean, rstd = normalise(z, partials, tile, skip, norm)
         return out, z, mean, rstd
 
@@ -61,13 +57,7 @@ def backward(
     sums: Sums | None = None, epilogue: Epilogue | None = None, deferred: Deferred | None = None,
 ) -> tuple[Array | None, Array | None]:  # fmt: skip
     x, w = contiguous(x, w)
-    kernel = w.shape[-4:-2]
-    reach = geometry.padding if need[0] and takes_halo(kernel, geometry) else 0
+    reach = geometry.padding if need[0] and wants_halo(w, geometry) else 0
     dz = gradient(dout, z, mean, rstd, norm, sums=sums, padding=reach)
-    dx = dw = None
-    if need[0]:
-        dx = input_gradient(dz, w, x.shape[1:3], geometry, halo=reach > 0, epilogue=epilogue)
-    if need[1]:
-        dw, _ = wgrad(x, dz, kernel, geometry, stack=stack_size(x, w), halo=halo_rows(reach), deferred=deferred)
-        (dw,) = unstacked(w, dw)
+    dx, dw, _ = gradients(dz, x, w, geometry, (*need, False), halo=reach > 0, epilogue=epilogue, deferred=deferred)
     return dx, dw
