@@ -7,11 +7,13 @@ add in the order in which programs happen to finish.
 
 from __future__ import annotations
 
+from typing import Any
+
 import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.gpu.launch import empty, launch
+from kernels.gpu.launch import cdiv, contiguous, empty, launch
 
 BLOCK = 1024
 
@@ -51,3 +53,15 @@ def sum_of_partials(partials: Array) -> Array:
     # One program: lane i adds partials i, i + BLOCK, i + 2 BLOCK, ...; then the lanes are summed as a tree.
     launch(_sum_partials, (1,), partials, total, partials.size, BLOCK=BLOCK)
     return total
+
+
+def loss_and_gradient(kernel: Any, inputs: tuple[Array, ...], *numbers: float, weight: float) -> tuple[Array, Array]:
+    """`weight` times the mean loss of `inputs`, all of one shape, as a float32 array [], and its gradient to the first.
+
+    kernel(*inputs, dx, partials, *numbers, share, n, BLOCK) leaves share = weight / n of each element's loss and of its gradient.
+    """
+    x, *_ = inputs = contiguous(*inputs)
+    dx, partials = empty(x, x.shape), empty(x, (cdiv(x.size, BLOCK),), "float32")
+    # Program i owns elements [BLOCK i, BLOCK (i + 1)) of the inputs and dx, and partial i.
+    launch(kernel, partials.shape, *inputs, dx, partials, *numbers, weight / x.size, x.size, BLOCK=BLOCK)
+    return sum_of_partials(partials), dx

@@ -11,8 +11,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.gpu.launch import contiguous, empty, launch
-from kernels.gpu.reduce import BLOCK, sum_of_partials
+from kernels.gpu.reduce import loss_and_gradient
 
 
 @triton.jit
@@ -28,8 +27,4 @@ def _loss(x, y, dx, partials, share, n, BLOCK: tl.constexpr):
 def forward(x: Array, y: Array, *, weight: float = 1.0) -> tuple[Array, Array]:
     if x.shape != y.shape:
         raise ValueError(f"l1_loss: shapes {x.shape} and {y.shape} differ")
-    x, y = contiguous(x, y)
-    dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
-    # Program i owns elements [1024 i, 1024 (i + 1)) of x, y and dx, and partial i.
-    launch(_loss, partials.shape, x, y, dx, partials, weight / x.size, x.size, BLOCK=BLOCK)
-    return sum_of_partials(partials), dx
+    return loss_and_gradient(_loss, (x, y), weight=weight)

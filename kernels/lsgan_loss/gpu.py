@@ -11,8 +11,7 @@ import triton
 import triton.language as tl
 
 from kernels.device import Array
-from kernels.gpu.launch import contiguous, empty, launch
-from kernels.gpu.reduce import BLOCK, sum_of_partials
+from kernels.gpu.reduce import loss_and_gradient
 
 
 @triton.jit
@@ -27,8 +26,4 @@ def _loss(x, dx, partials, target, share, n, BLOCK: tl.constexpr):
 
 
 def forward(x: Array, *, target: float, weight: float = 1.0) -> tuple[Array, Array]:
-    (x,) = contiguous(x)
-    dx, partials = empty(x, x.shape), empty(x, (triton.cdiv(x.size, BLOCK),), "float32")
-    # Program i owns elements [1024 i, 1024 (i + 1)) of x and dx, and partial i.
-    launch(_loss, partials.shape, x, dx, partials, float(target), weight / x.size, x.size, BLOCK=BLOCK)
-    return sum_of_partials(partials), dx
+    return loss_and_gradient(_loss, (x,), float(target), weight=weight)
