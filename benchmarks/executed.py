@@ -98,7 +98,7 @@ def counting() -> Iterator[list[int]]:
     from kernels.cpu import gemm
 
     products: list[int] = []
-    product = gemm.multiply
+    product, kinds = gemm.multiply, Dispatcher | FunctionType | _Intrinsic
 
     def multiply(m: int, n: int, outer: int, inner: int, *rest: Any) -> None:
         products.append(2 * _whole(m, gemm.ROWS) * _whole(n, gemm.LANES) * outer * inner)
@@ -106,8 +106,13 @@ def counting() -> Iterator[list[int]]:
     def called(loop: Any) -> list[Any]:
         """What of the kernels a function calls."""
         function = getattr(loop, "py_func", loop)
+        if not isinstance(function, FunctionType):
+            return []
         found = [function.__globals__.get(name) for name in function.__code__.co_names]
-        return [f for f in found if isinstance(f, Dispatcher | FunctionType) and f.__module__.startswith(package)]
+        return [f for f in found if isinstance(f, kinds) and f.__module__.startswith(package)]
+
+    def moves_numbers(loop: Any) -> bool:
+        return isinstance(loop, _Intrinsic) or any(map(moves_numbers, called(loop)))
 
     def leads_to_products(loop: Any) -> bool:
         return any(f is product or leads_to_products(f) for f in called(loop))
@@ -115,21 +120,18 @@ def counting() -> Iterator[list[int]]:
     def stand_in(loop: Any) -> Any:
         if loop is product:
             return multiply
-        if isinstance(loop, _Intrinsic):
-            return _nothing
         function = getattr(loop, "py_func", loop)
-        needed = leads_to_products(loop) or re.search(r"\breturn \S", inspect.getsource(function))
-        return function if needed else _nothing
+        if leads_to_products(loop):
+            return function
+        gives = not moves_numbers(loop) and re.search(r"\breturn \S", inspect.getsource(function))
+        return function if gives else _nothing
 
     package = f"{dispatch.__package__}."
     for file in Path(dispatch.__file__).parent.glob("*/cpu.py"):  # those that are yet to be loaded would compute
         importlib.import_module(f"{package}{file.parent.name}.cpu")
     modules = [module for path, module in list(sys.modules.items()) if path.startswith(package)]
     places = [
-        (module, name, value)
-        for module in modules
-        for name, value in vars(module).items()
-        if isinstance(value, Dispatcher | FunctionType | _Intrinsic)
+        (module, name, value) for module in modules for name, value in vars(module).items() if isinstance(value, kinds)
     ]
     compiled: list[Any] = [value for *_, value in places if isinstance(value, Dispatcher)]
     for loop in compiled:  # and all that becomes part of it

@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -36,7 +35,7 @@ from benchmarks.harness import Row
 from benchmarks.providers import Ours, Work
 from benchmarks.step import SIZES
 from benchmarks.worker import Result, Worker
-from kernels import dispatch
+from kernels import caches, dispatch
 from kernels.cpu import threads
 
 PARTS = (
@@ -81,18 +80,14 @@ def run(args: argparse.Namespace) -> int:
 
 def steps(work: Work, rounds: int) -> tuple[list[Result], list[Result]]:
     """So many watched steps, and as many of a process whose convolutions multiply nothing; alternating."""
-    with tempfile.TemporaryDirectory() as empty:
-        workers = [
-            Worker(f"{__name__}:Watched", work),
-            Worker(f"{__name__}:WithoutProducts", work, {"NUMBA_CACHE_DIR": empty}),
-        ]
-        try:
-            for worker in workers:
-                worker("load")
-            taken: list[list[Result]] = [[worker("result", key)[0] for worker in workers] for key in range(2 + rounds)]
-        finally:
-            for worker in workers:
-                worker.close()
+    workers = [Worker(f"{__name__}:{kind.__name__}", work) for kind in (Watched, WithoutProducts)]
+    try:
+        for worker in workers:
+            worker("load")
+        taken: list[list[Result]] = [[worker("result", key)[0] for worker in workers] for key in range(2 + rounds)]
+    finally:
+        for worker in workers:
+            worker.close()
     whole, without = zip(*taken[2:], strict=True)  # the first two compile, and fill the pools
     return list(whole), list(without)
 
@@ -112,14 +107,16 @@ class Watched(Ours):
 
 
 class WithoutProducts(Watched):
-    """The same with zeros in the place of every product. Loops are compiled anew, which must not be kept."""
+    """The same with zeros in the place of every product. Its loops are compiled anew, and none is kept."""
 
     def __init__(self, work: Work) -> None:
-        from kernels.cpu import gemm
-
-        assert f"{dispatch.__package__}.conv2d.direct" not in sys.modules, (
-            "the product has been compiled into loops already"
+        assert f"{dispatch.__package__}.cpu.compiler" not in sys.modules, (
+            "it would compile products, or find them on disk"
         )
+        caches.can_keep_loops = lambda file: False
+        from kernels.cpu import compiler, gemm
+
+        compiler._Announce.said = True
         gemm.multiply = cleared()
         super().__init__(work)
 

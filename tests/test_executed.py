@@ -74,7 +74,7 @@ def test_the_count_follows_the_decision(monkeypatch: Any) -> None:
 
 
 def test_counting_leaves_everything_as_it_was() -> None:
-    before, empty = {name: vars(winograd)[name] for name in ("multiply", "_fprop", "_gather")}, np.empty
+    before, empty = {name: vars(winograd)[name] for name in ("multiply", "_fprop", "_scatter")}, np.empty
     with counting():
         assert winograd.multiply is not before["multiply"]
     assert {name: vars(winograd)[name] for name in before} == before and np.empty is empty
