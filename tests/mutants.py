@@ -113,6 +113,8 @@ MUTANTS = (
     Mutant("train/inference/strips.py", "gap**2 * (count * n / (count + n))", "0", "test_strips.py"),
     Mutant("train/inference/strips.py", "first // 2 - 1, 0", "first // 2, 0", "test_strips.py"),
     Mutant("benchmarks/step.py", "/ ALLOWED_LOSS[precision]", "/ 1e9", "test_benchmarks.py -k layouts"),
+    Mutant("benchmarks/first_checks.py", "torch.as_tensor(y > 0", "torch.as_tensor(y < 0", "test_first_run.py -k kink"),
+    Mutant("benchmarks/harness.py", "if after else _off(differ(timed, expected[keys]))", "if after else \"\"", "test_benchmarks.py -k timed"),
     Mutant("benchmarks/race.py", "(dy - abs(dx))", "9", "test_race.py -k rounding"),
     Mutant("kernels/conv_norm_relu/gpu.py", "[one, TWO]", "[one]", "test_tuning.py -k whichever"),
     Mutant("benchmarks/race.py", "int(index == rules.pairs - 1)", "0", "test_race.py -k five_liars"),
