@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_page, machine, options
+from benchmarks import first_page, first_sections, machine, options
 from benchmarks.first_plan import PRECISIONS, Plan, precisions, read_rows, unended
 from train.errors import UserError
 
@@ -162,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
     plan = Plan(str(out.resolve()), args.device, precisions()[0], args.size, machine.cores())
     phases = [p for p in PHASES if not chosen or p.name in chosen]
     if plan.precision != PRECISIONS[0]:
-        print(f"{first_page.NO_BF16}; {plan.precision} takes its place", flush=True)
+        print(f"{first_sections.NO_BF16}; {plan.precision} takes its place", flush=True)
     for phase in phases:
         if phase.lacks:
             print(f"{phase.name} is left out: {phase.lacks} not installed", flush=True)

@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from benchmarks import first_checks, first_page, first_phases, first_plan, first_run, gpu, machine, step
+from benchmarks import first_checks, first_page, first_phases, first_plan, first_run, first_sections, gpu, machine, step
 from benchmarks.__main__ import main
 from benchmarks.compile_report import different
 from benchmarks.first_plan import Plan, Rows, read_rows
@@ -55,6 +55,7 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     phases = [
         Phase("crashes", 20, "", python("print('last words', flush=True); import os; os._exit(3)")),
         Phase("is killed", 20, "", python(LEAVES + "import os; os.kill(os.getpid(), 9)")),
+        Phase("writes", 20, "", python("open(OUT + '/writes.json', 'w').write('[{')")),  # and is killed meanwhile
         Phase("hangs", 1, "", python(stubborn)),
         Phase("lacks", 20, "", lambda plan: []),
         Phase("works", 20, "", python(ADDS)),
@@ -66,18 +67,19 @@ def test_each_phase_costs_only_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     assert status == {
         "crashes": "failed (exit code 3)",
         "is killed": "failed (signal 9)",
+        "writes": "done",
         "hangs": "out of time",
         "lacks": "nothing to run it with",
         "works": "done",
     }
-    assert found["phases"][2]["seconds"] < 10
+    assert found["phases"][3]["seconds"] < 10
     left = int((tmp_path / "left").read_text())  # ended, and waited for by nobody or by whoever adopts orphans
     assert not (proc := Path(f"/proc/{left}/stat")).exists() or proc.read_text().rpartition(")")[2].split()[0] == "Z"
     assert (tmp_path / "crashes.log").read_text() == "last words\n" and (tmp_path / "seen").read_text() == "bf16\n"
     assert "| hangs " in (tmp_path / "first_run.md").read_text()
-    assert first_run.first_run(plan, phases[4:], 0.0) is False  # no time: said, and the others' rows are kept
+    assert first_run.first_run(plan, phases[5:], 0.0) is False  # no time: said, and the others' rows are kept
     again = json.loads((tmp_path / "first_run.json").read_text())["phases"]
-    assert [row["status"] for row in again][-1] == "no time is left" and len(again) == 5
+    assert [row["status"] for row in again][-1] == "no time is left" and len(again) == 6
 
 
 def test_whoever_stops_it_stops_what_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +113,7 @@ def test_a_wrong_precision_gives_way_to_the_next_and_without_any_nothing_is_time
     hung = [{"what": "begun", "case": "tanh-real", "precision": "bf16"}]
     ended = [{**hung[0], "what": "op", "precision": p} for p in first_run.PRECISIONS]
     assert usable([*hung, *ended[1:]]) == "tf32" and usable([*hung, *ended]) == "bf16"
-    assert "- bf16, tanh-real: never came back" in first_page.correctness(hung)
+    assert "- bf16, tanh-real: never came back" in first_sections.correctness(hung)
     assert not first_run.first_run(plan, phases, 60)
     assert (tmp_path / "seen").read_text().split()[-1] == "fp32" and len((tmp_path / "seen").read_text().split()) == 7
     assert "no precision was found right: nothing is timed" in (tmp_path / "first_run.md").read_text()
@@ -163,7 +165,7 @@ def test_ceilings_say_what_is_lacking(tmp_path: Path, monkeypatch: pytest.Monkey
     first_phases.ceilings(Plan(str(tmp_path), "interpret"), rows)
     found = {row["what"]: row for row in read_rows(rows.path)}
     assert found["lacking"]["names"] == ["no_such_library"] and found["small"]["error"] < 0.01
-    assert "not installed: no_such_library" in first_page.ceilings([*found.values()])
+    assert "not installed: no_such_library" in first_sections.ceilings([*found.values()])
 
 
 @pytest.mark.parametrize("broken", ["", "wrong", "unwritten", "dies"])
@@ -195,7 +197,7 @@ def test_ops_are_judged_forward_and_backward_and_their_outputs_are_full_of_nan(
     }[broken]
     assert end["what"] == "done" and len(ops) == 2
     assert all(row["problem"].startswith(said) and bool(row["problem"]) == bool(broken) for row in ops)
-    shown = first_page.correctness([*ops, end])
+    shown = first_sections.correctness([*ops, end])
     assert f"| tf32      |   2 | {len(ops) if broken else 0:5d} |" in shown and (said in shown or not broken)
 
 
