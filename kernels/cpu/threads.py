@@ -28,7 +28,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 COUNT = int(os.environ.get("NUMBA_NUM_THREADS") or CORES)
 """Threads: as many as the cores this process may use, or as numba would be told to take."""
 GRAIN = 1 << 17
-"""Numbers worth handing to a second thread: about 40 microseconds' work, twice what handing them over costs."""
+"""Numbers worth handing to a second thread: about 40 microseconds' work, three times what handing them over costs."""
 MACS = 16
 """Multiplications of a matrix product that cost as much as moving one number."""
 
