@@ -37,6 +37,8 @@ class Buckets:
         self.group, self.covers = group, covers
         self.numbers = {p: i for i, p in enumerate(parameters)}
         self.buckets = cut([parameters[i] for i in order])
+        self.place = {p: i for i, bucket in enumerate(self.buckets) for p in bucket}
+        self.missing = [len(bucket) for bucket in self.buckets]  # gradients of the last sample
         self.trees = [Tree() for _ in self.buckets]
         self.begun: list[Summing] = []
         self.found: dict[int, Array] = {}
@@ -66,7 +68,8 @@ class Buckets:
         if leaf in self.arrived:
             raise RuntimeError("data parallel: a gradient came after its parameter's was complete: one backward a lane")
         self.arrived[leaf] = self.numbers[leaf]
-        while len(self.begun) < len(self.buckets) and self.arrived.keys() >= set(self.buckets[len(self.begun)]):
+        self.missing[self.place[leaf]] -= 1
+        while len(self.begun) < len(self.buckets) and not self.missing[len(self.begun)]:
             self.take(len(self.begun))
             self.begin()
         with self.group.timed():

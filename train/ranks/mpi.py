@@ -29,10 +29,8 @@ T = TypeVar("T")
 EAGER = 0.002  # s in which a call is asked after without a pause
 CROWDED = 0.0001  # the same where ranks share a core: who waits there keeps others from computing
 SHORTEST, LONGEST = 0.00005, 0.001  # s between two questions from then on
-SLOT, HEAD = (
-    1024,
-    8,
-)  # bytes of a small value that all tell each other in one call; of them those that say how many it has
+SLOT = 4096  # bytes in which all tell each other something small, by one call
+HEAD = 8  # of them, to say how many are used
 PROBES = 8
 START = 120.0  # s that all ranks have to start
 HEARD = 0.2  # s in which a launcher passes on a rank's last words: it may drop what is on its way when one aborts
