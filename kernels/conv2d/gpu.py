@@ -102,8 +102,9 @@ def _dw(
 ) -> tuple[Array | None, Array | None]:
     """dw and db (or None) from dy with a `halo` of so many rows and columns, which are left out."""
     (R, S, C, K), stack, side = w.shape[-4:], stack_size(x, w), few(w, geometry)
+    if halo and side == "out":  # few channels and a norm behind them: in no network of a usual width
+        side = ""
     if side == "out":  # the picture's mirrored margin counts here: sums behind dy would be rounded
-        dy = contiguous(dy[:, : dy.shape[1] - halo, : dy.shape[2] - halo])[0]
         rows = unfold(dy, x.shape[2] + 2 * geometry.padding, S, Geometry(), gradient=True)
         dw, _ = wgrad(x, rows, (R, 1), geometry, stack=stack, swapped=True)
         db = bias_gradient(dy, stack) if bias else None

@@ -21,7 +21,7 @@ import triton.language as tl
 from kernels.conv2d.geometry import Geometry
 from kernels.conv2d.reflect_halo import meeting, takes_halo
 from kernels.conv2d.wgrad import sum_slices
-from kernels.device import Array, xp_of
+from kernels.device import Array
 from kernels.gpu.launch import cdiv, empty, launch
 from kernels.reflection_pad.gpu import mirror
 
@@ -91,13 +91,14 @@ def unfold(x: Array, Q: int, S: int, geometry: Geometry, gradient: bool = False)
 
 @triton.jit
 def _pack(
-    w, packed, wide, R: tl.constexpr, S: tl.constexpr, F: tl.constexpr, OUT: tl.constexpr, FLIP: tl.constexpr,
+    w, packed, wide,
+    R: tl.constexpr, S: tl.constexpr, F: tl.constexpr, OUT: tl.constexpr, FLIP: tl.constexpr, BACK: tl.constexpr,
     BN: tl.constexpr, TAPS: tl.constexpr, FEW: tl.constexpr,
 ):  # fmt: skip
     """Program (r, j, g) owns row r of taps of weight g of `packed`, channels [j BN, (j + 1) BN) of the side that has many.
 
     w          [G,R,S,F,wide], or [G,R,S,wide,F] where OUT: F channels in, or out
-    packed     [G,R,TAPS FEW,wide], written
+    packed     [G,R,TAPS FEW,wide], written; or w is, where BACK
     FLIP       the last tap first
     """
     r, g = tl.program_id(0), tl.program_id(2)
@@ -107,29 +108,38 @@ def _pack(
     there = (s < S) & (c < F) & (k < wide)  # [TAPS FEW,BN]
     tap = ((R - 1 - r) * S + S - 1 - s) if FLIP else r * S + s
     at = (tap * wide + k) * F + c if OUT else (tap * F + c) * wide + k
-    value = tl.load(w + g * (R * S * F) * wide + at, mask=there, other=0.0)
-    tl.store(packed + ((g * R + r) * (TAPS * FEW) + lane) * wide + k, value, mask=k < wide)
+    w += g * (R * S * F) * wide
+    packed += (g * R + r) * (TAPS * FEW) * wide
+    if BACK:
+        tl.store(w + at, tl.load(packed + lane * wide + k, mask=there, other=0.0), mask=there)
+    else:
+        tl.store(packed + lane * wide + k, tl.load(w + at, mask=there, other=0.0), mask=k < wide)
 
 
 def pack(w: Array, side: str, flip: bool = False) -> Array:
     """[G,R,1,32,wide] of w [G,R,S,C,K], of which the side "in" or "out" has few channels; a plain w has no G here either."""
-    R, S, C, K = w.shape[-4:]
+    R, _, C, K = w.shape[-4:]
     few_channels, wide = (C, K) if side == "in" else (K, C)
     packed = empty(w, (*w.shape[:-4], R, 1, COLUMNS, wide))
-    G = packed.size // (R * COLUMNS * wide)
-    # Program (r, j, g) owns row r of taps of weight g, 64 channels of the side that has many.
-    launch(
-        _pack, (R, cdiv(wide, 64), G), w, packed, wide,
-        R=R, S=S, F=few_channels, OUT=side == "out", FLIP=flip, BN=64, TAPS=TAPS, FEW=FEW,
-    )  # fmt: skip
+    _launch_pack(w, packed, few_channels, side, flip, back=False)
     return packed
 
 
 def unpack(dw: Array, S: int, channels: int, side: str) -> Array:
     """dw [G,R,S,C,K] from that of the packed weight [G,R,1,32,wide]; `channels` of the side that has few."""
     G, R, _, _, wide = dw.shape
-    dw = dw.reshape(G, R, TAPS, FEW, wide)[:, :, :S, :channels]
-    return xp_of(dw).ascontiguousarray(dw if side == "in" else dw.swapaxes(3, 4))
+    w = empty(dw, (G, R, S, channels, wide) if side == "in" else (G, R, S, wide, channels))
+    _launch_pack(w, dw, channels, side, flip=False, back=True)
+    return w
+
+
+def _launch_pack(w: Array, packed: Array, few_channels: int, side: str, flip: bool, back: bool) -> None:
+    R, S, wide = packed.shape[-4], w.shape[-3], packed.shape[-1]
+    # Program (r, j, g) owns row r of taps of weight g, 64 channels of the side that has many.
+    launch(
+        _pack, (R, cdiv(wide, 64), w.size // (R * S * few_channels * wide)), w, packed, wide,
+        R=R, S=S, F=few_channels, OUT=side == "out", FLIP=flip, BACK=back, BN=64, TAPS=TAPS, FEW=FEW,
+    )  # fmt: skip
 
 
 @triton.jit
