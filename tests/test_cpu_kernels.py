@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
 from numba.core import event
+from numba.extending import intrinsic
 
 from kernels.adam import cpu as adam
 from kernels.adam import reference as plain_adam
@@ -324,6 +325,25 @@ def test_a_subroutine_is_compiled_once_for_constants_and_variables():
         run(x, 2)
     assert x[0] == 9
     assert sorted(compiled) == ["run", "scaled"]
+
+
+def test_ctrl_c_waits_until_a_function_is_compiled():
+    went_on: list[bool] = []
+
+    @intrinsic
+    def interrupted(context):
+        signal.raise_signal(signal.SIGINT)
+        went_on.append(True)
+        return types.int64(), lambda context, builder, *_: context.get_constant(types.int64, 7)
+
+    @njit(**compiler.OPTIONS)
+    def run():
+        return interrupted()
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert went_on and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert run() == 7
 
 
 def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):

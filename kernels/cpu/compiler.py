@@ -6,8 +6,10 @@ import atexit
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,4 +95,31 @@ class _Announce(event.Listener):
     said, often = False, "once"
 
 
+class _Patience(event.Listener):
+    """Holds Ctrl-C back while the main thread compiles, seconds at a time. An exception in the middle of a call to LLVM would leave
+    LLVM's lock taken, and whoever compiles next would wait for ever."""
+
+    def __init__(self) -> None:
+        self.depth, self.asked, self.handler = 0, False, None  # type: int, bool, Any
+
+    def on_start(self, event: Any) -> None:
+        self.depth += 1  # one thread at a time compiles
+        handler = signal.getsignal(signal.SIGINT)
+        if self.depth == 1 and threading.current_thread() is threading.main_thread() and callable(handler):
+            self.asked, self.handler = False, handler
+            signal.signal(signal.SIGINT, self.ask)
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        if self.depth == 0 and self.handler is not None:
+            handler, self.handler = self.handler, None
+            signal.signal(signal.SIGINT, handler)
+            if self.asked:
+                handler(signal.SIGINT, None)
+
+    def ask(self, number: int, frame: Any) -> None:
+        self.asked = True
+
+
 event.register("numba:compile", _Announce())
+event.register("numba:compile", _Patience())
