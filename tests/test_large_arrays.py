@@ -86,11 +86,16 @@ small = without_memory(600, 128, 128, 128)
 w = without_memory(3, 3, 64, 64)
 per_channel = without_memory(600, 2**14, dtype=np.float32)
 mirrored, norm = Geometry(padding=1, padding_mode="reflect"), NormSettings(activation="relu")
+rgb, by_three = without_memory(600, 256, 256, 3), Geometry(padding=3, padding_mode="reflect")
 half, double = Geometry(stride=2, padding=1), TransposedGeometry(stride=2, padding=1, output_padding=1)
 CALLS: dict[str, Callable[[Callable[[str], Any]], Any]] = {
     "conv2d": lambda op: op("conv2d").forward(x, w, geometry=mirrored),
     "conv2d strided": lambda op: op("conv2d").forward(x, w, geometry=half),
-    "conv2d dx": lambda op: op("conv2d").input_gradient(x, w, (256, 256), mirrored),
+    "conv2d dx": lambda op: op("conv2d").backward(x, x, w, geometry=mirrored, need=(True, False, False)),
+    "head": lambda op: op("conv2d").forward(x, without_memory(7, 7, 64, 3), geometry=by_three),
+    "head dx": lambda op: op("conv2d").backward(rgb, x, without_memory(7, 7, 64, 3), geometry=by_three, need=(True, False, False)),
+    "stem": lambda op: op("conv2d").forward(rgb, without_memory(7, 7, 3, 64), geometry=by_three),
+    "stem dx": lambda op: op("conv2d").backward(x, rgb, without_memory(7, 7, 3, 64), geometry=by_three, need=(True, False, False)),
     "conv_transpose2d": lambda op: op("conv_transpose2d").forward(small, without_memory(3, 3, 128, 64), geometry=double),
     # Two weights, each for more than 2^31 elements of x, then of dy: few pixels of many channels, for a program walks over all pixels.
     "conv2d dw, x": lambda op: op("conv2d").backward(
