@@ -85,19 +85,19 @@ def together(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 def _spread(task: Callable[[int], None], pieces: int, threads: int, helping: bool = False) -> None:
-    """task(i) for i in range(pieces), each taken by who comes free, of so many threads; when all have ended, raise the first error.
+    """task(i) for i in range(pieces), each taken by who comes free, of so many threads; when all have ended, raise the first piece's error.
 
     helping  this thread takes part in others' loops while it waits. None of its own buffers may be in use
     """
     taken, ended, ends = itertools.count(), itertools.count(1), queue.SimpleQueue[Any]()
-    problems = list[BaseException]()
+    problems = dict[int, BaseException]()
 
     def work() -> None:
         while (i := next(taken)) < pieces:  # a step that Python's lock makes whole
             try:
                 task(i)
             except BaseException as problem:  # noqa: BLE001  whatever it is, the caller raises it
-                problems.append(problem)
+                problems[i] = problem
             if next(ended) == pieces:
                 ends.put(None)
 
@@ -110,7 +110,7 @@ def _spread(task: Callable[[int], None], pieces: int, threads: int, helping: boo
     else:
         ends.get()
     if problems:
-        raise problems[0]
+        raise problems[min(problems)]  # the same one, whichever thread was faster
 
 
 def _run(function: Callable[..., None], first: int, last: int, args: tuple[Any, ...]) -> None:
