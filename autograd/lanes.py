@@ -1,8 +1,8 @@
 """Lanes: parts of a step that share nothing but leaves, each with a forward and a backward of its own.
 
 One after the other they need the memory of one. Side by side, one thread each, nothing is handed over within an op, which is
-what costs most in small networks; a lane that has ended helps the other (kernels/cpu/threads.py). The bits are the same either way: each lane sums its gradients by itself, and the sums
-are added in the order of the lanes.
+what costs most in small networks; a lane that has ended helps the other (kernels/cpu/threads.py). The bits are the same
+either way: each lane sums its gradients by itself, and the sums are added in the order of the lanes.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ rng = np.random.default_rng(0)
 class Threads(Group):
     """Ranks that are threads of this process: the same calls, by a table that all can see."""
 
+    unasked = True
+
     def __init__(self, rank: int, size: int, table: dict[str, Any]) -> None:
         self.rank, self.size, self.table, self.calls = rank, size, table, itertools.count()
 

@@ -1,20 +1,22 @@
 """The gradients of one player's turn in a few flat buckets, each of which is sent as soon as its last gradient is there.
 
-While the last of a rank's samples goes backwards, the engine tells of every parameter whose gradient is complete (autograd/mode.py:
-Watcher). When a bucket is full it begins its way over the ranks, beside the backward that goes on, and whenever a further gradient
-comes it is asked after, for MPI does nothing unasked. What is sent together is the same on all ranks: the order in which rank 0's
-gradients were complete in the turn before. It changes no bit: each number's sum is by itself, in the samples' order (sums.py).
+Where what travels goes on by itself (NCCL on GPUs), that is while the last of a rank's samples goes backwards: the engine tells of
+every parameter whose gradient is complete (autograd/mode.py: Watcher), and a bucket that is full begins its way over the ranks beside
+the backward. MPI does nothing unasked, and asking after every gradient cost more than it hid (docs/ranks.md), so on CPUs all
+buckets begin at the backward's end. What is sent together is the same on all ranks: the order in which rank 0's gradients
+were complete in the turn before. It changes no bit: each number's sum is by itself, in the samples' order (sums.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Collection, Iterator, Sequence
 
 from autograd import Tensor
 from autograd.mode import watched
 from kernels.device import Array
-from train.ranks.group import Group, give_way
+from train.ranks.group import Group
 from train.ranks.sums import Node, Summing, Tree, advance, allreducing, flat, summing
 
 MOST = 1 << 22
@@ -49,7 +51,7 @@ class Buckets:
     def sample(self, number: int, last: bool) -> Iterator[None]:
         """Within this context a sample's gradients come; `number` is its own in the batch, `last` if it is this rank's last one."""
         self.number, self.arrived = number, {}
-        with watched(self if last and self.group.size > 1 else None):
+        with watched(self if last and self.group.unasked else None):
             yield
         self.arrived |= {p: i for p, i in self.numbers.items() if p.arrived and p not in self.arrived}
         for bucket in range(len(self.begun), len(self.buckets)):
@@ -100,10 +102,11 @@ class Buckets:
             self.begin()
 
     def finish(self) -> dict[Tensor, Array]:
-        """The sums of all ranks' gradients, by parameter. To be asked for when all ranks have sent: it waits without a pause."""
+        """The sums of all ranks' gradients, by parameter. To be asked for when all ranks have sent."""
         with self.group.timed():
+            start = time.perf_counter()
             while not advance(self.begun, self.found):
-                give_way()
+                self.group.pause(time.perf_counter() - start)
         sums: dict[Tensor, Array] = {}
         for number, bucket in enumerate(self.buckets):
             start = 0

@@ -22,6 +22,13 @@ from kernels.device import Array
 T = TypeVar("T")
 
 
+EAGER = 0.002  # s in which a call is asked after without a pause
+SHORTEST, LONGEST = (
+    0.00002,
+    0.001,
+)  # s between two questions from then on, or a two hundredth of what has been waited for
+
+
 class Pending(Generic[T]):
     """A call that has begun. `value` holds when `done`; the arrays that it was given are not to be touched before."""
 
@@ -40,7 +47,7 @@ class Group:
     size = 1
     local_rank = 0  # among those on this host
     local_size = 1  # how many are on this host
-    crowded = False  # whether it shares a core with another
+    unasked = False  # whether what has begun to travel goes on by itself, so that it pays to begin before the end of a backward
     seconds = 0.0  # spent in these calls so far, waiting for others included
 
     @property
@@ -89,6 +96,17 @@ class Group:
             yield
         finally:
             self.seconds += time.perf_counter() - start
+
+    def pause(self, waited: float) -> None:
+        """Let others compute, before asking again after what has been waited for so many seconds.
+
+        A pause is short beside the wait, and so is what it adds. MPI does nothing unasked, and takes several rounds: with pauses of
+        up to a millisecond, four ranks on two cores waited for a third of a step.
+        """
+        if waited < EAGER:
+            give_way()
+        else:
+            time.sleep(min(max(waited / 200, SHORTEST), LONGEST))
 
     def take_gpu(self) -> None:
         """Compute on a GPU that is no other rank's from here on, and carry arrays from GPU to GPU. UserError where there are too few."""

@@ -138,7 +138,6 @@ def share_cores(found: Group) -> int:
     own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     told = [cores for node, cores in found.gather((platform.node(), own)) if node == platform.node()]
     cores = sum(1 / sum(core in cores for cores in told) for core in own)
-    found.crowded = cores < 1
     threads.use(int(cores))
     return threads.COUNT
 

@@ -21,14 +21,11 @@ import numpy as np
 
 from kernels.device import Array, to_host, xp_of
 from train.errors import UserError
-from train.ranks.group import Group, Pending, give_way
+from train.ranks.group import Group, Pending
 from train.ranks.heart import Heart
 from train.ranks.nccl import NCCL
 
 T = TypeVar("T")
-EAGER = 0.002  # s in which a call is asked after without a pause
-CROWDED = 0.0001  # the same where ranks share a core: who waits there keeps others from computing
-SHORTEST, LONGEST = 0.00005, 0.001  # s between two questions from then on
 SLOT = 4096  # bytes in which all tell each other something small, by one call
 HEAD = 8  # of them, to say how many are used
 PROBES = 8
@@ -135,14 +132,10 @@ class MPIGroup(Group):
         return self.nccl.aside() if self.nccl is not None else super().aside()
 
     def wait(self, request: Any) -> None:
-        """Until the call that was begun is done. A pause is an eighth of what has been waited for."""
-        start, eager = time.perf_counter(), CROWDED if self.crowded else EAGER
+        """Until the call that was begun is done."""
+        start = time.perf_counter()
         while not request.Test():
-            waited = time.perf_counter() - start
-            if waited < eager:
-                give_way()
-            else:
-                time.sleep(min(max(waited / 8, SHORTEST), LONGEST))
+            self.pause(time.perf_counter() - start)
 
     def take_gpu(self) -> None:
         if self.size > 1 and self.nccl is None:
@@ -157,7 +150,7 @@ class MPIGroup(Group):
                 )
                 error.everywhere = True
                 raise error
-            self.nccl = NCCL(self)
+            self.nccl, self.unasked = NCCL(self), True
 
     # -- life and death
 
