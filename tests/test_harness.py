@@ -142,6 +142,7 @@ def spoilt_block(spoil: Callable[[Any], None]) -> Callable[..., Tensor]:
             return y
 
         def backward(self, dy: Any) -> Any:
+            self.deferred = None  # dw is made at once, or what is spoilt would be made afterwards
             gradients = super().backward(dy)
             spoil(gradients)
             return gradients
