@@ -88,7 +88,7 @@ def alone(ranks: Group, settings: dict[str, Any]) -> dict[str, Any]:
     def total() -> None:
         for x in gradients:  # a player's when all are there
             ranks.gather(None)
-            finish([summing(ranks, [Node(ranks.rank, 0, x)], covers, x.size, x)])
+            finish(ranks, [summing(ranks, [Node(ranks.rank, 0, x)], covers, x.size, x)], {})
 
     side = int(settings["crop_size"])
     fakes = np.zeros((-(-FAKES // ranks.size), 2, side, side, 3), np.float32)

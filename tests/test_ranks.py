@@ -117,7 +117,7 @@ def test_a_sum_does_not_depend_on_who_adds_what() -> None:
             tree = Tree(Node(place, 0, x[place].copy()) for place in places)
             covers = [cover(shard(count, rank, group.size)) for rank in range(group.size)]
             assert [(node.first, node.level) for node in tree.nodes] == covers[group.rank]
-            return finish([summing(group, tree.nodes, covers, 1001, x)])[0].tobytes()
+            return finish(group, [summing(group, tree.nodes, covers, 1001, x)], {})[0].tobytes()
 
         alone = total(ALONE)
         assert np.allclose(np.frombuffer(alone, np.float32), x.astype(np.float64).sum(0), rtol=1e-3, atol=0.1)

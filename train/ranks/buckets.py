@@ -10,14 +10,13 @@ were complete in the turn before. It changes no bit: each number's sum is by its
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Iterator, Sequence
 
 from autograd import Tensor
 from autograd.mode import watched
 from kernels.device import Array
 from train.ranks.group import Group
-from train.ranks.sums import Node, Summing, Tree, advance, allreducing, flat, summing
+from train.ranks.sums import Node, Summing, Tree, advance, allreducing, finish, flat, summing
 
 MOST = 1 << 22
 """Numbers of a bucket, 16 MB, but for its last parameter."""
@@ -103,15 +102,11 @@ class Buckets:
 
     def finish(self) -> dict[Tensor, Array]:
         """The sums of all ranks' gradients, by parameter. To be asked for when all ranks have sent."""
-        with self.group.timed():
-            start = time.perf_counter()
-            while not advance(self.begun, self.found):
-                self.group.pause(time.perf_counter() - start)
         sums: dict[Tensor, Array] = {}
-        for number, bucket in enumerate(self.buckets):
+        for bucket, found in zip(self.buckets, finish(self.group, self.begun, self.found), strict=True):
             start = 0
             for p in bucket:
-                sums[p] = self.found[number][start : start + p.size].reshape(p.shape)
+                sums[p] = found[start : start + p.size].reshape(p.shape)
                 start += p.size
         return sums
 

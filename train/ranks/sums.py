@@ -8,11 +8,12 @@ added to what, so the sum is the same however the samples are shared out.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 from kernels.device import Array, xp_of
-from train.ranks.group import Group, give_way
+from train.ranks.group import Group
 from train.ranks.shards import shard
 
 Summing = Generator[bool, None, Array]
@@ -114,11 +115,12 @@ def allreducing(group: Group, array: Array) -> Summing:
     return total.value
 
 
-def finish(begun: Sequence[Summing]) -> list[Array]:
-    """The sums, when all are there."""
-    found: dict[int, Array] = {}
-    while not advance(begun, found):
-        give_way()
+def finish(group: Group, begun: Sequence[Summing], found: dict[int, Array]) -> list[Array]:
+    """The sums, when all are there; `found` may hold some already, by number."""
+    with group.timed():
+        start = time.perf_counter()
+        while not advance(begun, found):
+            group.pause(time.perf_counter() - start)
     return [found[i] for i in range(len(begun))]
 
 
