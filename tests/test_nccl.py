@@ -181,7 +181,7 @@ def test_gradients_on_gpus_are_summed_to_the_bit_as_on_the_host(size: int, gpus:
         covers = [cover(shard(5, rank, size)) for rank in range(size)]
         nodes = Tree(Node(place, 0, Array(x[place].copy())) for place in shard(5, threads.rank, size)).nodes
         group = OnGPUs(threads)
-        found = finish([summing(group, nodes, covers, 101, Array(x))])[0]
+        found = finish(group, [summing(group, nodes, covers, 101, Array(x))], {})[0]
         assert group.nccl.stream.given, "it does not wait for what was computed"
         return found
 
@@ -194,14 +194,16 @@ def test_a_rank_without_samples_takes_part(gpus: None) -> None:
 
     def total(threads: Threads) -> Any:
         nodes = [Node(0, 0, Array(x[0].copy()))] if threads.rank == 0 else []
-        return finish([summing(OnGPUs(threads), nodes, [[(0, 0)], [], []], 7, Array(x))])[0]
+        group = OnGPUs(threads)
+        return finish(group, [summing(group, nodes, [[(0, 0)], [], []], 7, Array(x))], {})[0]
 
     assert all(np.array_equal(found.host, x[0]) for found in on_ranks(3, total))
 
 
 def test_the_fast_sum_is_nccls_own(gpus: None) -> None:
     def total(threads: Threads) -> Any:
-        return finish([allreducing(OnGPUs(threads), Array(np.full(3, 1.0 + threads.rank, np.float32)))])[0]
+        group = OnGPUs(threads)
+        return finish(group, [allreducing(group, Array(np.full(3, 1.0 + threads.rank, np.float32)))], {})[0]
 
     found = on_ranks(2, total)
     assert all(np.array_equal(total.host, [3, 3, 3]) for total in found)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,19 +65,10 @@ class Threads(Group):
 
 
 def on_ranks(size: int, work: Any) -> list[Any]:
-    """work(group) of each of so many ranks."""
+    """work(group) of each of so many ranks; what one of them raises is raised here."""
     table: dict[Any, Any] = {"barrier": threading.Barrier(size, timeout=20)}
-    found: dict[int, Any] = {}
-
-    def one(rank: int) -> None:
-        found[rank] = work(Threads(rank, size, table))
-
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [found[rank] for rank in range(size)]
+    with ThreadPoolExecutor(size) as threads:
+        return list(threads.map(lambda rank: work(Threads(rank, size, table)), range(size)))
 
 
 # -- who gets what
