@@ -43,7 +43,7 @@ def leaf_gradients(
     if grad is not None:
         grad = tensor.device.asarray(grad, dtype=tensor.dtype)
     else:
-        grad = tensor.device.xp.ones(tensor.shape, tensor.dtype) if tensor.shape else one(tensor.device, tensor.dtype)
+        grad = tensor.device.xp.ones_like(tensor.data) if tensor.shape else one(tensor.device, tensor.dtype)
     if grad.shape != tensor.shape:
         raise ValueError(f"backward: upstream gradient {grad.shape} does not fit the tensor {tensor.shape}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dis
 import importlib
 import inspect
 import re
@@ -108,7 +109,8 @@ def counting() -> Iterator[list[int]]:
         function = getattr(loop, "py_func", loop)
         if not isinstance(function, FunctionType):
             return []
-        found = [function.__globals__.get(name) for name in function.__code__.co_names]
+        names = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
+        found = [function.__globals__.get(name) for name in names]
         return [f for f in found if isinstance(f, kinds) and f.__module__.startswith(package)]
 
     def moves_numbers(loop: Any) -> bool:

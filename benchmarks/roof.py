@@ -6,7 +6,7 @@ All is counted in time of cores: a step of 2 ms on two cores has 4. Of these
                  which the operations executed would take at the best rate of a product that was measured on this machine
     transforms   what these loops take then: Winograd's transforms, padding, packing, copies, and clearing what products set
     norm, Adam, other loops
-    formulas     ops that have no loop of their own and are NumPy's work
+    formulas     what NumPy computes and copies
     Python       whatever else the process was on a core for
     waiting      cores that the process was not on: hand-overs, a lane that is alone, other programs
 
@@ -22,10 +22,11 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -36,7 +37,7 @@ from benchmarks.providers import Ours, Work
 from benchmarks.step import SIZES
 from benchmarks.worker import Result, Worker
 from kernels import caches, dispatch
-from kernels.cpu import threads
+from kernels.cpu import recording, threads
 
 PARTS = (
     "products at the machine's best", "products beyond that", "transforms and copies", "norm", "Adam", "other loops", "formulas",
@@ -141,8 +142,6 @@ def cleared() -> Any:
 @contextlib.contextmanager
 def watching() -> Iterator[dict[str, float]]:
     """Within this context, seconds on a core of each of the CPU's compiled loops and of each formula in its place, by name."""
-    from numba.core.dispatcher import Dispatcher
-
     seconds, lock, local = defaultdict[str, float](float), threading.Lock(), threading.local()
 
     def timed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -160,11 +159,22 @@ def watching() -> Iterator[dict[str, float]]:
         return call
 
     package = f"{dispatch.__package__}."
+
+    def loop(function: Any, *arguments: Any) -> None:
+        path = f"{function.py_func.__module__.removeprefix(package)}.{function.py_func.__name__}"
+        timed(run, path)(function, *arguments)
+
+    def replayed(calls: Sequence[Any]) -> None:
+        for call in calls:
+            (call if call.func in (threads.share, recording.side_by_side) else timed(call, "numpy"))()
+
+    run = threads._run
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(threads, "_run", loop))
+        stack.enter_context(mock.patch.object(recording, "play", replayed))
         for path, module in list(sys.modules.items()):
             for name, value in list(vars(module).items()) if path.startswith(package) else ():
-                formula = isinstance(value, FunctionType) and value.__module__ == path and path.endswith(".reference")
-                if isinstance(value, Dispatcher) or formula:
+                if isinstance(value, FunctionType) and value.__module__ == path and path.endswith(".reference"):
                     stack.callback(setattr, module, name, value)
                     setattr(module, name, timed(value, f"{path.removeprefix(package)}.{name}"))
         yield seconds
@@ -174,7 +184,7 @@ def split(whole: list[Result], without: list[Result], executed: int, product_gfl
     """The medians of steps, part by part, in milliseconds of cores."""
     middle = lambda steps, of: 1e3 * statistics.median(map(of, steps))
     loops = lambda step, *ops: sum(s for name, s in step["loops"].items() if name.partition(".")[0] in ops)
-    formulas = lambda step: sum(s for name, s in step["loops"].items() if ".reference." in name)
+    formulas = lambda step: sum(s for name, s in step["loops"].items() if ".reference." in name or name == "numpy")
     all_loops = lambda step: sum(step["loops"].values())
     transforms = middle(without, lambda step: loops(step, *PRODUCTS))
     products = middle(whole, lambda step: loops(step, *PRODUCTS)) - transforms

@@ -9,12 +9,13 @@ CuPy is imported on first use, so that a machine without CUDA can import everyth
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,8 @@ class Device:
 
     def asarray(self, data: Any, dtype: Any = None) -> Array:
         """`data` as an array of this device, copied only where it must be."""
+        if self.name == "cpu" and captured and captured[-1].runs:
+            return captured[-1].asarray(data, dtype)
         return self.xp.asarray(data, dtype=dtype)
 
     def __str__(self) -> str:
@@ -105,12 +108,24 @@ def address(array: Array) -> int:
     return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
 
 
-captured: list[Any] = []  # the CUDA graph that is being captured, if there is one: kernels/gpu/cuda_graph.py
+captured: list[
+    Any
+] = []  # the graph that is being captured, if there is one: kernels/gpu/cuda_graph.py, kernels/cpu/recording.py
+
+
+@contextlib.contextmanager
+def capture_in(graph: Any) -> Iterator[None]:
+    """Within this context `graph` is being captured."""
+    captured.append(graph)
+    try:
+        yield
+    finally:
+        captured.pop()
 
 
 def capturing() -> bool:
-    """Whether a graph is being captured: then no kernel runs and no value on the device may be looked at."""
-    return bool(captured)
+    """Whether a graph is being captured whose kernels do not run now, so that no value on the device may be looked at."""
+    return bool(captured) and not captured[-1].runs
 
 
 def from_host(device: Device, make: Callable[[], Array]) -> Array:
@@ -120,9 +135,10 @@ def from_host(device: Device, make: Callable[[], Array]) -> Array:
 
 def repeated(action: Callable[[], Any]) -> None:
     """Do now what concerns the host alone, and where a graph is captured again for each replay, in the order of the step."""
-    action()
     if captured:
-        captured[-1].host.append(action)
+        captured[-1].again(action)
+    else:
+        action()
 
 
 _others: weakref.WeakKeyDictionary[Any, Any] = (

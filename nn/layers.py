@@ -143,9 +143,7 @@ def dropping(network: Any, stream: Callable[[], Sequence[int]]) -> Iterator[None
         return np.array(drawn, np.uint32).view(np.int32)
 
     if layers:
-        on_cpu = network.device.name == "cpu"
-        drawn = keys().view(np.uint32)[:, 0].tolist() if on_cpu else from_host(network.device, keys)
-        for layer, key in zip(layers, drawn, strict=True):
+        for layer, key in zip(layers, from_host(network.device, keys), strict=True):
             layer.key = key
     try:
         yield

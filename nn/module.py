@@ -218,3 +218,8 @@ def observed(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _observers.remove(observer)
+
+
+def is_observed() -> bool:
+    """Whether anybody observes modules now."""
+    return bool(_observers)

@@ -87,12 +87,12 @@ class Adam(Optimizer):
         from kernels.adam.reference import rates
 
         self.steps += 1
-        return np.array(rates(self.lr, *self.betas, self.steps), np.float32)
+        return np.array(rates(self.lr, *self.betas, self.steps))
 
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
         device = self.parameters[0].device
-        control = self.advance() if device.name == "cpu" else from_host(device, self.advance)
+        control = from_host(device, self.advance if device.name == "cpu" else lambda: self.advance().astype(np.float32))
         moved = self.moved()
         if not moved:
             return
@@ -112,8 +112,8 @@ class Adam(Optimizer):
             beta2=self.betas[1],
             eps=self.eps,
             step=self.steps,
+            control=control,
             **more,
-            **({} if device.name == "cpu" else {"control": control}),
         )
         for p in params:
             p.changed()

@@ -350,7 +350,7 @@ def test_a_change_of_shared_code_is_compiled_into_its_callers(tmp_path):
     package = Path(threads.__file__).parents[1]
     for file in (
         *package.glob("*.py"),
-        *(package / "cpu" / name for name in ("__init__.py", "threads.py")),
+        *(package / "cpu" / name for name in ("__init__.py", "noted.py", "threads.py")),
         *compiler.SHARED,
     ):
         copy = tmp_path / "kernels" / file.relative_to(package)

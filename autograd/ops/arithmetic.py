@@ -6,6 +6,7 @@ Operands broadcast as in NumPy; the backwards return gradients of the broadcast 
 from __future__ import annotations
 
 import builtins
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from autograd.checks import check_numbers
 from autograd.function import Function
 from autograd.tensor import Tensor
-from kernels.device import Array, xp_of
+from kernels.device import Array, Device, xp_of
 
 
 class Elementwise(Function):
@@ -92,7 +93,7 @@ class Exp(Function):
 
 class Sum(Function):
     def forward(self, x: Array) -> Array:
-        return xp_of(x).asarray(x.sum(**self.settings))
+        return xp_of(x).asanyarray(x.sum(**self.settings))
 
     def backward(self, dy: Array) -> Array:
         (shape,) = self.shapes
@@ -143,7 +144,7 @@ class GetItem(Function):
         return x[self.settings["index"]]
 
     def backward(self, dy: Array) -> Array:
-        dx = xp_of(dy).zeros(self.shapes[0], dy.dtype)
+        dx = xp_of(dy).zeros_like(dy, shape=self.shapes[0])
         dx[self.settings["index"]] = dy
         return dx
 
@@ -215,7 +216,18 @@ def _pair(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     x, y = (
         value
         if value is None or isinstance(value, Tensor | str)
-        else Tensor(like.device.asarray(value, dtype=like.dtype), device=like.device)
+        else Tensor(
+            constant(value, like.device, like.dtype)
+            if isinstance(value, int | float)
+            else like.device.asarray(value, dtype=like.dtype),
+            device=like.device,
+        )
         for value in (x, y)
     )
     return x, y
+
+
+@functools.lru_cache(1000)
+def constant(value: float, device: Device, dtype: Any) -> Array:
+    """A number as an array: always the same one, so that a step that is noted knows it for a constant."""
+    return device.asarray(value, dtype=dtype)

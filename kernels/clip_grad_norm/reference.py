@@ -9,5 +9,11 @@ from kernels.device import Array
 
 
 def forward(grads: Sequence[Array], *, most: float) -> list[Array]:
+    scale = factor(grads, most)
+    return [grad if scale == 1 else grad * grad.dtype.type(scale) for grad in grads]
+
+
+def factor(grads: Sequence[Array], most: float) -> float:
+    """What all gradients are multiplied by; 1 where they are short enough."""
     norm = math.sqrt(math.fsum(float((grad * grad).sum()) for grad in grads))
-    return [grad * grad.dtype.type(most / (norm + 1e-6)) if norm > most else grad for grad in grads]
+    return most / (norm + 1e-6) if norm > most else 1.0

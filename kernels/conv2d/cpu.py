@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.conv2d import direct, reference, winograd
 from kernels.conv2d.geometry import Geometry
-from kernels.cpu.threads import ready
+from kernels.cpu.threads import empty, ready
 from kernels.device import Array
 from kernels.reflection_pad import cpu as reflection_pad
 
@@ -23,7 +23,7 @@ def forward(x: Array, w: Array, b: Array | None = None, *, geometry: Geometry) -
     (N, H, W, _), (P, Q) = x.shape, geometry.output_size(x.shape, w.shape)
     if b is None and winograd.suits(w.shape, geometry.stride, N, P, Q):
         return winograd.fprop(x, w, geometry)
-    y = np.empty((N, P, Q, w.shape[3]), np.float32)
+    y = empty(N, P, Q, w.shape[3])
     rows, cols = (direct.sources(n, geometry.padding, geometry.padding_mode) for n in (H, W))
     direct.fprop(x, w, None if b is None else ready(b), rows, cols, geometry.stride, y)
     return y
@@ -45,12 +45,12 @@ def backward(
 def dgrad(dy: Array, shape: tuple[int, ...], w: Array, geometry: Geometry) -> Array:
     """dx of `shape` [N,H,W,C]."""
     (N, H, W, C), padding = shape, geometry.padding
-    across = np.ascontiguousarray(w.transpose(0, 1, 3, 2))  # [R,S,K,C]
+    across = ready(w.transpose(0, 1, 3, 2))  # [R,S,K,C]
     if not geometry.reflect:
-        dx = np.empty(shape, np.float32)
+        dx = empty(*shape)
         direct.dgrad(dy, across, None, geometry.stride, padding, dx)
         return dx
-    around = np.empty((N, H + 2 * padding, W + 2 * padding, C), np.float32)
+    around = empty(N, H + 2 * padding, W + 2 * padding, C)
     direct.dgrad(dy, across, None, geometry.stride, 0, around)
     return reflection_pad.backward(around, pad=padding)
 
@@ -69,4 +69,4 @@ def wgrad(dy: Array, x: Array, shape: tuple[int, ...], geometry: Geometry) -> Ar
         for taps, n, m in zip((R, S), dy.shape[1:3], x.shape[1:3], strict=True)
     )
     dw = direct.wgrad(dy, x, (R, S), rows, cols, 1)  # [R,S,K,C], flipped
-    return np.ascontiguousarray(dw[::-1, ::-1].transpose(0, 1, 3, 2))
+    return ready(dw[::-1, ::-1].transpose(0, 1, 3, 2))

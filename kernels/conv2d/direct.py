@@ -23,7 +23,7 @@ import numpy as np
 from kernels.cpu.compiler import kernel, subroutine
 from kernels.cpu.gemm import COLS, DEPTH, LANES, ROWS, flattened, multiply, whole
 from kernels.cpu.linear import copy, copy_run
-from kernels.cpu.threads import COUNT, MACS, Own, ready, scratch, share
+from kernels.cpu.threads import COUNT, MACS, Own, ready, scratch, share, zeros
 from kernels.device import Array
 
 f4 = np.float32
@@ -51,7 +51,7 @@ def fprop(
     N = x.shape[0]
     P, Q = (len(range(o, n, step)) for o, n in zip(start, out.shape[1:3], strict=True))
     plain = b is None and K % LANES == 0
-    b = np.zeros(K, f4) if b is None else b
+    b = zeros(K) if b is None else b
     work = N * P * Q * R * S * C * K // MACS
     if K < FEW <= C and stride == 1:
         # Each block of rows multiplies R - 1 rows that the next one multiplies again.

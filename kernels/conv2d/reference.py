@@ -67,7 +67,7 @@ def fold(patches: Array, shape: tuple[int, ...], kernel: tuple[int, int], stride
     N, P, Q = patches.shape[:3]
     R, S = kernel
     patches = patches.reshape(N, P, Q, R, S, shape[3])
-    x = xp_of(patches).zeros(shape, patches.dtype)
+    x = xp_of(patches).zeros_like(patches, shape=shape)
     for r in range(R):
         for s in range(S):
             x[:, r : r + stride * P : stride, s : s + stride * Q : stride] += patches[:, :, :, r, s]

@@ -31,7 +31,7 @@ from kernels.conv2d.winograd_transforms import (
 )
 from kernels.cpu.compiler import kernel, subroutine
 from kernels.cpu.gemm import COLS, LANES, ROWS, flattened, multiply, whole
-from kernels.cpu.threads import Own, empty, parts_of, scratch, share
+from kernels.cpu.threads import Own, empty, parts_of, ready, scratch, share, zeros
 from kernels.device import Array
 
 f4 = np.float32
@@ -71,13 +71,13 @@ def fprop(x: Array, w: Array, geometry: Geometry, turned: bool = False) -> Array
     made, U = _transformed(w, turned, deep, wide, parts_of(lines, work))
     V, M = Own("V", 36, distance(most * deep)), Own("M", 36, distance(most * wide))
     share(_fprop, lines, work, band, x, w, turned, made, U, V, M, y, lay, least=band)
-    return y if wide == K else np.ascontiguousarray(y[..., :K])
+    return y if wide == K else ready(y[..., :K])
 
 
 def dgrad(dy: Array, shape: tuple[int, ...], w: Array, geometry: Geometry, turned: bool = False) -> Array:
     """dy [N,P,Q,K], w as in forward -> dx of shape [N,H,W,C]."""
     (N, H, W, C), K, dy, stride = shape, dy.shape[3], vectors(dy), geometry.stride
-    lay, dx = layout(H, W, len(w), geometry), np.zeros((N, H, W, whole(C, LANES)), f4)
+    lay, dx = layout(H, W, len(w), geometry), zeros(N, H, W, whole(C, LANES))
     deep, wide, w = stride * stride * dx.shape[3], dy.shape[3], folded(w, dx.shape[3], stride, turned)
     lines = N * lay.down
     work = 36 * lines * lay.across * (deep + wide)
@@ -87,10 +87,10 @@ def dgrad(dy: Array, shape: tuple[int, ...], w: Array, geometry: Geometry, turne
     for base, end in _rounds(lines, work, CHUNK):
         M = scratch("M", 36, distance(((end - base) * lay.across + ROWS) * wide))
         dV = scratch("V", 36, distance((end - base) * (lay.across + ROWS) * deep))
-        starts = np.empty(end - base, np.int64)
+        starts = empty(end - base, dtype=np.int64)
         share(_dgrad, end - base, shared, base, dy, w, K, turned, made, U, M, dV, starts, dx, lay, least=least)
         share(_scatter, end - base, shared, base, 1, dV, starts, dx, lay)
-    return dx if dx.shape[3] == C else np.ascontiguousarray(dx[..., :C])
+    return dx if dx.shape[3] == C else ready(dx[..., :C])
 
 
 def wgrad(dy: Array, x: Array, shape: tuple[int, ...], geometry: Geometry) -> Array:
@@ -99,7 +99,7 @@ def wgrad(dy: Array, x: Array, shape: tuple[int, ...], geometry: Geometry) -> Ar
     lay, r = layout(H, W, R, geometry), math.ceil(R / stride)
     deep, wide, lines = stride * stride * x.shape[3], dy.shape[3], N * lay.down
     work = 36 * lines * lay.across * (deep + wide)
-    dw, dU = np.empty((r, r, deep, shape[3]), f4), scratch("dU", 36, distance(whole(deep, ROWS) * wide))
+    dw, dU = empty(r, r, deep, shape[3]), scratch("dU", 36, distance(whole(deep, ROWS) * wide))
     for base, end in _rounds(lines, work, max(SUMMED, 36 * deep * wide)):
         tiles = (end - base) * lay.across
         V, M = scratch("V", 36, distance((tiles + 1) * deep)), scratch("M", 36, distance(tiles * whole(wide, COLS)))

@@ -18,6 +18,7 @@ from kernels.conv2d.direct import sources
 from kernels.conv2d.geometry import Geometry
 from kernels.cpu.compiler import subroutine
 from kernels.cpu.gemm import LANES
+from kernels.cpu.threads import empty, zeros
 from kernels.device import Array
 
 f4 = np.float32
@@ -84,9 +85,8 @@ def folded(w: Array, channels: int, stride: int, turned: bool) -> Array:
     axis = 3 if turned else 2
     if (channels, stride) == (w.shape[axis], 1):
         return w
-    parts = np.zeros(
-        (math.ceil(len(w) / stride),) * 2 + (*w.shape[2:axis], stride * stride, channels, *w.shape[axis + 1 :]), f4
-    )
+    r = math.ceil(len(w) / stride)
+    parts = zeros(r, r, *w.shape[2:axis], stride * stride, channels, *w.shape[axis + 1 :])
     for i, j in np.ndindex(*w.shape[:2]):
         at = block(i % stride, j % stride, stride)
         part = parts[i // stride, j // stride]
@@ -98,7 +98,7 @@ def unfolded(w: Array, shape: tuple[int, ...], stride: int) -> Array:
     """The reverse of `folded`, for w of that shape [R,R,C,K]."""
     if w.shape == shape:
         return w
-    out, parts = np.empty(shape, f4), w.reshape(*w.shape[:2], stride * stride, -1, w.shape[3])
+    out, parts = empty(*shape), w.reshape(*w.shape[:2], stride * stride, -1, w.shape[3])
     for i, j in np.ndindex(*shape[:2]):
         out[i, j] = parts[i // stride, j // stride, block(i % stride, j % stride, stride), : shape[2]]
     return out

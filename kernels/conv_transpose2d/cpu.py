@@ -7,7 +7,7 @@ import numpy as np
 from kernels.conv2d import direct, winograd
 from kernels.conv2d.geometry import TransposedGeometry
 from kernels.conv_transpose2d import reference
-from kernels.cpu.threads import ready
+from kernels.cpu.threads import empty, ready
 from kernels.device import Array
 
 
@@ -18,7 +18,7 @@ def forward(x: Array, w: Array, b: Array | None = None, *, geometry: TransposedG
     x, w = ready(x), ready(w)
     if b is None and winograd.suits(w.shape, geometry.stride, *x.shape[:3]):
         return winograd.dgrad(x, shape, w, geometry.adjoint, turned=True)
-    y = np.empty(shape, np.float32)
+    y = empty(*shape)
     direct.dgrad(x, w, None if b is None else ready(b), geometry.stride, geometry.padding, y)
     return y
 
@@ -36,7 +36,7 @@ def backward(
     if need[0] and fast:
         dx = winograd.fprop(dy, w, adjoint, turned=True)
     elif need[0]:
-        dx = np.empty(x.shape, np.float32)
+        dx = empty(*x.shape)
         direct.fprop(dy, across(w), None, rows, cols, stride, dx)
     if need[1]:
         dw = across(
@@ -49,4 +49,4 @@ def backward(
 
 def across(w: Array) -> Array:
     """[R,S,C,K] -> [R,S,K,C]: the same taps, seen from the other side."""
-    return np.ascontiguousarray(w.transpose(0, 1, 3, 2))
+    return ready(w.transpose(0, 1, 3, 2))

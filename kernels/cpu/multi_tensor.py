@@ -17,6 +17,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from kernels.cpu.compiler import subroutine
+from kernels.cpu.noted import here
 from kernels.cpu.threads import share
 from kernels.device import Array
 
@@ -31,6 +32,8 @@ def multi_tensor_apply(function: Callable[..., None], rows: Sequence[Sequence[Ar
     ends = itertools.accumulate(row[0].size for row in rows)
     table = np.array([(*(a.ctypes.data for a in row), end) for row, end in zip(rows, ends, strict=True)], np.int64)
     numbers = int(table[-1, -1])
+    if here.notes is not None:
+        here.notes.keep(table, *itertools.chain(*rows))
     share(function, numbers, len(rows[0]) * numbers, table, *args)
 
 

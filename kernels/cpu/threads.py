@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from kernels.cpu.noted import Noted, here, noting, plain
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -35,7 +37,16 @@ MACS = 16
 PIECE, PIECES = 1 << 20, 4
 """Numbers in a piece, at least, where a loop is cut into more pieces than threads; and pieces for each thread, at most."""
 
-_own = threading.local()  # the buffers of each thread
+
+class _Own(threading.local):
+    """A thread's buffers, by their names."""
+
+    def __init__(self) -> None:
+        _buffers.append(vars(self))
+
+
+_buffers: list[dict[str, np.ndarray]] = []  # of every thread
+_own = _Own()
 _threads: list[threading.Thread] = []  # those started here, one less than the cores
 _idle: list[queue.SimpleQueue[Any]] = []  # the inbox of each thread that waits for work
 
@@ -52,6 +63,9 @@ def share(function: Callable[..., None], count: int, work: int, *args: Any, leas
     work   numbers read and written in all, which tells how many threads and pieces pay
     least  of `count` in a piece where there are more pieces than threads; for functions to which each piece costs something
     """
+    if here.notes is not None:
+        here.notes.note(share, function, count, work, *args, least=least)
+        args = plain(args)
     threads = parts_of(count, work)
     if threads < 2:
         return _run(function, 0, count, args)
@@ -75,9 +89,11 @@ def parts_of(count: int, work: int) -> int:
 def together(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """function(item) for each, as many at a time as there are threads. Loops inside are shared with threads that are idle."""
     results: dict[int, R] = {}
+    lanes = None if here.notes is None else here.notes.fork(len(items))
 
     def run(i: int) -> None:
-        results[i] = function(items[i])
+        with noting(None if lanes is None else lanes[i]):
+            results[i] = function(items[i])
 
     parts_of(len(items), 0)
     _spread(run, len(items), len(items), helping=True)
@@ -143,7 +159,7 @@ if hasattr(os, "register_at_fork"):
 
 def ready(x: np.ndarray) -> np.ndarray:
     """`x` as compiled code takes it, C-contiguous and writeable: itself where it can be, else a copy."""
-    return x if x.flags.c_contiguous and x.flags.writeable else np.require(x, requirements=("C", "W"))
+    return x if x.flags.c_contiguous and x.flags.writeable else x.copy()
 
 
 def scratch(name: str, *shape: int) -> np.ndarray:
@@ -151,6 +167,8 @@ def scratch(name: str, *shape: int) -> np.ndarray:
 
     Only for values that do not outlive the kernel's call.
     """
+    if here.notes is not None:  # the next time another thread may do this
+        return empty(*shape)
     size, buffers = math.prod(shape), vars(_own)
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
@@ -165,11 +183,25 @@ class Own:
         self.name, self.shape = name, shape
 
 
-def empty(*shape: int) -> np.ndarray:
-    """An uninitialised float32 array that starts at a cache line, so that no vector of the CPU crosses one."""
-    buffer = np.empty(math.prod(shape) + 15, np.float32)
-    skipped = -(buffer.ctypes.data // 4) % 16
-    return buffer[skipped : skipped + math.prod(shape)].reshape(shape)
+def empty(*shape: int, dtype: Any = np.float32) -> np.ndarray:
+    """An uninitialised array that starts at a cache line, so that no vector of the CPU crosses one."""
+    size = np.dtype(dtype).itemsize
+    buffer = np.empty(math.prod(shape) + 64 // size - 1, dtype)
+    skipped = -buffer.ctypes.data % 64 // size
+    array = buffer[skipped : skipped + math.prod(shape)].reshape(shape)
+    if here.notes is None:
+        return array
+    here.notes.made(buffer)
+    return array.view(Noted)
+
+
+def zeros(*shape: int) -> np.ndarray:
+    """A float32 array of zeros."""
+    if here.notes is None:
+        return np.zeros(shape, np.float32)  # whose pages are cleared when they are first wanted
+    array = empty(*shape)
+    array.fill(0)
+    return array
 
 
 def _keep_freed_memory() -> None:
@@ -183,3 +215,13 @@ def _keep_freed_memory() -> None:
 
 
 _keep_freed_memory()
+
+
+def forget_scratch() -> None:
+    """Hand all memory back that nobody has, buffers of all threads too: what comes next wants others. No loop may be running."""
+    for buffers in _buffers:
+        buffers.clear()
+    if sys.platform == "linux":
+        give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if give_back:
+            give_back(0)

@@ -6,11 +6,16 @@ from kernels.device import Array, xp_of
 
 
 def forward(x: Array, *, p: float, key: int | Array) -> Array:
-    scale = x.dtype.type(1 / (1 - p))
-    return xp_of(x).where(kept(xp_of(x), x.shape, p, key), x * scale, x.dtype.type(0))
+    return scaled(x, p, kept(xp_of(x), x.shape, p, key))
 
 
 backward = forward
+
+
+def scaled(x: Array, p: float, kept: Array) -> Array:
+    """x / (1 - p) where it is kept, else 0."""
+    scale = x.dtype.type(1 / (1 - p))
+    return xp_of(x).where(kept, x * scale, x.dtype.type(0))
 
 
 def kept(xp: Array, shape: tuple[int, ...], p: float, key: int | Array) -> Array:

@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kernels.device import Array, Device, captured, count_pool, note_peak, to_host
+from kernels.device import Array, Device, capture_in, count_pool, note_peak, to_host
 from kernels.gpu.launch import hooks
 
 T = TypeVar("T")
@@ -71,6 +71,9 @@ def pinned(device: Device, size: int) -> np.ndarray:
 class Graph:
     """The launches of a function, to be repeated without it."""
 
+    runs = False  # what is captured is not run
+    why_not = ""  # there is nothing that cannot be captured
+
     def __init__(self, device: Device) -> None:
         self.device = device
         self.kept: list[Any] = []  # arrays that the graph reads or writes and nobody else may hold
@@ -85,12 +88,11 @@ class Graph:
     def capture(self, function: Callable[[], T]) -> T:
         """What `function` returns: arrays in it hold noise until the first replay. It must launch on this device only."""
         saved = hooks.allocate, hooks.perform
-        captured.append(self)
         try:
-            return self._on_stream(function) if self.device.name == "cuda" else self._noted(function)
+            with capture_in(self):
+                return self._on_stream(function) if self.device.name == "cuda" else self._noted(function)
         finally:
             hooks.allocate, hooks.perform = saved
-            captured.pop()
 
     def fed(self, make: Callable[[], Array]) -> Array:
         """See `from_host` in kernels/device.py."""
@@ -103,6 +105,11 @@ class Graph:
         self._take(host, value)
         self.host.append(lambda: self._take(host, to_host(make())))
         return array
+
+    def again(self, action: Callable[[], Any]) -> None:
+        """See `repeated` in kernels/device.py."""
+        action()
+        self.host.append(action)
 
     def _room(self, value: np.ndarray) -> tuple[np.ndarray, Array]:
         room = self.blocks[-1].part(value.shape, value.dtype)

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from kernels.cpu.compiler import kernel, subroutine
-from kernels.cpu.threads import ready, scratch, share
+from kernels.cpu.threads import empty, ready, scratch, share
 from kernels.device import Array
 from kernels.instance_norm import reference
 from kernels.instance_norm.settings import NormSettings
@@ -42,8 +42,8 @@ Affine = tuple[Array | None, Array | None]
 def normalised(x: Array, affine: Affine, skip: Array | None, norm: NormSettings) -> tuple[Array, Array, Array]:
     """act(scale x_hat + shift) + skip, mean and rstd."""
     shape, (N, slabs, C) = x.shape, slabs_of(x)
-    x, y = flat(x), np.empty(shape, f4)
-    mean, rstd = np.empty((2, N, C), f4)
+    x, y = flat(x), empty(*shape)
+    mean, rstd = empty(2, N, C)
     means, squares = scratch("norm", 2, N, slabs, C)
     share(_moments, N * slabs, x.size, x, means, squares)
     share(
@@ -58,9 +58,9 @@ def gradients(
 ) -> tuple[Array, Array, Array]:
     """dx, and the sums of g x_hat and of g = act' dy over the pixels [N,C], which are dscale and dshift."""
     shape, (N, slabs, C) = x.shape, slabs_of(x)
-    dy, x, dx, slope = flat(dy), flat(x), np.empty(shape, f4), f4(norm.negative_slope)
+    dy, x, dx, slope = flat(dy), flat(x), empty(*shape), f4(norm.negative_slope)
     sums, alongs = scratch("norm", 2, N, slabs, C)
-    total, along = np.empty((2, N, C), f4)
+    total, along = empty(2, N, C)
     share(_sums, N * slabs, 2 * x.size, dy, x, mean, rstd, *affine, slope, sums, alongs)
     share(
         _gradient, N * slabs, 3 * x.size, dy, x, mean, rstd, *affine, slope, sums, alongs, total, along, flat(dx)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu.compiler import kernel
-from kernels.cpu.threads import ready, share
+from kernels.cpu.threads import empty, ready, share
 from kernels.device import Array
 from kernels.leaky_relu import reference
 
@@ -20,7 +20,7 @@ def backward(dy: Array, y: Array, *, slope: float) -> Array:
 
 def _scaled(x: Array, sign: Array, slope: float) -> Array:
     """x where `sign` is positive, else slope * x."""
-    y = np.empty(x.shape, np.float32)
+    y = empty(*x.shape)
     share(_scale, x.size, 2 * x.size, ready(x).reshape(-1), ready(sign).reshape(-1), np.float32(slope), y.reshape(-1))
     return y
 

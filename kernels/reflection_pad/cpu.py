@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu.compiler import kernel
-from kernels.cpu.threads import ready, share
+from kernels.cpu.threads import empty, ready, share
 from kernels.device import Array
 from kernels.reflection_pad import reference
 from kernels.reflection_pad.reference import check
@@ -16,7 +16,7 @@ from kernels.reflection_pad.reference import check
 def forward(x: Array, *, pad: int) -> Array:
     check(x.shape, pad)
     N, H, W, C = x.shape
-    y = np.empty((N, H + 2 * pad, W + 2 * pad, C), x.dtype)
+    y = np.empty_like(x, shape=(N, H + 2 * pad, W + 2 * pad, C))
     inside = y[:, pad : pad + H]
     inside[:, :, pad : pad + W] = x
     inside[:, :, :pad] = x[:, :, pad:0:-1]
@@ -30,7 +30,7 @@ def backward(dy: Array, *, pad: int) -> Array:
     if dy.dtype != np.float32:
         return reference.backward(dy, pad=pad)
     N, P, Q, C = dy.shape
-    dx = np.empty((N, P - 2 * pad, Q - 2 * pad, C), np.float32)
+    dx = empty(N, P - 2 * pad, Q - 2 * pad, C)
     share(_fold, N * dx.shape[1], 2 * dy.size, ready(dy).reshape(N, P, Q * C), pad, dx.reshape(*dx.shape[:2], -1), C)
     return dx
 

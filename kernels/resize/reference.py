@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 
 from kernels.device import Array, xp_of
@@ -25,16 +28,16 @@ def _apply(x: Array, rows: Array, cols: Array) -> Array:
 
 
 def _matrices(x: Array, source: tuple[int, int], target: tuple[int, int], mode: str) -> tuple[Array, Array]:
-    xp = xp_of(x)
-    rows, cols = (interpolation(n, m, mode) for n, m in zip(source, target, strict=True))
-    return xp.asarray(rows, dtype=x.dtype), xp.asarray(cols, dtype=x.dtype)
+    rows, cols = (interpolation(n, m, mode, x.dtype) for n, m in zip(source, target, strict=True))
+    return xp_of(x).asarray(rows), xp_of(x).asarray(cols)
 
 
-def interpolation(n: int, m: int, mode: str) -> np.ndarray:
+@functools.lru_cache(100)
+def interpolation(n: int, m: int, mode: str, dtype: Any = np.float64) -> np.ndarray:
     """The matrix [m,n] that resizes a line of n samples to m."""
     if mode == "nearest":
-        return np.eye(n)[np.arange(m) * n // m]
+        return np.eye(n, dtype=dtype)[np.arange(m) * n // m]
     if mode != "bilinear":
         raise ValueError(f"resize: unknown mode {mode!r}; wanted nearest or bilinear")
     centre = np.clip((np.arange(m) + 0.5) * n / m - 0.5, 0, n - 1)
-    return np.maximum(0, 1 - np.abs(centre[:, None] - np.arange(n)))  # a tent around each centre
+    return np.maximum(0, 1 - np.abs(centre[:, None] - np.arange(n))).astype(dtype)  # a tent around each centre

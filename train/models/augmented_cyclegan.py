@@ -61,6 +61,7 @@ class AugmentedCycleGAN(StochasticCycleGAN):
 
     program = "train.augmented_cyclegan"
     settings = AugmentedConfig
+    replays = True
 
     config: AugmentedConfig
 

@@ -38,7 +38,7 @@ class CycleGAN(CyclePictures, TwoDirections):
     discriminator. `step` makes one full update of both players."""
 
     program = "train.cyclegan"
-    plain_generators = True
+    plain_generators = replays = True
     names = NAMES
 
     def __init__(self, config: Config) -> None:

@@ -11,7 +11,9 @@ Gradients pass through to the generators, who therefore need not paint what the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -69,13 +71,21 @@ class Moved(Function):
         return moved(dy, *-self.settings["by"])
 
 
+def counted(xp: Any, n: int) -> Array:
+    """0, 1, …, n - 1; of NumPy always the same array, so that a step that is noted knows it for a constant."""
+    return _counted(n) if xp is np else xp.arange(n)
+
+
+_counted = functools.lru_cache(np.arange)
+
+
 def moved(x: Array, down: Array, right: Array) -> Array:
     """x [N,H,W,C], each picture moved down and right by its own numbers of `down` and `right` [N]."""
     xp, (n, h, w, _) = xp_of(x), x.shape
-    rows, columns = xp.arange(h) - down[:, None], xp.arange(w) - right[:, None]  # [N,H], [N,W]: where from
+    rows, columns = counted(xp, h) - down[:, None], counted(xp, w) - right[:, None]  # [N,H], [N,W]: where from
     inside = ((rows >= 0) & (rows < h))[:, :, None, None] & ((columns >= 0) & (columns < w))[:, None, :, None]
     rows, columns = xp.clip(rows, 0, h - 1)[:, :, None], xp.clip(columns, 0, w - 1)[:, None, :]
-    return xp.where(inside, x[xp.arange(n)[:, None, None], rows, columns], xp.zeros((), x.dtype))
+    return xp.where(inside, x[counted(xp, n)[:, None, None], rows, columns], xp.zeros_like(x, shape=()))
 
 
 def cutout(x: Tensor, draw: Draw) -> Tensor:

@@ -5,7 +5,7 @@
     lockstep               on a GPU, where launches cost most, both directions go forward together: what the two ask for at a
                            time becomes one launch per layer (nn/stacked.py), and one backward serves both
     gradient accumulation  one large batch in the memory of a small one: its gradients are added up, then followed once
-    CUDA graph             on a GPU a step is recorded once and replayed from then on (graphed_step.py)
+    graph                  a step is recorded once and replayed from then on (graphed_step.py)
     critic steps           the discriminators may learn several times in a step, each time from pictures of their own
 
 A direction's losses are a generator function. `yield network, pictures` asks for a forward, and is answered with the outputs;

@@ -38,11 +38,7 @@ class EMA:
             )
         ]
         device = pairs[0][0].device
-        share = (
-            self.advance()
-            if device.name == "cpu"
-            else from_host(device, lambda: np.array([self.advance()], np.float32))
-        )
+        share = from_host(device, lambda: np.array([self.advance()], pairs[0][0].dtype))
         implementation("ema", device).update(
             *([p.data for p in side] for side in zip(*pairs, strict=True)), share=share
         )

@@ -1,17 +1,24 @@
-"""A step replayed from a CUDA graph: recorded once, because Python takes longer to launch its kernels than they take to run."""
+"""A step replayed from a graph: recorded once, because Python takes longer to call small kernels than they take to run.
+
+On a GPU that is a CUDA graph (kernels/gpu/cuda_graph.py), on the CPU a list of loops (kernels/cpu/recording.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernels.device import Array, from_host
-from kernels.gpu.cuda_graph import Graph
-from nn.module import Parameter
+from kernels.dispatch import only_references
+from nn.module import Parameter, is_observed
 
 if TYPE_CHECKING:
+    from kernels.cpu.recording import Recording
+    from kernels.gpu.cuda_graph import Graph
     from train.models.model import Model
 
 
@@ -26,6 +33,7 @@ class GraphedStep:
 
     def __init__(self, model: Model, warm: int = 2) -> None:
         self.model, self.warm = model, warm
+        self.on_cpu = model.device.name == "cpu"
         self.forget()
         self.batches: tuple[Array, ...] = ()
         self.shares: list[tuple[str, float]] = []
@@ -35,7 +43,8 @@ class GraphedStep:
         """Begin anew: arrays of the model were replaced, or its settings changed."""
         self.sizes: tuple[tuple[int, ...], ...] = ()
         self.seen = 0
-        self.graph: Graph | None = None
+        self.graph: Graph | Recording | None = None
+        self.useless = ""  # why this step cannot be replayed
 
     def ready(self, *batches: Array) -> bool:
         """Whether batches of these sizes have been seen often enough, and can be captured; counts this time."""
@@ -43,34 +52,77 @@ class GraphedStep:
         if sizes != self.sizes:
             self.sizes, self.seen, self.graph = sizes, 0, None
         self.seen += 1
-        return self.seen > self.warm and (self.graph is not None or self.model.capturable())
+        if (
+            self.seen <= self.warm
+            or self.useless
+            or (self.on_cpu and (is_observed() or sys.gettrace() or only_references()))
+        ):
+            return False
+        return self.graph is not None or self.model.capturable()
 
     def __call__(self, *batches: Array) -> list[tuple[str, float, float]]:
         """One step; each loss by name, with the share by which it counts."""
         self.batches = batches
         if self.graph is None:
             self.capture()
-        assert self.graph is not None
+        graph = self.graph
+        assert graph is not None
         self.refresh()
-        values = self.graph.replay(self.losses)
+        values = graph.replay(self.losses)
         self.changed()
         assert values is not None
+        if graph.why_not:  # the step that was to be recorded has run, as will those after it
+            self.graph, self.useless = None, graph.why_not
         return [(*said, value) for said, value in zip(self.shares, values.tolist(), strict=True)]
 
     def capture(self) -> None:
         """Record the step. Its Python runs, so that what the host counts and draws for the first replay is done as well."""
         self.refresh()
-        graph = Graph(self.model.device)
-        self.losses = graph.capture(self.recorded)
+        graph = self.empty_graph()
+        with self.state_noted() if self.on_cpu else contextlib.nullcontext():
+            self.losses = graph.capture(self.recorded)
         self.graph = graph
+
+    def empty_graph(self) -> Graph | Recording:
+        """What this device has."""
+        if self.on_cpu:
+            from kernels.cpu.recording import Recording
+
+            return Recording()
+        from kernels.gpu.cuda_graph import Graph
+
+        return Graph(self.model.device)
+
+    @contextlib.contextmanager
+    def state_noted(self) -> Iterator[None]:
+        """Within this context arithmetic on weights and moments alone is noted on the CPU, too."""
+        from kernels.cpu.noted import Noted
+
+        averages = self.model.ema.networks.values() if self.model.ema is not None else ()
+        parameters = [*self.parameters(), *(p for network in averages for _, p in network.named_parameters())]
+        moments = [getattr(o, name) for o in self.model.optimizers.values() for name in o.moments]
+        weights, before = [p.data for p in parameters], [list(arrays) for arrays in moments]
+        try:
+            for p in parameters:
+                p.data = p.data.view(Noted)
+            for arrays in moments:
+                arrays[:] = [array.view(Noted) for array in arrays]
+            yield
+        finally:
+            for p, data in zip(parameters, weights, strict=True):
+                p.data = data
+            for arrays, own in zip(moments, before, strict=True):
+                arrays[:] = own
 
     def recorded(self) -> Array:
         """What the graph repeats: the losses [T], on the device."""
-        from kernels.gpu.multi_tensor import gathered
-
         pictures = [from_host(self.model.device, self.picture(i)) for i in range(len(self.batches))]
         losses = self.model.whole_step(*pictures)
         self.shares = [(name, share) for name, share, _ in losses]
+        if self.on_cpu:
+            return np.stack([loss.data for *_, loss in losses])
+        from kernels.gpu.multi_tensor import gathered
+
         return gathered([loss.data for *_, loss in losses])
 
     def picture(self, i: int) -> Callable[[], Array]:

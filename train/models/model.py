@@ -16,7 +16,7 @@ import numpy as np
 
 from autograd import Tensor
 from autograd.ops import add
-from kernels.device import Array, Device, capturing, from_host, get_device, to_host, xp_of
+from kernels.device import Array, Device, capturing, from_host, get_device, repeated, to_host, xp_of
 from kernels.dispatch import implementation
 from nn.network import Network
 from nn.optim import Adam
@@ -81,6 +81,9 @@ class Model(ABC):
     """What `translate` knows: "AtoB", "BtoA" or both."""
     metric: ClassVar[tuple[str, ...]] = ("cycle_A", "cycle_B")
     """The losses whose sum says how good an epoch was; the plateau policy watches it."""
+    replays: ClassVar[bool] = False
+    """Whether the step's Python does the same every time but for what goes through `drawn`, `from_host` and `repeated`: then on
+    the CPU, too, it runs for the first two steps alone (see `turns`). Each class says so of itself; it is not inherited."""
     plain_generators: ClassVar[bool] = False
     """Whether a translation is nothing but the forward of gen_ab, gen_ba or a lone generator: then files of weights hold it,
     in other formats too, and large pictures go in strips. Else this class itself translates."""
@@ -97,7 +100,7 @@ class Model(ABC):
     ema: EMA | None = None
     """Averages of the generators over the steps, where --ema asks for them."""
     graphed: GraphedStep | None = None
-    """On a GPU the step as a CUDA graph, where the system states it in turns."""
+    """The step as a graph, where the system states it in turns."""
     names: ClassVar[tuple[str, ...]] = ()
     """Of the losses, where there are some that a step may lack: these are 0."""
     micro_batch = MicroBatch()  # at which a step is
@@ -144,7 +147,9 @@ class Model(ABC):
 
         pictures [N,H,W,C] in [-1, 1]; `pair`: further ones of A and of B that belong together, as many, where some are known.
 
-        A graph repeats what this does on the device. What the host draws or decides anew in each step goes through `drawn`,
+        A graph repeats what this does on the device; on the CPU it is a list of loops (kernels/cpu/recording.py), for systems
+        that say `replays`. It is made in the second step of a picture's size. While a debugger, a tracer or an observer of
+        layers is at work, the CPU's steps are taken as they are written here. What the host draws or decides anew in each step goes through `drawn`,
         or through `from_host` and `repeated` of kernels/device.py.
         """
         raise NotImplementedError(f"{self.program} says neither in `turns` nor in `step` what a step is")
@@ -186,7 +191,7 @@ class Model(ABC):
     def drawn(self, draw: Callable[[], np.ndarray]) -> Tensor:
         """What the host draws anew in each step, on the device and in its precision."""
         if self.device.name == "cpu":
-            return self.tensor(draw())
+            return self.tensor(from_host(self.device, lambda: draw().astype(self.dtype)))
         return self.tensor(from_host(self.device, lambda: draw().astype(np.float32)))
 
     def played(self, turns: Turns) -> Losses:
@@ -255,10 +260,14 @@ class Model(ABC):
             for player, networks in self.players.items()
         }
         self.set_lr(c.lr)
-        if self.device.name == "cuda" and type(self).turns is not Model.turns:
+        self.graphed = None
+        warm = {"cuda": 2, "cpu": 1 if "replays" in vars(type(self)) and self.dtype == np.float32 else 0}.get(
+            self.device.name
+        )
+        if warm and type(self).turns is not Model.turns:
             from train.models.graphed_step import GraphedStep
 
-            self.graphed = GraphedStep(self)
+            self.graphed = GraphedStep(self, warm)
 
     def set_lr(self, lr: float) -> None:
         """The generators' learning rate; that of the discriminators, if --lr_D gives them one of their own, keeps its ratio to it."""
@@ -341,6 +350,10 @@ def refuse_nonfinite(losses: Mapping[str, Tensor | float]) -> None:
     if capturing():
         return
     tensors = [loss for loss in losses.values() if isinstance(loss, Tensor)]
-    for name, value in zip(losses, fetched(tensors) if tensors else losses.values(), strict=True):
-        if not np.isfinite(value):
-            raise NonFiniteLoss(f"loss {name} is {value}")
+
+    def check() -> None:
+        for name, value in zip(losses, fetched(tensors) if tensors else losses.values(), strict=True):
+            if not np.isfinite(value):
+                raise NonFiniteLoss(f"loss {name} is {value}")
+
+    repeated(check)

@@ -45,8 +45,6 @@ def network_seed(config: Config, number: int) -> int:
 
 def image_pool(size: int, seed: list[int], device: Device) -> ImagePool:
     """The pool for a device."""
-    if device.name == "cpu":
-        return ImagePool(size, seed)
     from train.models.device_pool import DevicePool
 
     return DevicePool(size, seed, device)

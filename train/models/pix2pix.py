@@ -83,7 +83,7 @@ class Pix2Pix(Model):
 
     program = "train.pix2pix"
     settings = Pix2PixConfig
-    plain_generators = True
+    plain_generators = replays = True
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     metric: ClassVar[tuple[str, ...]] = ("G_L1",)
     names = NAMES

@@ -114,6 +114,7 @@ class StochasticCycleGAN(Model):
 
     program = "train.stochastic_cyclegan"
     settings = StochasticConfig
+    replays = True
     legend: ClassVar[Mapping[str, str]] = {
         "real": "A picture as it is.",
         "z 1, z 2, …": "Its translations with different codes z, the same in all rows. Do they differ?",
