@@ -57,7 +57,7 @@ MUTANTS = (
     Mutant("kernels/device.py", "captured[-1].fed(make) if captured else ", "", "test_graph.py -k reach"),
     Mutant("kernels/cpu/noted.py", 'notes.refuse(f"it looks at a value ({function.__name__})")', "pass", "test_recording.py -k cannot_be_noted"),
     Mutant("kernels/cpu/noted.py", 'here.notes.refuse(f"it looks at a value ({name})")', "pass", "test_recording.py -k cannot_be_noted"),
-    Mutant("kernels/cpu/noted.py", "self.step.known[key] = Memory(array, True, lambda _: self.step.known.pop(key, None))", "self.step.known[key] = Memory(array, True)", "test_recording.py"),
+    Mutant("kernels/cpu/noted.py", "self.step.known[key] = Memory(array, lambda _: self.step.known.pop(key, None))", "self.step.known[key] = Memory(array)", "test_recording.py"),
     Mutant("kernels/cpu/recording.py", "self.why_not = notes.step.why_not or made_outside(notes)", "self.why_not = notes.step.why_not", "test_recording.py -k cannot_be_noted"),
     Mutant("kernels/cpu/recording.py", "(last >= span.first) | lanes", "(last >= span.first)", "test_recording.py -k share_a_byte"),
     Mutant("kernels/cpu/recording.py", "span.first, span.fork, span.lane = first, 0, 0", "pass", "test_recording.py -k beside"),

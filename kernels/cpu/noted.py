@@ -19,20 +19,21 @@ from typing import Any
 
 import numpy as np
 
-LOOKS = ("item", "tolist", "tobytes", "__float__", "__int__", "__bool__", "__index__", "__contains__")
+LOOKS = (
+    "item", "tolist", "tobytes", "__float__", "__int__", "__bool__", "__index__", "__contains__", "__str__", "__repr__", "__format__",
+)  # fmt: skip
 """Ways to look at a value, on which what Python does next could depend."""
-COPIES = ("copy", "astype", "reshape", "ravel", "flatten", "dot", "fill", "repeat", "take", "clip", "round")
-"""Methods that NumPy does not hand to an array's class by itself."""
+METHODS = (
+    "astype", "clip", "copy", "dot", "fill", "flatten", "partition", "put", "ravel", "repeat", "reshape", "round", "sort", "take",
+)  # fmt: skip
+"""Those that NumPy does not hand to an array's class by itself, and that copy or write."""
 
 
 class Memory:
-    """Memory that arrays lie in. Places in it are known by it, whoever lives there later.
+    """Memory that arrays lie in. Places in it are known by it, whoever lives there later."""
 
-    new  whether its array was made while notes are taken, so that only what is noted writes to it
-    """
-
-    def __init__(self, owner: np.ndarray, new: bool, forget: Callable[[Any], Any] | None = None) -> None:
-        self.address, self.size, self.new = owner.ctypes.data, owner.nbytes, new
+    def __init__(self, owner: np.ndarray, forget: Callable[[Any], Any] | None = None) -> None:
+        self.address, self.size = owner.ctypes.data, owner.nbytes
         self.owner = weakref.ref(owner, forget)
 
     def held(self) -> np.ndarray:
@@ -73,7 +74,7 @@ class Notes:
     def made(self, array: np.ndarray) -> None:
         """An array, which owns its memory, is new."""
         key = id(array)
-        self.step.known[key] = Memory(array, True, lambda _: self.step.known.pop(key, None))
+        self.step.known[key] = Memory(array, lambda _: self.step.known.pop(key, None))
 
     def keep(self, *arrays: np.ndarray) -> None:
         """These arrays have to stay where they are: their addresses are known, or nobody else has them."""
@@ -89,7 +90,7 @@ class Notes:
             value = plain(value)
             owner = owner_of(value)
             if id(owner) not in self.step.known:
-                self.step.known[id(owner)] = Memory(owner, False)
+                self.step.known[id(owner)] = Memory(owner)
                 self.step.foreign.append(owner)
             return Place(self.step.known[id(owner)], value)
         if isinstance(value, tuple | list):
@@ -185,17 +186,10 @@ def _look(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in COPIES:
+for _name in METHODS:
     setattr(Noted, _name, _method(_name))
 for _name in LOOKS:
     setattr(Noted, _name, _look(_name))
-
-
-def _fill(self: Noted, value: Any) -> None:
-    _do(np.copyto, (plain(self), value), {"casting": "unsafe"})
-
-
-Noted.fill = _fill  # type: ignore[method-assign,assignment]
 
 
 def plain(value: Any) -> Any:
@@ -222,6 +216,9 @@ def _fresh(function: Callable[..., Any], args: tuple, settings: dict[str, Any], 
     notes = here.notes
     if notes is None:
         return result
+    if result is None:  # it wrote to what it was given
+        notes.note(function, *args, **settings)
+        return None
     if isinstance(result, list | tuple):
         parts = [np.asarray(part) for part in result]
         if any(_own(part, args) for part in parts):
@@ -274,8 +271,8 @@ def _arrays(value: Any) -> Iterator[np.ndarray]:
 def operation(function: Callable[..., np.ndarray]) -> Callable[..., Any]:
     """A function that looks at values, as one operation: done again as a whole. It gives a new array."""
 
-    @functools.wraps(function)
-    def call(*args: Any) -> Any:
-        return _fresh(function, plain(args), {})
+    def aside(*args: Any) -> np.ndarray:
+        with noting(None):
+            return function(*args)
 
-    return call
+    return functools.wraps(function)(lambda *args: _fresh(aside, plain(args), {}))

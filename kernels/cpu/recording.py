@@ -60,7 +60,16 @@ class Recording:
     def fed(self, make: Callable[[], Array]) -> Array:
         """See `from_host` in kernels/device.py."""
         array = np.array(unnoted(make))
-        self._note(lambda: np.copyto(array, make()))
+
+        def take() -> None:
+            value = make()
+            if value.shape != array.shape:
+                raise RuntimeError(
+                    f"recording: {value.shape} numbers for a replay; the step was captured with {array.shape}"
+                )
+            array[...] = value
+
+        self._note(take)
         return array.view(Noted)
 
     def asarray(self, data: Any, dtype: Any = None) -> Array:
@@ -74,6 +83,11 @@ class Recording:
         """See `repeated` in kernels/device.py."""
         unnoted(action)
         self._note(action)
+
+    def looked(self) -> None:
+        """The host has looked at an array."""
+        if here.notes is not None:
+            here.notes.refuse("it looks at a value (to_host)")
 
     @staticmethod
     def _note(action: Callable[[], Any]) -> None:
