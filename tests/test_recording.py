@@ -103,6 +103,7 @@ def into(x: np.ndarray, key: Any, y: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_is_done_again(name: str) -> None:
     function = OPERATIONS[name]
+    threads.scratch("a test's", 3, 4)  # is there already
     found, graph = again(function, x, y)
     assert not graph.why_not
     wanted = np.asarray(function(x.copy(), y.copy()))
@@ -144,6 +145,17 @@ def test_an_array_that_somebody_has_is_read_where_it_is() -> None:
     graph.replay()
     weights += 1
     assert np.array_equal(graph.replay(found), x + 2)
+
+
+def test_what_somebody_lets_go_of_later_is_still_the_recordings() -> None:
+    held: list[np.ndarray] = []
+    graph = Recording()
+    graph.capture(lambda: held.append(from_host(CPU, lambda: np.ones(100, np.float32)) + 1))
+    graph.replay()
+    held.clear()
+    others = [np.zeros(100, np.float32) for _ in range(100)]  # one of which would lie where that array was
+    graph.replay()
+    assert not np.any(others)
 
 
 def test_the_host_is_asked_in_the_order_of_the_step() -> None:
