@@ -20,7 +20,7 @@ SHADES = (
     "#dd8452",
     "#d0d0d0",
 )  # benchmarks/roof.py
-OURS, OTHERS = "#c44e52", ("#4c72b0", "#64b5cd", "#55a868", "#8172b3", "#937860", "#8c8c8c")
+OURS, OTHERS = "#c44e52", ("#4c72b0", "#64b5cd", "#55a868", "#8172b3", "#937860", "#8c8c8c", "#ccb974")
 
 
 def colour(name: str, names: list[str]) -> str:

@@ -38,7 +38,10 @@ class CycleGAN(CyclePictures, TwoDirections):
     discriminator. `step` makes one full update of both players."""
 
     program = "train.cyclegan"
-    plain_generators = replays = True
+    plain_generators = True
+    replays = (
+        True  # from the third step on its Python does not run: if it is to decide or print in each, delete this line
+    )
     names = NAMES
 
     def __init__(self, config: Config) -> None:

@@ -83,7 +83,10 @@ class Pix2Pix(Model):
 
     program = "train.pix2pix"
     settings = Pix2PixConfig
-    plain_generators = replays = True
+    plain_generators = True
+    replays = (
+        True  # from the third step on its Python does not run: if it is to decide or print in each, delete this line
+    )
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     metric: ClassVar[tuple[str, ...]] = ("G_L1",)
     names = NAMES
