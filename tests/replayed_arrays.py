@@ -18,6 +18,7 @@ from unittest import mock
 import numpy as np
 
 from kernels import device as devices
+from kernels.cpu.noted import leaves
 from kernels.gpu import launch as launching
 from kernels.gpu.cuda_graph import Graph
 from kernels.gpu.launch import hooks
@@ -94,19 +95,11 @@ def _result(result: Any, make: Callable[[], Any], args: tuple) -> Any:
     if not isinstance(result, np.ndarray | np.generic):
         return result
     array = np.asanyarray(result)
-    views = any(np.may_share_memory(array, x) for x in _arrays(args))
+    views = any(np.may_share_memory(array, x) for x in leaves(args, np.ndarray))
     if not views and hooks.capture is not None:
         array = np.array(array)  # its own memory
         hooks.capture.launches.append(lambda: array.__setitem__(..., make()))
     return array.view(Noted)
-
-
-def _arrays(value: Any) -> Iterator[np.ndarray]:
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _arrays(part)
 
 
 def plain(value: Any) -> Any:

@@ -222,3 +222,9 @@ def test_torch_is_the_judge_of_a_whole_expression():
     np.testing.assert_allclose(ours.data, theirs.detach(), rtol=1e-13)
     np.testing.assert_allclose(x.grad, tx.grad, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(y.grad, ty.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_minus_zero_is_not_taken_for_zero():
+    x = Tensor(np.ones(1, np.float32))
+    signs = [bool(np.signbit((x * zero).data[0])) for zero in (0.0, -0.0, 0.0, -0.0)]
+    assert signs == [False, True, False, True]

@@ -214,20 +214,20 @@ def _pair(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     if not isinstance(like, Tensor):
         return x, y  # to be refused
     x, y = (
-        value
-        if value is None or isinstance(value, Tensor | str)
-        else Tensor(
-            constant(value, like.device, like.dtype)
-            if isinstance(value, int | float)
-            else like.device.asarray(value, dtype=like.dtype),
-            device=like.device,
-        )
+        value if value is None or isinstance(value, Tensor | str) else Tensor(_array(value, like), device=like.device)
         for value in (x, y)
     )
     return x, y
 
 
+def _array(value: Any, like: Tensor) -> Array:
+    if isinstance(value, int | float) and like.device.xp is np:
+        return constant(value, str(value).startswith("-"), like.device, like.dtype)
+    return like.device.asarray(value, dtype=like.dtype)
+
+
 @functools.lru_cache(1000)
-def constant(value: float, device: Device, dtype: Any) -> Array:
-    """A number as an array: always the same one, so that a step that is noted knows it for a constant."""
+def constant(value: float, minus: bool, device: Device, dtype: Any) -> Array:
+    """A number as NumPy's array: always the same one, so that a step that is noted knows it for a constant. `minus` tells -0.0
+    from 0.0, which is equal."""
     return device.asarray(value, dtype=dtype)

@@ -15,10 +15,11 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 LOOKS = (
     "item", "tolist", "tobytes", "__float__", "__int__", "__bool__", "__index__", "__contains__", "__str__", "__repr__", "__format__",
 )  # fmt: skip
@@ -255,17 +256,18 @@ def _copied(function: Callable[..., Any], parts: list[np.ndarray], args: tuple, 
 
 def _own(array: np.ndarray, args: Any) -> bool:
     """Whether it is no part of what a function was given."""
-    return not any(np.may_share_memory(array, x) for x in _arrays(args))
+    return not any(np.may_share_memory(array, x) for x in leaves(args, np.ndarray))
 
 
-def _arrays(value: Any) -> Iterator[np.ndarray]:
-    if isinstance(value, np.ndarray):
+def leaves(value: Any, kind: type[T]) -> Iterator[T]:
+    """All of one kind, also inside tuples, lists and dicts."""
+    if isinstance(value, kind):
         yield value
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _arrays(part)
+            yield from leaves(part, kind)
     elif isinstance(value, dict):
-        yield from _arrays(list(value.values()))
+        yield from leaves(list(value.values()), kind)
 
 
 def operation(function: Callable[..., np.ndarray]) -> Callable[..., Any]:

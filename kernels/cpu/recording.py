@@ -19,14 +19,14 @@ from __future__ import annotations
 import functools
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from kernels.cpu import threads
-from kernels.cpu.noted import Memory, Noted, Notes, Place, Step, here, noting
+from kernels.cpu.noted import Memory, Noted, Notes, Place, Step, here, leaves, noting
 from kernels.device import Array, capture_in
 
 T = TypeVar("T")
@@ -199,7 +199,7 @@ class Spans:
             if isinstance(note, list):
                 self.side_by_side(note)
                 continue
-            for place in places(note[1:]):
+            for place in leaves(note[1:], Place):
                 span = self.of.setdefault(place.memory, Span(place.memory, self.count, self.count, fork, lane))
                 span.last = self.count
                 if (span.fork, span.lane) != (fork, lane) and fork:
@@ -214,17 +214,6 @@ class Spans:
             span.last = self.count
             if span.fork == first:  # of another lane
                 span.first, span.fork, span.lane = first, 0, 0
-
-
-def places(value: Any) -> Iterator[Place]:
-    """All that are in a note."""
-    if isinstance(value, Place):
-        yield value
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from places(part)
-    elif isinstance(value, dict):
-        yield from places(list(value.values()))
 
 
 def plan(spans: Sequence[Span]) -> int:
